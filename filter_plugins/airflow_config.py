@@ -1,0 +1,190 @@
+"""
+airflow.cfg as data: merge blocks of options, render values, find options that Airflow does not know.
+
+Airflow reads airflow.cfg with Python's configparser, BasicInterpolation and case-preserving option names
+(airflow/_shared/configuration/parser.py, class AirflowConfigParser), looks options up in lower case, and then
+expands `~` and `$VARIABLE` in what it read. That last expansion has no escape, so none is attempted here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+Options = dict[str, dict[str, Any]]
+
+# A section may hold "=": Airflow names the section of a team "team=section".
+_BAD_SECTION = re.compile(r"[\s\[\]]|^$|^DEFAULT$")
+_BAD_OPTION = re.compile(r"[\s\[\]=:]|^$|^[#;]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_INDENT = "    "
+
+
+def _mapping(value: object, what: str) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise AnsibleFilterError(f"{what} must be a mapping, found {type(value).__name__}")
+    return {str(key): item for key, item in value.items()}
+
+
+def _plain(value: object) -> Any:
+    """Copy containers into builtins: the json module would read past the laziness of Ansible's own."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _sections(value: object, what: str) -> Options:
+    sections = {name: _mapping(_plain(options), f"{what}.{name}") for name, options in _mapping(value, what).items()}
+    for section, options in sections.items():
+        if _BAD_SECTION.search(section):
+            raise AnsibleFilterError(f"{what}: {section!r} cannot be a section name of airflow.cfg; rename it")
+        for option in options:
+            if _BAD_OPTION.search(option):
+                raise AnsibleFilterError(f"{what}.{section}: {option!r} cannot be an option name; rename it")
+    return sections
+
+
+def _enabled_options(name: str, block: object) -> Options:
+    what = f"airflow_config_merge: block '{name}'"
+    given = _mapping(block, what)
+    if not isinstance(given.get("enabled"), bool):
+        raise AnsibleFilterError(f"{what} needs 'enabled' with the value true or false (write `x | bool`)")
+    return _sections(given.get("options"), f"{what} options") if given["enabled"] else {}
+
+
+def _merge_blocks(blocks: Mapping[str, Any]) -> Options:
+    merged: Options = {}
+    owners: dict[tuple[str, str], str] = {}
+    for name, block in blocks.items():
+        for section, options in _enabled_options(name, block).items():
+            for option, value in options.items():
+                owner = owners.setdefault((section, option), name)
+                if merged.setdefault(section, {}).setdefault(option, value) != value:
+                    raise AnsibleFilterError(
+                        f"airflow_config_merge: blocks '{owner}' and '{name}' disagree on {section}.{option}; "
+                        "disable one of them"
+                    )
+    return merged
+
+
+def airflow_config_merge(blocks: object, overrides: object) -> Options:
+    """
+    Merge the enabled blocks, then the user's overrides, into sections and options in sorted order.
+
+    Example: `{'b': {'enabled': true, 'options': {'core': {'x': 1}}}} | airflow_config_merge({'core': {'x': 2}})`
+    gives `{'core': {'x': 2}}`. An override of null removes the option, an empty section is left out. Raises
+    AnsibleFilterError if two enabled blocks give one option different values, on names that airflow.cfg cannot
+    hold, and on wrong types.
+    """
+    users = _sections({} if overrides is None else overrides, "airflow_config_overrides")
+    merged = _merge_blocks(_mapping(blocks, "airflow_config_merge: blocks"))
+    for section, options in users.items():
+        together = merged.get(section, {}) | options
+        removed = {option for option, value in options.items() if value is None}
+        merged[section] = {option: value for option, value in together.items() if option not in removed}
+    return {section: dict(sorted(options.items())) for section, options in sorted(merged.items()) if options}
+
+
+def _json(value: object) -> str:
+    try:
+        return json.dumps(_plain(value), separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise AnsibleFilterError(
+            f"airflow_config_value: the list or dictionary cannot be written as JSON: {error}; quote that value"
+        ) from error
+
+
+def _lines(text: str) -> str:
+    """Write a text so that configparser reads it back: continuation lines indented, nothing taken for a comment."""
+    if _CONTROL.search(text):
+        raise AnsibleFilterError("airflow_config_value: airflow.cfg cannot hold control characters or carriage returns")
+    if "\n" not in text.rstrip("\n") and text.rstrip("\n") != text.strip():
+        raise AnsibleFilterError("airflow_config_value: Airflow drops the spaces around a value; remove them")
+    lines = "\n".join(line.strip() for line in text.split("\n")).rstrip("\n").split("\n")
+    if any(line.startswith(("#", ";")) for line in lines[1:]):
+        raise AnsibleFilterError("airflow_config_value: a further line that starts with # or ; would be a comment")
+    return "\n".join([lines[0], *(_INDENT + line if line else "" for line in lines[1:])])
+
+
+def airflow_config_value(value: object) -> str:
+    r"""
+    Render a value for airflow.cfg, so that Airflow reads back what was given.
+
+    Examples: `true` gives `True`, null the empty string, `['a', 1]` gives `["a",1]`, `50%` gives `50%%`.
+    A text of several lines becomes indented continuation lines; white space at their ends and newlines at the
+    end of the text are dropped, as configparser would. Raises AnsibleFilterError on values which cannot be read
+    back: control characters, spaces around a single line, a further line starting with # or ;, other types.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, (bool, int, float)):
+        text = str(value)
+    elif isinstance(value, str):
+        text = _lines(value)
+    elif isinstance(value, (Mapping, list, tuple)):
+        text = _json(value)
+    else:
+        raise AnsibleFilterError(f"airflow_config_value: cannot write a {type(value).__name__}; quote it as a string")
+    return text.replace("%", "%%")
+
+
+def _suggestion(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name.lower(), known, n=1)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def _option_suggestion(name: str, section: str, table: Mapping[str, Sequence[str]]) -> str:
+    if near := _suggestion(name, table[section]):
+        return near
+    elsewhere = [other for other in sorted(table) if name in table[other]]
+    return f"; it belongs to section '{elsewhere[0]}'" if elsewhere else ""
+
+
+def _known_names(section: Mapping[str, Any]) -> list[str]:
+    """List the options; one that Airflow marks as sensitive may also be read by its _cmd and _secret forms."""
+    commands = [f"{option}{suffix}" for option in section.get("sensitive") or [] for suffix in ("_cmd", "_secret")]
+    return [*(str(option) for option in section["options"]), *commands]
+
+
+def airflow_config_unknown(overrides: object, options: object) -> list[str]:
+    """
+    List the sections and options of the overrides which this Airflow version does not know, with the near name.
+
+    `options` is the parsed options.json of the version. Options of an open section and team sections
+    ("team=section") of known ones pass. Raises AnsibleFilterError on wrong types only.
+    """
+    given = _sections({} if overrides is None else overrides, "airflow_config_overrides")
+    sections = _mapping(_mapping(options, "airflow_config_unknown: options").get("sections"), "options.sections")
+    release = f"is unknown to Airflow {_mapping(options, 'options').get('version')}"
+    table = {name: _known_names(section) for name, section in sections.items()}
+    problems = []
+    for name, entries in given.items():
+        base = name.rpartition("=")[2]
+        if base not in table:
+            problems.append(f"airflow_config_overrides: section '{name}' {release}{_suggestion(base, list(table))}")
+        elif not sections[base].get("open"):
+            problems += [
+                f"airflow_config_overrides: option '{name}.{option}' {release}{_option_suggestion(option, base, table)}"
+                for option in entries
+                if option not in table[base]
+            ]
+    return problems
+
+
+class FilterModule:
+    """Ansible's entry point."""
+
+    def filters(self) -> dict[str, Any]:
+        """Name the filters of this file."""
+        return {
+            "airflow_config_merge": airflow_config_merge,
+            "airflow_config_value": airflow_config_value,
+            "airflow_config_unknown": airflow_config_unknown,
+        }
