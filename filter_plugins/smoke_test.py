@@ -1,0 +1,98 @@
+"""Filters: what a run of the smoke test says about the components."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+_COLUMNS = ("component", "host", "version", "health", "latency")
+_JOB_COMPONENTS = {"SchedulerJob": "scheduler", "DagProcessorJob": "dag_processor", "TriggererJob": "triggerer"}
+_STAGE_COMPONENTS = {"api": "api_server", "parse": "dag_processor", "schedule": "scheduler"}
+
+
+def _seconds(start: str | None, end: str | None) -> float | None:
+    """Return the seconds between two ISO 8601 times, None if one is missing."""
+    if not start or not end:
+        return None
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+
+
+def smoke_test_culprit(run: Mapping[str, Any]) -> str:
+    """Return the component that kept `run`, the result of airflow_dag_run, from being done; '' if it is done.
+
+    A run whose tasks wait in the queue lacks a worker, one that waits deferred a triggerer, and one whose logs
+    cannot be read a log server, which belongs to the worker.
+    """
+    stage = run["stage"]
+    if stage == "done":
+        return ""
+    if stage in _STAGE_COMPONENTS:
+        return _STAGE_COMPONENTS[stage]
+    states = {instance["state"] for instance in run["task_instances"]}
+    if states & {"failed", "queued", "running"}:
+        return "worker"
+    return "triggerer" if "deferred" in states else "worker" if stage == "logs" else "scheduler"
+
+
+def _job_rows(run: Mapping[str, Any]) -> list[dict[str, str]]:
+    return [
+        {
+            "component": _JOB_COMPONENTS[job["job_type"]],
+            "host": job["hostname"],
+            "version": run["version"],
+            "health": "healthy",
+            "latency": "",
+        }
+        for job in run["jobs"]
+        if job["job_type"] in _JOB_COMPONENTS
+    ]
+
+
+def _worker_rows(run: Mapping[str, Any]) -> list[dict[str, str]]:
+    waits: dict[tuple[str, str], list[float]] = {}
+    for instance in run["task_instances"]:
+        wait = _seconds(instance.get("queued_when"), instance.get("start_date"))
+        waits.setdefault((instance["hostname"], instance["queue"]), []).append(wait or 0.0)
+    return [
+        {
+            "component": f"worker ({queue})",
+            "host": host,
+            "version": run["version"],
+            "health": "healthy",
+            "latency": f"{max(seconds):.1f} s",
+        }
+        for (host, queue), seconds in sorted(waits.items())
+    ]
+
+
+def _table(rows: list[dict[str, str]]) -> list[str]:
+    widths = {column: max(len(column), *(len(row[column]) for row in rows)) for column in _COLUMNS}
+    lines = [{column: column for column in _COLUMNS}, {column: "-" * widths[column] for column in _COLUMNS}, *rows]
+    return ["  ".join(line[column].ljust(widths[column]) for column in _COLUMNS).rstrip() for line in lines]
+
+
+def smoke_test_table(run: Mapping[str, Any]) -> list[str]:
+    """Return the lines of a table about `run`, a successful result of airflow_dag_run.
+
+    A row per component and host: version, health and latency. That of an API server is the time of one request,
+    that of a worker the longest time from queued to running among the tasks of a queue.
+    """
+    api = {
+        "component": "api_server",
+        "host": run["api_host"],
+        "version": run["version"],
+        "health": "healthy",
+        "latency": f"{run['api_seconds'] * 1000:.0f} ms",
+    }
+    tasks = run["task_instances"]
+    summary = f"{len(tasks)} tasks succeeded in {run['seconds']:.1f} s; a log of each was read back."
+    return [*_table([api, *_job_rows(run), *_worker_rows(run)]), summary]
+
+
+class FilterModule:
+    """Filters of this file."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filters by name."""
+        return {"smoke_test_culprit": smoke_test_culprit, "smoke_test_table": smoke_test_table}

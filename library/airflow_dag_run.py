@@ -1,0 +1,154 @@
+#!/usr/bin/python
+"""Module: run a DAG of Airflow and wait for its end."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ansible.module_utils.airflow_api import ARGUMENT_SPEC, AirflowApi, AirflowApiError
+from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = r"""
+module: airflow_dag_run
+short_description: Run a DAG of Airflow and wait for its end
+description:
+  - Triggers a DAG through Airflow's REST API, waits until the run has ended, and returns its tasks with their logs.
+  - Fails if the DAG does not appear, if the run does not end in time, or if it ends in another state than success.
+    The failure carries what was seen by then, in the same return values.
+author: Airstrip
+options:
+  api_url: {description: "URL of an API server, for example http://127.0.0.1:8080.", type: str, required: true}
+  api_username: {description: User name., type: str, required: true}
+  api_password: {description: Password., type: str, required: true}
+  api_timeout: {description: Seconds that one request may take., type: int, default: 30}
+  dag_id: {description: Id of the DAG., type: str, required: true}
+  tag: {description: A tag that the DAG must have before it is run; waits for the DAG processor., type: str}
+  conf: {description: The run's configuration., type: dict, default: {}}
+  parse_timeout: {description: Seconds to wait for the DAG., type: int, default: 120}
+  run_timeout: {description: Seconds to wait for the end of the run., type: int, default: 300}
+attributes:
+  check_mode: {support: none, description: A run cannot be tried without running it.}
+"""
+
+EXAMPLES = r"""
+- name: Run the nightly DAG now
+  airflow_dag_run:
+    api_url: http://127.0.0.1:8080
+    api_username: admin
+    api_password: "{{ airflow_admin_password }}"
+    dag_id: nightly
+"""
+
+RETURN = r"""
+stage: {description: "How far it came: api, parse, schedule, run, logs, or done.", type: str, returned: always}
+run_id: {description: Id of the DAG run., type: str, returned: when a run was made}
+state: {description: State of the run., type: str, returned: when a run was made}
+seconds: {description: Seconds from the trigger to the end of the run., type: float, returned: when the run ended}
+api_seconds: {description: Seconds that the API took to tell its version., type: float, returned: when it answered}
+version: {description: Version of the API server., type: str, returned: when it answered}
+task_instances:
+  description: Task instances as the REST API returns them, with `log_lines` (the number of lines read back).
+  type: list
+  elements: dict
+  returned: when a run was made
+jobs: {description: Living jobs (schedulers, DAG processors, triggerers) as the REST API returns them., type: list,
+  elements: dict, returned: when the API answered}
+"""
+
+_POLL_SECONDS = 0.5
+_FINAL_STATES = ("success", "failed")
+
+
+class DagRun:
+    """One run of a DAG, and what was seen of it."""
+
+    def __init__(self, params: dict[str, Any]) -> None:
+        self._params = params
+        self._api = AirflowApi(params)
+        self._path = f"/api/v2/dags/{params['dag_id']}"
+        self.seen: dict[str, Any] = {"stage": "api", "task_instances": [], "jobs": []}
+
+    def run(self) -> None:
+        """Go through all stages. Raises AirflowApiError at the first that fails; `seen` tells which."""
+        started = time.monotonic()
+        self.seen["version"] = self._api.anonymous("/api/v2/version")["version"]
+        self.seen["api_seconds"] = round(time.monotonic() - started, 3)
+        self.seen["jobs"] = self._api.request("GET", "/api/v2/jobs", query={"is_alive": "true"})["jobs"]
+        self.seen["stage"] = "parse"
+        self._wait(self._parsed, self._params["parse_timeout"], "was not parsed")
+        self.seen["stage"] = "schedule"
+        run = self._api.request("POST", f"{self._path}/dagRuns", {"logical_date": None, "conf": self._params["conf"]})
+        self.seen["run_id"] = run["dag_run_id"]
+        self._wait(self._ended, self._params["run_timeout"], "did not end")
+        if self.seen["state"] != "success":
+            raise AirflowApiError(f"DAG {self._params['dag_id']}: the run ended in state {self.seen['state']}")
+        self.seen["stage"] = "logs"
+        for instance in self.seen["task_instances"]:
+            self._read_log(instance)
+        self.seen["stage"] = "done"
+
+    def _wait(self, condition: Any, seconds: int, what: str) -> None:
+        limit = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > limit:
+                raise AirflowApiError(f"DAG {self._params['dag_id']} {what} within {seconds} s")
+            time.sleep(_POLL_SECONDS)
+
+    def _parsed(self) -> bool:
+        try:
+            dag = self._api.request("GET", self._path)
+        except AirflowApiError as error:
+            if error.status == 404:
+                return False
+            raise
+        wanted = self._params["tag"]
+        if wanted and wanted not in [tag["name"] for tag in dag["tags"]]:
+            return False
+        if dag["is_paused"]:
+            self._api.request("PATCH", self._path, {"is_paused": False})
+        return True
+
+    def _ended(self) -> bool:
+        run = f"{self._path}/dagRuns/{self.seen['run_id']}"
+        state = self._api.request("GET", run)
+        self.seen["state"] = state["state"]
+        self.seen["task_instances"] = self._api.request("GET", f"{run}/taskInstances")["task_instances"]
+        if any(instance["state"] for instance in self.seen["task_instances"]):
+            self.seen["stage"] = "run"
+        if state["state"] not in _FINAL_STATES:
+            return False
+        self.seen["seconds"] = state["duration"]
+        return True
+
+    def _read_log(self, instance: dict[str, Any]) -> None:
+        path = f"{self._path}/dagRuns/{self.seen['run_id']}/taskInstances/{instance['task_id']}/logs"
+        query = {"map_index": instance["map_index"], "full_content": "true"}
+        # A deferred task has been tried once; its log holds both parts.
+        log = self._api.request("GET", f"{path}/{max(instance['try_number'], 1)}", query=query)
+        events = [line for line in log["content"] if isinstance(line, dict) and line.get("timestamp")]
+        instance["log_lines"] = len(events)
+        if not events:
+            raise AirflowApiError(f"task {instance['task_id']} on {instance['hostname']}: no log: {log['content']}")
+
+
+def main() -> None:
+    """Run the module."""
+    spec = ARGUMENT_SPEC | {
+        "dag_id": {"type": "str", "required": True},
+        "tag": {"type": "str"},
+        "conf": {"type": "dict", "default": {}},
+        "parse_timeout": {"type": "int", "default": 120},
+        "run_timeout": {"type": "int", "default": 300},
+    }
+    module = AnsibleModule(argument_spec=spec)
+    dag_run = DagRun(module.params)
+    try:
+        dag_run.run()
+    except AirflowApiError as error:
+        module.fail_json(msg=str(error), changed="run_id" in dag_run.seen, **dag_run.seen)
+    module.exit_json(changed=True, **dag_run.seen)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""Lookup of the secrets that an installation generates for itself."""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import os
+import secrets
+import string
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible.errors import AnsibleLookupError
+from ansible.parsing.dataloader import DataLoader
+from ansible.parsing.vault import VaultLib
+from ansible.plugins.lookup import LookupBase
+from ansible.utils.display import Display
+
+DOCUMENTATION = """
+name: airflow_secret
+author: Airstrip
+short_description: A secret of this inventory, generated at its first use
+description:
+  - Returns the value of a name in the inventory's secrets file, on the controller.
+  - A name that is not there is generated and added. It never changes afterwards.
+  - The file has mode 0600. It is encrypted as a whole with Ansible Vault if a vault password is configured
+    when it is written, and stays readable as long as that password is given.
+  - In check mode, and where O(persist) is false, a missing secret is generated but not kept.
+options:
+  _terms:
+    description: Names of the secrets.
+    required: true
+  kind:
+    description:
+      - V(password) is 32 letters and digits (190 bits).
+      - V(key) is 64 random bytes as URL-safe base64. RFC 7518, 3.2 asks for 64 bytes for HS512.
+      - V(fernet) is 32 random bytes as URL-safe base64, as the Fernet specification defines a key.
+    type: str
+    choices: [password, key, fernet]
+    default: password
+  file:
+    description: Path of the secrets file on the controller.
+    type: path
+    required: true
+    vars:
+      - name: airflow_secrets_file
+  persist:
+    description: Whether a generated secret is written to the file.
+    type: bool
+    default: true
+    vars:
+      - name: airflow_secrets_persist
+"""
+
+EXAMPLES = """
+- name: Refer to a generated password
+  ansible.builtin.set_fact:
+    airflow_database_password: "{{ lookup('airflow_secret', 'airflow_database_password') }}"
+"""
+
+RETURN = """
+_raw:
+  description: The secrets' values, in the order of the names.
+  type: list
+  elements: str
+"""
+
+_ALPHABET = string.ascii_letters + string.digits
+
+
+def generate(kind: str) -> str:
+    """Return a new random secret of `kind`."""
+    if kind == "fernet":
+        return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+    if kind == "key":
+        return secrets.token_urlsafe(64)
+    return "".join(secrets.choice(_ALPHABET) for _ in range(32))
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock beside `path`: hosts are templated in parallel processes, and two must not generate one name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path.with_name(path.name + ".lock"), "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def read(path: Path, vault: VaultLib) -> dict[str, str]:
+    """Return the secrets in `path`; none if there is no such file."""
+    if not path.exists():
+        return {}
+    content = path.read_bytes()
+    if vault.is_encrypted(content):
+        content = vault.decrypt(content)
+    parsed = yaml.safe_load(content) or {}
+    if not isinstance(parsed, dict):
+        raise AnsibleLookupError(f"airflow_secrets_file: {path} is not a YAML mapping of names to secrets.")
+    return {str(name): str(value) for name, value in parsed.items()}
+
+
+def write(path: Path, values: Mapping[str, str], vault: VaultLib) -> None:
+    """Replace `path` by `values` in one step, so that an interrupted run leaves the old file or the new one."""
+    content: bytes = yaml.safe_dump(dict(values), default_flow_style=False, explicit_start=True).encode()
+    if vault.secrets:
+        content = vault.encrypt(content, secret=vault.secrets[0][1], vault_id=vault.secrets[0][0])
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(temporary, path)
+
+
+class LookupModule(LookupBase):  # type: ignore[misc]
+    """The lookup V(airflow_secret)."""
+
+    def run(self, terms: Sequence[str], variables: Mapping[str, Any] | None = None, **kwargs: Any) -> list[str]:
+        """Return the secrets named by `terms`. Raises AnsibleLookupError if the file cannot be read or written."""
+        self.set_options(var_options=variables, direct=kwargs)
+        path = Path(self.get_option("file")).expanduser()
+        keep = self.get_option("persist") and not (variables or {}).get("ansible_check_mode", False)
+        loader: DataLoader = self._loader
+        vault = VaultLib(loader._vault.secrets)  # the loader has no public accessor for its vault secrets
+        try:
+            return self._values([str(term) for term in terms], path, vault, keep)
+        except OSError as error:
+            raise AnsibleLookupError(f"airflow_secrets_file: {path}: {error.strerror}.") from error
+
+    def _values(self, names: Sequence[str], path: Path, vault: VaultLib, keep: bool) -> list[str]:
+        known = read(path, vault)
+        missing = [name for name in names if name not in known]
+        if missing and keep:
+            with _locked(path):
+                known = read(path, vault)
+                added = {name: generate(self.get_option("kind")) for name in missing if name not in known}
+                known.update(added)
+                write(path, known, vault)
+            Display().v(f"airflow_secret: generated {', '.join(sorted(added))} in {path}")
+        return [known.get(name) or generate(self.get_option("kind")) for name in names]

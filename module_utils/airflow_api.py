@@ -1,0 +1,68 @@
+"""A client of Airflow's REST API for modules: JSON in, JSON out, one token per client."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote, urlencode
+
+from ansible.module_utils.urls import open_url
+
+# Shared options of the modules that use this client.
+ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
+    "api_url": {"type": "str", "required": True},
+    "api_username": {"type": "str", "required": True},
+    "api_password": {"type": "str", "required": True, "no_log": True},
+    "api_timeout": {"type": "int", "default": 30},
+}
+
+
+class AirflowApiError(Exception):
+    """The API did not answer, or refused. `status` is the HTTP status, 0 without an answer."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class AirflowApi:
+    """Requests to one API server, as one user."""
+
+    def __init__(self, params: Mapping[str, Any]) -> None:
+        self._url = str(params["api_url"]).rstrip("/")
+        self._credentials = {"username": params["api_username"], "password": params["api_password"]}
+        self._timeout = int(params["api_timeout"])
+        self._token = ""
+
+    def request(self, method: str, path: str, body: Any = None, query: Mapping[str, Any] | None = None) -> Any:
+        """Return the parsed JSON answer, None for an empty one.
+
+        Logs in at the first call. Raises AirflowApiError with Airflow's own explanation for any answer but 2xx.
+        """
+        if not self._token:
+            self._token = self._send("POST", "/auth/token", self._credentials)["access_token"]
+        suffix = f"?{urlencode(query, doseq=True)}" if query else ""
+        return self._send(method, quote(path) + suffix, body)
+
+    def anonymous(self, path: str) -> Any:
+        """Return the parsed JSON answer of a path that needs no login."""
+        return self._send("GET", path)
+
+    def _send(self, method: str, path: str, body: Any = None) -> Any:
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        data = None if body is None else json.dumps(body)
+        try:
+            with open_url(
+                self._url + path, method=method, data=data, headers=headers, timeout=self._timeout, use_proxy=False
+            ) as response:
+                content = response.read()
+        except HTTPError as error:
+            detail = error.read().decode(errors="replace")[:500]
+            raise AirflowApiError(f"{method} {path}: HTTP {error.code}: {detail}", error.code) from error
+        except (URLError, OSError) as error:
+            raise AirflowApiError(f"{method} {path}: {self._url} does not answer: {error}") from error
+        return json.loads(content) if content else None
