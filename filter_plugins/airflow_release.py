@@ -1,0 +1,155 @@
+"""
+Which lock a host installs from, what its release directory is called, and which changes of version are possible.
+
+Upgrades within Airflow 3 may skip versions; Airflow 2 must be at 2.7 or newer before 3, and going back means
+`airflow db downgrade` with the newer code first (Airflow: installation/upgrading.rst, upgrading_to_airflow3.rst).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:(a|b|rc)(\d+))?\Z", re.ASCII)
+_PYTHON = re.compile(r"(\d+\.\d+)(?:\.\d+)?\Z", re.ASCII)
+# Sorts a final release behind its pre-releases.
+_FINAL = "z"
+# Lists whose order says nothing.
+_SETS = ("extras", "extra_packages")
+_DIGITS = 12
+_AIRFLOW_3 = (3, 0, 0)
+_OLDEST_UPGRADABLE = (2, 7, 0)
+
+Version = tuple[int, int, int, str, int]
+
+
+def _mapping(value: object, what: str) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise AnsibleFilterError(f"{what} must be a mapping, found {type(value).__name__}")
+    return {str(key): item for key, item in value.items()}
+
+
+def _parse(version: object) -> Version | None:
+    match = _VERSION.match(version) if isinstance(version, str) else None
+    if match is None:
+        return None
+    major, minor, patch, stage, number = match.groups()
+    return int(major), int(minor), int(patch), stage or _FINAL, int(number or 0)
+
+
+def _listing(available: Mapping[str, Any]) -> str:
+    ordered = sorted(available, key=lambda version: (_parse(version) or (0, 0, 0, "", 0), version))
+    return "; ".join(f"{version} for Python {', '.join(map(str, available[version]))}" for version in ordered) or "none"
+
+
+def airflow_lock_name(request: object) -> str:
+    """
+    Return the lock file, relative to the directory of locks, for an Airflow and a Python version.
+
+    Example: `{'version': '3.3.2', 'python': '3.13.5', 'available': {'3.3.2': ['3.13']}} | airflow_lock_name` gives
+    `3.3.2/py3.13.txt`. Raises AnsibleFilterError with the list of available locks if there is none.
+    """
+    given = _mapping(request, "airflow_lock_name: the request")
+    available = _mapping(given.get("available"), "airflow_lock_name: available")
+    version, python = given.get("version"), given.get("python")
+    if not isinstance(version, str) or not isinstance(python, str):
+        raise AnsibleFilterError(
+            "airflow_lock_name: version and python must be strings; quote them, as 3.10 is read as 3.1"
+        )
+    minor = _PYTHON.match(python)
+    if minor is None or minor[1] not in [str(known) for known in available.get(version, [])]:
+        raise AnsibleFilterError(
+            f"airflow_version: there is no lock for Airflow {version} on Python {python}. Available are: "
+            f"{_listing(available)}. Choose one of these, or set airflow_constraints, or run bin/lock {version}"
+        )
+    return f"{version}/py{minor[1]}.txt"
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def airflow_release_name(version: str, inputs: object) -> str:
+    """
+    Name the release directory: the version and 12 hexadecimal digits over all that goes into the environment.
+
+    Example: `'3.3.2' | airflow_release_name({'lock': 'sha256...', 'extras': ['celery'], 'python': '3.13'})`. The
+    digits are the start of the SHA-256 of the inputs' canonical JSON; order and repetition in `extras` and
+    `extra_packages` do not matter. Raises AnsibleFilterError on a malformed version and on inputs JSON cannot hold.
+    """
+    if _parse(version) is None:
+        raise AnsibleFilterError(f"airflow_version must look like 3.3.2, found '{version}'")
+    given = _plain(_mapping(inputs, "airflow_release_name: the inputs"))
+    for name in _SETS:
+        if isinstance(given.get(name), list):
+            given[name] = sorted({str(item) for item in given[name]})
+    try:
+        canonical = json.dumps(given, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise AnsibleFilterError(f"airflow_release_name: the inputs cannot be written as JSON: {error}") from error
+    return f"{version}-{hashlib.sha256(canonical.encode()).hexdigest()[:_DIGITS]}"
+
+
+def _change_problems(installed: tuple[str, Version], wanted: tuple[str, Version]) -> list[str]:
+    (found, old), (version, new) = installed, wanted
+    if old[:3] < _OLDEST_UPGRADABLE:
+        return [
+            f"airflow_version: Airflow {found} is installed, and Airflow 3 upgrades from 2.7 or newer only; "
+            "upgrade it to 2.11 first, or choose a host without it"
+        ]
+    if old[:3] < _AIRFLOW_3:
+        return [
+            f"airflow_version: Airflow {found} is installed; this run does not take over an Airflow 2 installation. "
+            "Migrate it by Airflow's guide 'Upgrading to Airflow 3', or choose a host without it"
+        ]
+    if new < old:
+        return [
+            f"airflow_version: {version} is older than the installed {found}. Set airflow_version to {found} or newer; "
+            f"a downgrade needs `airflow db downgrade` with {found} first"
+        ]
+    return []
+
+
+def airflow_version_problems(step: object) -> list[str]:
+    """
+    List why this change of Airflow's version is impossible; empty if it is possible.
+
+    Example: `{'installed': '3.3.2', 'wanted': '3.2.2'} | airflow_version_problems` tells of a downgrade. `installed`
+    is null or empty where there is no Airflow. Raises AnsibleFilterError on wrong types only.
+    """
+    given = _mapping(step, "airflow_version_problems: the step")
+    found, version = given.get("installed") or "", given.get("wanted")
+    new, old = _parse(version), _parse(found)
+    problems = []
+    if new is None:
+        problems.append(f"airflow_version must be a string that looks like 3.3.2, found {version!r}")
+    elif new[:3] < _AIRFLOW_3:
+        problems.append(f"airflow_version: Airstrip installs Airflow 3, found {version}; set it to 3.0.0 or newer")
+    if found and old is None:
+        problems.append(
+            f"airflow_version: the installed Airflow calls itself {found!r}, which is no version; repair it first"
+        )
+    if new is None or old is None or problems:
+        return problems
+    return _change_problems((str(found), old), (str(version), new))
+
+
+class FilterModule:
+    """Ansible's entry point."""
+
+    def filters(self) -> dict[str, Any]:
+        """Name the filters of this file."""
+        return {
+            "airflow_lock_name": airflow_lock_name,
+            "airflow_release_name": airflow_release_name,
+            "airflow_version_problems": airflow_version_problems,
+        }

@@ -1,0 +1,144 @@
+"""Locks, release names and changes of version."""
+
+from typing import Any
+
+import pytest
+from airflow_release import airflow_lock_name, airflow_release_name, airflow_version_problems
+from ansible.errors import AnsibleFilterError
+from hypothesis import given
+from hypothesis import strategies as st
+
+AVAILABLE = {"3.10.0": ["3.13"], "3.3.2": ["3.11", "3.12", "3.13"], "3.1.7": ["3.11"]}
+
+
+@pytest.mark.parametrize(
+    ("version", "python", "lock"),
+    [
+        ("3.3.2", "3.13", "3.3.2/py3.13.txt"),
+        ("3.3.2", "3.11.2", "3.3.2/py3.11.txt"),
+        ("3.1.7", "3.11", "3.1.7/py3.11.txt"),
+    ],
+)
+def test_lock_name(version: str, python: str, lock: str) -> None:
+    assert airflow_lock_name({"version": version, "python": python, "available": AVAILABLE}) == lock
+
+
+@pytest.mark.parametrize(
+    ("version", "python"), [("3.3.1", "3.13"), ("3.1.7", "3.13"), ("3.3.2", "3.1"), ("3.3.2", "three"), ("3.3.2", "")]
+)
+def test_no_lock_lists_what_there_is(version: str, python: str) -> None:
+    with pytest.raises(AnsibleFilterError) as caught:
+        airflow_lock_name({"version": version, "python": python, "available": AVAILABLE})
+    message = str(caught.value)
+    assert f"no lock for Airflow {version} on Python {python}." in message
+    assert "3.1.7 for Python 3.11; 3.3.2 for Python 3.11, 3.12, 3.13; 3.10.0 for Python 3.13." in message
+    assert "airflow_constraints" in message
+
+
+def test_no_locks_at_all() -> None:
+    with pytest.raises(AnsibleFilterError, match="Available are: none"):
+        airflow_lock_name({"version": "3.3.2", "python": "3.13", "available": {}})
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        (None, "the request must be a mapping, found NoneType"),
+        ({"version": "3.3.2", "python": "3.13"}, "available must be a mapping"),
+        ({"version": "3.3.2", "python": 3.13, "available": AVAILABLE}, "must be strings; quote them"),
+    ],
+)
+def test_lock_name_refuses_wrong_types(request_: Any, message: str) -> None:
+    with pytest.raises(AnsibleFilterError, match=message):
+        airflow_lock_name(request_)
+
+
+def test_release_name_is_stable_across_versions_of_this_filter() -> None:
+    inputs = {"lock": "abc", "extras": ["celery", "fab"], "python": "3.13"}
+    assert airflow_release_name("3.3.2", inputs) == "3.3.2-d379ef1cb0d0"
+
+
+@given(st.lists(st.text(max_size=5), max_size=5), st.randoms())
+def test_order_and_repetition_of_extras_do_not_matter(extras: list[str], random: Any) -> None:
+    shuffled = [*random.sample(extras, len(extras)), *extras]
+    for name in ("extras", "extra_packages"):
+        one = airflow_release_name("3.3.2", {"lock": "a", name: extras})
+        assert one == airflow_release_name("3.3.2", {name: shuffled, "lock": "a"})
+
+
+inputs = st.dictionaries(
+    st.text(max_size=5), st.text(max_size=5) | st.integers() | st.booleans() | st.none(), max_size=4
+)
+
+
+@given(inputs, inputs)
+def test_other_inputs_give_another_name(one: dict[str, Any], two: dict[str, Any]) -> None:
+    same = airflow_release_name("3.3.2", one) == airflow_release_name("3.3.2", two)
+    assert same == ([*map(repr, sorted(one.items()))] == [*map(repr, sorted(two.items()))])
+
+
+@pytest.mark.parametrize(
+    ("version", "given_inputs", "message"),
+    [
+        ("latest", {}, "airflow_version must look like 3.3.2, found 'latest'"),
+        ("3.3.2/..", {}, "airflow_version must look like"),
+        ("3.3.2", [], "the inputs must be a mapping"),
+        ("3.3.2", {"a": b"x"}, "the inputs cannot be written as JSON"),
+    ],
+)
+def test_release_name_refuses(version: str, given_inputs: Any, message: str) -> None:
+    with pytest.raises(AnsibleFilterError, match=message):
+        airflow_release_name(version, given_inputs)
+
+
+@pytest.mark.parametrize(
+    ("installed", "wanted"),
+    [
+        (None, "3.3.2"),
+        ("", "3.3.2"),
+        ("3.3.2", "3.3.2"),
+        ("3.1.7", "3.3.2"),
+        ("3.3.2", "3.10.0"),
+        ("3.4.0b2", "3.4.0rc1"),
+        ("3.4.0rc1", "3.4.0"),
+    ],
+)
+def test_possible_changes(installed: str | None, wanted: str) -> None:
+    assert airflow_version_problems({"installed": installed, "wanted": wanted}) == []
+
+
+@pytest.mark.parametrize(
+    ("installed", "wanted", "message"),
+    [
+        ("3.3.2", "3.2.2", "3.2.2 is older than the installed 3.3.2"),
+        ("3.10.0", "3.9.9", "3.9.9 is older than the installed 3.10.0"),
+        ("3.4.0", "3.4.0rc1", "3.4.0rc1 is older than the installed 3.4.0"),
+        ("2.6.3", "3.3.2", "upgrades from 2.7 or newer only"),
+        ("2.11.0", "3.3.2", "does not take over an Airflow 2 installation"),
+        ("2.10.5", "2.11.0", "Airstrip installs Airflow 3, found 2.11.0"),
+        ("", "3.3", "must be a string that looks like 3.3.2, found '3.3'"),
+        ("", 3.3, "must be a string that looks like 3.3.2, found 3.3"),
+        ("", None, "found None"),
+        ("", "3.3.2\n", "must be a string"),
+        ("unknown", "3.3.2", "the installed Airflow calls itself 'unknown'"),
+    ],
+)
+def test_impossible_changes(installed: str, wanted: Any, message: str) -> None:
+    (problem,) = airflow_version_problems({"installed": installed, "wanted": wanted})
+    assert problem.startswith("airflow_version")
+    assert message in problem
+
+
+versions = st.tuples(st.just(3), st.integers(0, 20), st.integers(0, 20)).map(lambda parts: ".".join(map(str, parts)))
+
+
+@given(versions, versions)
+def test_of_two_versions_only_one_direction_is_a_downgrade(one: str, two: str) -> None:
+    there = airflow_version_problems({"installed": one, "wanted": two})
+    back = airflow_version_problems({"installed": two, "wanted": one})
+    assert [bool(there), bool(back)].count(True) == (one != two)
+
+
+def test_version_problems_refuses_wrong_types() -> None:
+    with pytest.raises(AnsibleFilterError, match="the step must be a mapping"):
+        airflow_version_problems("3.3.2")
