@@ -1,0 +1,42 @@
+"""Role base: the user, the authorities and the time of a host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from airstrip_site import Site
+
+# As in the role's defaults, which no scenario changes.
+UID = 50000
+GID = 50000
+
+
+def test_user_has_the_same_ids_everywhere(host: Any) -> None:
+    user = host.user("airflow")
+    assert (user.uid, user.gid, user.group) == (UID, GID, "airflow")
+
+
+def test_user_cannot_log_in(host: Any) -> None:
+    assert host.user("airflow").shell == "/usr/sbin/nologin"
+    assert host.check_output("getent shadow airflow").split(":")[1] in {"!", "!!", "*"}
+
+
+def test_extra_authorities_are_trusted(host: Any) -> None:
+    for certificate in Path("/usr/local/share/ca-certificates").glob("*.crt"):
+        installed = host.file(f"/usr/local/share/ca-certificates/{certificate.name}")
+        assert installed.content_string.strip() == certificate.read_text(encoding="utf-8").strip()
+        # The bundle has each certificate's body as it stands in its file.
+        body = certificate.read_text(encoding="utf-8").split("-----")[2].strip()
+        assert body in host.file("/etc/ssl/certs/ca-certificates.crt").content_string
+
+
+def test_containers_keep_their_machines_clock(host: Any) -> None:
+    assert host.check_output("systemd-detect-virt --container || true") != "none"
+    assert not host.package("chrony").is_installed
+
+
+def test_hosts_know_each_other_by_name(host: Any, site: Site) -> None:
+    if len(site.hosts) > 1:
+        for name in site.hosts:
+            assert host.check_output(f"getent ahostsv4 {name}").split()[0] == site.address(name)
