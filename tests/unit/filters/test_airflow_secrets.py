@@ -1,0 +1,154 @@
+"""Secrets: what is refused, and that no message tells a secret."""
+
+import base64
+import re
+import secrets
+from typing import Any
+
+import pytest
+from airflow_secrets import airflow_secret_problems, airflow_secret_requests
+from ansible.errors import AnsibleFilterError
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+FERNET = "zX3vQ0cN1n8kq0d0Lr8yF7t2sGmJwB5hKpUeVxAaTio="
+OTHER_FERNET = "Qm7c1h0L5e2Zs9TgWkYxRj4uNnPbVfDdAa8_3-6iOoE="
+
+
+def _problems(kind: str, value: Any) -> list[str]:
+    return airflow_secret_problems({"airflow_thing": {"kind": kind, "value": value}})
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("fernet", FERNET),
+        ("fernet", f"{FERNET},{OTHER_FERNET}"),
+        ("password", "Zk3.v-9q_Lw0xT7b"),
+        ("password", "correct horse battery staple"),
+        ("password", "<kd83hsk2)/&%kw9"),
+        ("password", "jürgen-fährt-mit-dem-rad"),
+        ("key", "9f86d081884c7d659a2feaa0c55ad015"),
+    ],
+)
+def test_fit_secrets(kind: str, value: str) -> None:
+    assert _problems(kind, value) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "message"),
+    [
+        ("fernet", "", "airflow_thing is not set"),
+        ("fernet", None, "airflow_thing is not set"),
+        ("fernet", FERNET[:-1], "is no Fernet key"),
+        ("fernet", FERNET[:-2] + "==", "is no Fernet key"),
+        ("fernet", FERNET.replace("z", "+"), "is no Fernet key"),
+        ("fernet", FERNET + "," + "x" * 44, "is no Fernet key"),
+        ("fernet", FERNET + ",", "is no Fernet key"),
+        ("fernet", f"{FERNET},{FERNET}", "contains the same key twice"),
+        ("fernet", base64.urlsafe_b64encode(b"\0" * 32).decode(), "is a repetition"),
+        ("fernet", base64.urlsafe_b64encode(b"abc\n" * 8).decode(), "is a repetition"),
+        ("fernet", "46BKJoQYlPPOexq0OhDZnIlNepKFf87WFwLbfzqDDho=", "is a key that public examples contain"),
+        ("fernet", "changeme", "is no Fernet key"),
+        ("password", "Zk3.v-9q_Lw0xT7", "has 15 characters; a password needs at least 16"),
+        ("password", "changeme", "is the word from an example"),
+        ("password", "ChangeMe-2026!!!!", "is the word from an example"),
+        ("password", "airflowairflowairflow", "is the word from an example"),
+        ("password", "postgres-password-1", "is the word from an example"),
+        ("password", "your-database-password-here", "is the word from an example"),
+        ("password", "your_Zk3.v-9q_Lw0xT7b", "is the word from an example"),
+        ("password", "<the database password>", "is the word from an example"),
+        ("password", "my-example-kdjJ38skL", "is the word from an example"),
+        ("password", "aaaaaaaaaaaaaaaaaaaa", "is a repetition or a sequence"),
+        ("password", "Zk3.v-9qZk3.v-9q", "is a repetition or a sequence"),
+        ("password", "1234567890123456", "is a repetition or a sequence"),
+        ("password", "abcdefghijklmnopqr", "is a repetition or a sequence"),
+        ("password", "Zk3.v-9q_Lw0xT7b\n", "contains a newline"),
+        ("password", "Zk3.v-9q\0_Lw0xT7b", "contains a newline, another control character"),
+        ("password", " Zk3.v-9q_Lw0xT7b", "or spaces at an end"),
+        ("password", 1234567890123456, "must be a string, found int; quote it"),
+        ("key", "9f86d081884c7d659a2feaa0c55ad01", "has 31 characters; a key needs at least 32"),
+        ("key", "airflow_jwt_secret_please_change_this", "is the word from an example"),
+        ("key", "0123456789abcdef0123456789abcdef", "is a repetition or a sequence"),
+        ("key", "a25mQ1FHTUh3MnFRSk5KMEIyVVU2YmN0VGRyYTVXY08=", "is a key that public examples contain"),
+    ],
+)
+def test_unfit_secrets(kind: str, value: Any, message: str) -> None:
+    (problem,) = _problems(kind, value)
+    assert problem.startswith("airflow_thing ")
+    assert message in problem
+    assert "make one with `openssl rand" in problem
+
+
+WORDS = "changeme password secret airflow admin postgres redis default example fernet jwt".split()
+
+
+@given(
+    st.sampled_from(["password", "key"]),
+    st.lists(st.sampled_from(WORDS), min_size=1),
+    st.sampled_from(["", "-", "_", "1"]),
+)
+def test_example_words_never_pass_however_often_repeated(kind: str, words: list[str], separator: str) -> None:
+    assert "is the word from an example" in _problems(kind, separator.join(words).title())[0]
+
+
+def test_a_long_value_of_example_words_is_judged_quickly() -> None:
+    assert _problems("key", "changeme" * 2000 + "x") != []
+
+
+@given(st.sampled_from(["password", "key", "fernet"]), st.text(max_size=60))
+@example("fernet", "x,y")
+def test_no_message_contains_the_value(kind: str, tail: str) -> None:
+    value = "zqxjv" + tail
+    for problem in _problems(kind, value):
+        assert "zqxjv" not in problem
+        assert problem.isprintable()
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_every_random_fernet_key_passes(raw: bytes) -> None:
+    repeated = re.fullmatch(rb"(.+?)\1+", raw, re.DOTALL) or len(set(base64.b64encode(raw))) < 5
+    if not repeated and b"\0\0\0" not in raw:
+        assert _problems("fernet", base64.urlsafe_b64encode(raw).decode()) == []
+
+
+@pytest.mark.parametrize("length", [12, 16, 32])
+def test_generated_secrets_pass(length: int) -> None:
+    for _ in range(200):
+        assert _problems("password", secrets.token_hex(max(length, 8))) == []
+        assert _problems("key", secrets.token_urlsafe(64)) == []
+        assert _problems("fernet", base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()) == []
+
+
+@pytest.mark.parametrize(
+    ("given_secrets", "message"),
+    [
+        ([], "the secrets must be a mapping, found list"),
+        ({"a": "zqxjv"}, "airflow_secret_problems: a must be a mapping, found str"),
+        ({"a": {"kind": "pin", "value": "zqxjv"}}, "the kind of a must be one of fernet, password, key"),
+    ],
+)
+def test_wrong_types(given_secrets: Any, message: str) -> None:
+    with pytest.raises(AnsibleFilterError, match=message) as caught:
+        airflow_secret_problems(given_secrets)
+    assert "zqxjv" not in str(caught.value)
+
+
+def test_requests_are_what_is_missing() -> None:
+    existing = {"a": "x", "b": "", "c": None, "unrelated": "y"}
+    wanted = {"d": "fernet", "c": "key", "b": "password", "a": "password"}
+    assert airflow_secret_requests(existing, wanted) == ["b", "c", "d"]
+    assert airflow_secret_requests({}, {}) == []
+
+
+@pytest.mark.parametrize(
+    ("existing", "wanted", "message"),
+    [
+        ([], {}, "the existing secrets must be a mapping"),
+        ({}, [], "the wanted secrets must be a mapping"),
+        ({}, {"a": "pin"}, "the kind of a must be one of"),
+    ],
+)
+def test_requests_refuses(existing: Any, wanted: Any, message: str) -> None:
+    with pytest.raises(AnsibleFilterError, match=message):
+        airflow_secret_requests(existing, wanted)
