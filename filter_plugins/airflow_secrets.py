@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -31,13 +32,16 @@ _REMEDIES = {
     "key": "make one with `openssl rand -base64 64 | tr -d '\\n'`",
 }
 # A secret that is made of nothing but these is one from an example.
-_EXAMPLE_WORDS = (
-    "changeme change replace please this that with your own the my not for use only default example sample test demo "
-    "dummy placeholder password passwd passphrase passw pass pwd secret secrets key keys token jwt api fernet auth "
-    "airflow apache admin administrator root user db database postgres postgresql redis valkey celery broker results "
-    "backend webserver server scheduler worker very super long strong random insecure value string here me it to in "
-    "production dev hunter qwerty letmein welcome"
-).split()
+_EXAMPLE_WORDS = re.findall(
+    r"\w+",
+    """
+    changeme change replace please this that with your own the my not for use only default example sample test demo
+    dummy placeholder password passwd passphrase passw pass pwd secret secrets key keys token jwt api fernet auth
+    airflow apache admin administrator root user db database postgres postgresql redis valkey celery broker results
+    backend webserver server scheduler worker very super long strong random insecure value string here me it to in
+    production dev hunter qwerty letmein welcome
+    """,
+)
 _EXAMPLE_PARTS = re.compile(r"change[-_ ]?me|replace[-_ ]?(?:me|this)|placeholder|example|\A<.*>\Z|\Ayour[-_ ]")
 _REPEATED = re.compile(r"(.+?)\1+\Z", re.DOTALL)
 # SHA-256 of keys that thousands of public docker-compose files for Airflow contain.
@@ -66,7 +70,7 @@ def _is_made_of_words(letters: str) -> bool:
 
 def _is_sequence(text: str) -> bool:
     """Tell whether most characters are the successor of the one before, as in 1234567890123456."""
-    steps = sum(ord(second) - ord(first) == 1 for first, second in zip(text, text[1:], strict=False))
+    steps = sum(ord(second) - ord(first) == 1 for first, second in itertools.pairwise(text))
     return len(text) > 1 and steps * 4 >= (len(text) - 1) * 3
 
 

@@ -80,7 +80,7 @@ def test_unfit_secrets(kind: str, value: Any, message: str) -> None:
     assert "make one with `openssl rand" in problem
 
 
-WORDS = "changeme password secret airflow admin postgres redis default example fernet jwt".split()
+WORDS = ["changeme", "password", "secret", "airflow", "admin", "postgres", "redis", "default", "fernet", "jwt"]
 
 
 @given(
