@@ -44,7 +44,7 @@ options:
     default: password
   file:
     description: Path of the secrets file on the controller.
-    type: path
+    type: str
     required: true
     vars:
       - name: airflow_secrets_file
@@ -122,7 +122,8 @@ class LookupModule(LookupBase):  # type: ignore[misc]
     def run(self, terms: Sequence[str], variables: Mapping[str, Any] | None = None, **kwargs: Any) -> list[str]:
         """Return the secrets named by `terms`. Raises AnsibleLookupError if the file cannot be read or written."""
         self.set_options(var_options=variables, direct=kwargs)
-        path = Path(self.get_option("file")).expanduser()
+        # A variable that gives an option arrives as it was written, with its templates.
+        path = Path(self._templar.template(self.get_option("file"))).expanduser()
         keep = self.get_option("persist") and not (variables or {}).get("ansible_check_mode", False)
         loader: DataLoader = self._loader
         vault = VaultLib(loader._vault.secrets)  # the loader has no public accessor for its vault secrets

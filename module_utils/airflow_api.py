@@ -42,13 +42,26 @@ class AirflowApi:
         Logs in at the first call. Raises AirflowApiError with Airflow's own explanation for any answer but 2xx.
         """
         if not self._token:
-            self._token = self._send("POST", "/auth/token", self._credentials)["access_token"]
+            self._token = self._log_in()
         suffix = f"?{urlencode(query, doseq=True)}" if query else ""
         return self._send(method, quote(path) + suffix, body)
 
     def anonymous(self, path: str) -> Any:
         """Return the parsed JSON answer of a path that needs no login."""
         return self._send("GET", path)
+
+    def _log_in(self) -> str:
+        try:
+            return str(self._send("POST", "/auth/token", self._credentials)["access_token"])
+        except AirflowApiError as error:
+            if error.status != 401:
+                raise
+            name = self._credentials["username"]
+            raise AirflowApiError(
+                f"Airflow refuses the password of user {name}. If it was changed in Airflow, give the present one "
+                "in the variable from which it comes (airflow_admin_password for the first administrator).",
+                401,
+            ) from error
 
     def _send(self, method: str, path: str, body: Any = None) -> Any:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
