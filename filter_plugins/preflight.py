@@ -1,0 +1,324 @@
+"""
+What is wrong with the inventory, the variables and a host, as far as plain values can tell.
+
+Ansible loads each file of filter plugins by its path, so that one cannot import another. The findings of other
+filters (airflow_version_problems, airflow_secret_problems, airflow_config_unknown) are therefore given as facts.
+
+A check is a function of the facts, and stands in _CHECKS with the facts that it cannot do without.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+Facts = Mapping[str, Any]
+
+_SUPPORTED_SYSTEMS = {"Debian": ("12", "13")}
+_SUPPORTED_PYTHONS = ("3.11", "3.12", "3.13")
+_ALWAYS_NEEDED = ("api_server", "scheduler", "dag_processor", "triggerer")
+_HOST_VARIABLES = {"postgresql": "airflow_database_host", "redis": "airflow_broker_host"}
+# The kernel keeps part of a machine's memory to itself; "4 GB" show up as some 3.8.
+_MEMORY_TOLERANCE = 0.1
+# Airflow's default `[api_auth] jwt_leeway` is 10 s; two hosts that are each 5 s off are at its edge.
+_MAX_CLOCK_SKEW = 5
+_LAST_PORT = 65535
+# PostgreSQL: NAMEDATALEN 64 with the closing NUL (documentation, 4.1.1).
+_MAX_IDENTIFIER_BYTES = 63
+# The databases of every cluster, and what pg_hba.conf takes for keywords.
+_RESERVED_DATABASES = frozenset(
+    {"postgres", "template0", "template1", "all", "sameuser", "samerole", "samegroup", "replication"}
+)
+_RESERVED_ROLES = frozenset({"postgres", "public", "none", "all"})
+_BAD_IDENTIFIER = re.compile(r"[\x00-\x1f\x7f'\"`\\]|^[+@/]|^\s|\s$")
+_DATABASE_NAME = re.compile(r"[A-Za-z0-9_.~-]+\Z")
+# systemd.unit(5), "String escaping"; it allows a backslash too, but as the start of an escape.
+_SYSTEMD_NAME = re.compile(r"[A-Za-z0-9:_.-]+\Z")
+_MAX_UNIT_NAME = 255
+
+
+def _group(component: str) -> str:
+    return component if component in _HOST_VARIABLES else f"airflow_{component}"
+
+
+def _mapping(value: object, what: str) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise AnsibleFilterError(f"preflight_problems: {what} must be a mapping, found {type(value).__name__}")
+    return {str(key): item for key, item in value.items()}
+
+
+def _list(value: object, what: str) -> list[Any]:
+    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
+        raise AnsibleFilterError(f"preflight_problems: {what} must be a list, found {type(value).__name__}")
+    return list(value)
+
+
+def _number(value: object, what: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise AnsibleFilterError(f"preflight_problems: {what} must be a number, found {value!r}")
+    return value
+
+
+def _rows(facts: Facts, key: str, columns: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
+    for row in _list(facts[key], key):
+        given = _mapping(row, f"each of {key}")
+        if missing := [column for column in columns if column not in given]:
+            raise AnsibleFilterError(f"preflight_problems: each of {key} needs '{missing[0]}'")
+        yield tuple(given[column] for column in columns)
+
+
+def _here(facts: Facts) -> str:
+    return f"{facts['host']}: " if facts.get("host") else ""
+
+
+def _placement(facts: Facts) -> Iterator[str]:
+    hosts = _mapping(facts["component_hosts"], "component_hosts")
+    external = _mapping(facts.get("external") or {}, "external")
+    celery = "CeleryExecutor" in str(facts["executor"])
+    needed = ["postgresql", *(["redis"] if celery else []), *_ALWAYS_NEEDED, *(["worker"] if celery else [])]
+    for component in needed:
+        if hosts.get(component) or external.get(component):
+            continue
+        reason = f" (airflow_executor is {facts['executor']})" if component in ("redis", "worker") else ""
+        variable = _HOST_VARIABLES.get(component)
+        other = f", or name an external server in {variable}" if variable else ""
+        yield f"No host runs {component}{reason}. Put a host into the inventory group {_group(component)}{other}."
+
+
+def _idle_workers(facts: Facts) -> Iterator[str]:
+    hosts = _list(_mapping(facts["component_hosts"], "component_hosts").get("worker") or [], "component_hosts.worker")
+    if hosts and "CeleryExecutor" not in str(facts["executor"]):
+        yield (
+            f"airflow_executor is {facts['executor']}, which gives Celery workers no work, but the group "
+            f"airflow_worker has {', '.join(map(str, hosts))}. Empty it, or set airflow_executor to CeleryExecutor."
+        )
+
+
+def _lock(facts: Facts) -> Iterator[str]:
+    airflow = _mapping(facts["airflow"], "airflow")
+    available = _mapping(airflow.get("available"), "airflow.available")
+    version, python = str(airflow.get("version")), ".".join(str(airflow.get("python")).split(".")[:2])
+    if airflow.get("constraints") or python in map(str, available.get(version, [])):
+        return
+    known = "; ".join(f"{name} for Python {', '.join(map(str, available[name]))}" for name in sorted(available))
+    yield (
+        f"{_here(facts)}airflow_version: there is no lock for Airflow {version} on Python {python}, and "
+        f"airflow_constraints is not set. Locks exist for {known or 'no version'}. Choose one of them, set "
+        f"airflow_constraints, or run bin/lock {version}."
+    )
+
+
+def _system(facts: Facts) -> Iterator[str]:
+    system = _mapping(facts["os"], "os")
+    name, version = str(system.get("distribution")), str(system.get("version"))
+    if version.partition(".")[0] not in _SUPPORTED_SYSTEMS.get(name, ()):
+        supported = ", ".join(f"{known} {' or '.join(versions)}" for known, versions in _SUPPORTED_SYSTEMS.items())
+        yield f"{_here(facts)}the operating system is {name} {version}. Use {supported}."
+
+
+def _python(facts: Facts) -> Iterator[str]:
+    if ".".join(str(facts["python"]).split(".")[:2]) not in _SUPPORTED_PYTHONS:
+        yield (
+            f"{_here(facts)}airflow_python is Python {facts['python']}. Set it to the path of a Python "
+            f"{', '.join(_SUPPORTED_PYTHONS[:-1])} or {_SUPPORTED_PYTHONS[-1]}."
+        )
+
+
+def _findings(facts: Facts, key: str) -> Iterator[str]:
+    yield from (str(problem) for problem in _list(facts[key], key))
+
+
+def _memory(facts: Facts) -> Iterator[str]:
+    found, needed = _number(facts["memory_mb"], "memory_mb"), _number(facts["needed_memory_mb"], "needed_memory_mb")
+    if found < needed * (1 - _MEMORY_TOLERANCE):
+        yield (
+            f"{_here(facts)}the host has {found} MB of memory, and its components need {needed} MB. Give it more, move "
+            "a component to another host, or lower the concurrency in airflow_workers."
+        )
+
+
+def _disk(facts: Facts) -> Iterator[str]:
+    for path, free, needed in _rows(facts, "disk", ("path", "free_mb", "needed_mb")):
+        if _number(free, f"free_mb of {path}") < _number(needed, f"needed_mb of {path}"):
+            yield f"{_here(facts)}{path} has {free} MB free, and {needed} MB are needed. Free space or enlarge it."
+
+
+def _ports(facts: Facts) -> Iterator[str]:
+    owners: dict[int, list[str]] = {}
+    for port, owner in _rows(facts, "ports", ("port", "owner")):
+        number = int(port) if isinstance(port, (int, str)) and str(port).isdecimal() else 0
+        if 1 <= number <= _LAST_PORT:
+            owners.setdefault(number, []).append(str(owner))
+        else:
+            yield f"{_here(facts)}{owner} is {port!r}. Set it to a port between 1 and {_LAST_PORT}."
+    for number, names in owners.items():
+        if len(names) > 1:
+            yield f"{_here(facts)}port {number} is used by {' and '.join(names)}. Give each a port of its own."
+
+
+def _clocks(facts: Facts) -> Iterator[str]:
+    offsets = _mapping(facts["clock_offsets"], "clock_offsets")
+    ordered = sorted((_number(offset, f"clock_offsets.{host}"), host) for host, offset in offsets.items())
+    limit = _number(facts.get("max_clock_skew", _MAX_CLOCK_SKEW), "max_clock_skew")
+    if ordered and ordered[-1][0] - ordered[0][0] > limit:
+        yield (
+            f"The clocks of {ordered[0][1]} and {ordered[-1][1]} are {ordered[-1][0] - ordered[0][0]:.1f} s apart, and "
+            f"{limit} s are allowed. Synchronise them (chrony); Airflow refuses tokens from a clock that is off."
+        )
+
+
+def _canonical(address: object) -> str:
+    try:
+        return str(ipaddress.ip_address(str(address)))
+    except ValueError:
+        return str(address).lower()
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
+def _addresses(facts: Facts) -> Iterator[str]:
+    addresses = _mapping(facts["addresses"], "addresses")
+    users: dict[str, list[str]] = {}
+    for host, address in addresses.items():
+        if address:
+            users.setdefault(_canonical(address), []).append(host)
+        else:
+            yield f"{host} has no address. Correct its name or set airflow_host_address for it."
+    for address, hosts in users.items():
+        if len(hosts) > 1:
+            yield f"{' and '.join(hosts)} have the same address {address}. Set airflow_host_address for each of them."
+        elif _is_loopback(address) and len(addresses) > 1:
+            yield f"{hosts[0]} has the address {address}, which no other host can reach. Set airflow_host_address."
+
+
+def _identifier_problem(name: str, kind: object) -> str:
+    if not name:
+        return "is empty"
+    if len(name.encode(errors="surrogatepass")) > _MAX_IDENTIFIER_BYTES:
+        return f"is longer than PostgreSQL's {_MAX_IDENTIFIER_BYTES} bytes"
+    if _BAD_IDENTIFIER.search(name) or (kind == "database" and not _DATABASE_NAME.match(name)):
+        return "contains characters that do not work in names, connection URIs and pg_hba.conf"
+    if kind != "role" and name in _RESERVED_DATABASES:
+        return "is reserved by PostgreSQL or has a meaning of its own in pg_hba.conf"
+    if kind != "database" and (name in _RESERVED_ROLES or name.startswith("pg_")):
+        return "is reserved by PostgreSQL for its own roles or has a meaning of its own in pg_hba.conf"
+    return ""
+
+
+def _postgresql_names(facts: Facts) -> Iterator[str]:
+    postgresql = _mapping(facts["postgresql"], "postgresql")
+    for entry in _list(postgresql.get("names"), "postgresql.names"):
+        given = _mapping(entry, "each of postgresql.names")
+        value = given.get("value")
+        name = "" if value is None else str(value)
+        if problem := _identifier_problem(name, given.get("kind")):
+            yield f"{given.get('variable')}: the name {name!r} {problem}. Use letters, digits and underscores."
+
+
+def _systemd_names(facts: Facts) -> Iterator[str]:
+    for variable, value in _rows(facts, "systemd_names", ("variable", "value")):
+        name = "" if value is None else str(value)
+        if not _SYSTEMD_NAME.match(name):
+            yield f"{variable}: systemd refuses {name!r} in a unit's name. Use letters, digits, '_', '.' and '-'."
+        elif len(f"airflow-worker@{name}.service") > _MAX_UNIT_NAME:
+            yield f"{variable}: with {len(name)} characters the unit's name exceeds {_MAX_UNIT_NAME}. Shorten it."
+
+
+def _is_whole(value: object, minimum: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= minimum
+
+
+def _slots_problem(worker: Mapping[str, Any]) -> str:
+    concurrency, autoscale = worker.get("concurrency"), worker.get("autoscale")
+    if concurrency is not None and autoscale is not None:
+        return "has both concurrency and autoscale. Keep one of them"
+    if concurrency is not None and not _is_whole(concurrency, 1):
+        return f"has the concurrency {concurrency!r}. Set it to a whole number, at least 1"
+    if autoscale is None:
+        return ""
+    bounds: Mapping[str, Any] = autoscale if isinstance(autoscale, Mapping) else {}
+    if not _is_whole(bounds.get("min"), 0) or not _is_whole(bounds.get("max"), 1):
+        return "needs autoscale.min and autoscale.max. Set them to whole numbers, the maximum at least 1"
+    return "has autoscale.min above autoscale.max. Exchange them" if bounds["min"] > bounds["max"] else ""
+
+
+def _workers(facts: Facts) -> Iterator[str]:
+    workers = [_mapping(worker, "each of workers") for worker in _list(facts["workers"], "workers")]
+    names = [str(worker.get("name") or "") for worker in workers]
+    for name, count in Counter(names).items():
+        if not name:
+            yield f"{_here(facts)}airflow_workers: a worker has no name. Give it one."
+        elif count > 1:
+            yield f"{_here(facts)}airflow_workers: {count} workers have the name {name}. Names must differ on a host."
+    for name, worker in zip(names, workers, strict=True):
+        if not worker.get("queues"):
+            yield f"{_here(facts)}airflow_workers: the worker {name} has no queues. List one at least."
+        if problem := _slots_problem(worker):
+            yield f"{_here(facts)}airflow_workers: the worker {name} {problem}."
+
+
+def _database(facts: Facts) -> Iterator[str]:
+    database = _mapping(facts["database"], "database")
+    number = int(_number(database.get("version_num"), "database.version_num"))
+    minimum = int(_number(database.get("minimum"), "database.minimum"))
+    # server_version_num is major * 10000 + minor since PostgreSQL 10.
+    if number // 10000 < minimum:
+        yield (
+            f"airflow_database_host: the server is PostgreSQL {number // 10000}.{number % 10000}, and this Airflow "
+            f"needs {minimum} or newer. Upgrade the server or choose another one."
+        )
+
+
+_CHECKS: tuple[tuple[tuple[str, ...], Callable[[Facts], Iterator[str]]], ...] = (
+    (("component_hosts", "executor"), _placement),
+    (("component_hosts", "executor"), _idle_workers),
+    (("workers",), _workers),
+    (("systemd_names",), _systemd_names),
+    (("postgresql",), _postgresql_names),
+    (("addresses",), _addresses),
+    (("clock_offsets",), _clocks),
+    (("os",), _system),
+    (("python",), _python),
+    (("airflow",), _lock),
+    (("version_problems",), lambda facts: _findings(facts, "version_problems")),
+    (("override_problems",), lambda facts: _findings(facts, "override_problems")),
+    (("secret_problems",), lambda facts: _findings(facts, "secret_problems")),
+    (("memory_mb", "needed_memory_mb"), _memory),
+    (("disk",), _disk),
+    (("ports",), _ports),
+    (("database",), _database),
+)
+_KNOWN = sorted({"host", "external", "max_clock_skew", *(key for keys, _ in _CHECKS for key in keys)})
+
+
+def preflight_problems(facts: object) -> list[str]:
+    """
+    List what is wrong with one host and the site; each message names the place, the finding and the remedy.
+
+    Example: `{'host': 'w1', 'os': {'distribution': 'Debian', 'version': '11'}} | preflight_problems`. A check whose
+    facts are absent or null does not run. Raises AnsibleFilterError on unknown facts, which would silently switch a
+    check off, and on wrong types.
+    """
+    given = {key: value for key, value in _mapping(facts, "the facts").items() if value is not None}
+    if unknown := sorted(set(_mapping(facts, "the facts")) - set(_KNOWN)):
+        raise AnsibleFilterError(f"preflight_problems: unknown fact '{unknown[0]}'; known: {', '.join(_KNOWN)}")
+    found = [problem for keys, check in _CHECKS if all(key in given for key in keys) for problem in check(given)]
+    return list(dict.fromkeys(found))
+
+
+class FilterModule:
+    """Ansible's entry point."""
+
+    def filters(self) -> dict[str, Any]:
+        """Name the filters of this file."""
+        return {"preflight_problems": preflight_problems}
