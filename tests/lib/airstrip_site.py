@@ -50,16 +50,16 @@ def plays(playbook: Path) -> list[tuple[str, list[str]]]:
 
 def _listed_roles(play: Mapping[str, Any]) -> Iterator[str]:
     """Yield the names under the play's `roles`."""
-    for role in play.get("roles", []):
+    for role in play.get("roles") or []:
         yield role if isinstance(role, str) else role.get("role", role.get("name"))
 
 
 def _imported_roles(play: Mapping[str, Any]) -> Iterator[str]:
     """Yield the roles which the play's own tasks import or include, blocks included."""
-    pending = [task for section in ("pre_tasks", "tasks", "post_tasks") for task in play.get(section, [])]
+    pending = [task for section in ("pre_tasks", "tasks", "post_tasks") for task in play.get(section) or []]
     while pending:
         task = pending.pop(0)
-        pending += [inner for section in ("block", "rescue", "always") for inner in task.get(section, [])]
+        pending += [inner for section in ("block", "rescue", "always") for inner in task.get(section) or []]
         for module in ("import_role", "include_role"):
             call = task.get(f"ansible.builtin.{module}", task.get(module))
             if call is not None:
