@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
@@ -153,29 +153,45 @@ def _known_names(section: Mapping[str, Any]) -> list[str]:
     return [*(str(option) for option in section["options"]), *commands]
 
 
+def _unknown_in(section: str, names: Sequence[str], known: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what is unknown, and the suggestion, for the options given in one section."""
+    base = section.rpartition("=")[2]
+    table, renamed = known["table"], known["renamed"]
+    rest = []
+    for name in names:
+        if new := renamed.get(f"{base}.{name}"):
+            yield f"option '{section}.{name}'", f"; it is called '{new}' now"
+        else:
+            rest.append(name)
+    if base not in table:
+        if rest or not names:
+            yield f"section '{section}'", _suggestion(base, list(table))
+        return
+    for name in [] if base in known["open"] else rest:
+        if name not in table[base]:
+            yield f"option '{section}.{name}'", _option_suggestion(name, base, table)
+
+
 def airflow_config_unknown(overrides: object, options: object) -> list[str]:
     """
-    List the sections and options of the overrides which this Airflow version does not know, with the near name.
+    List the sections and options of the overrides which this Airflow version does not know, with the right name.
 
     `options` is the parsed options.json of the version. Options of an open section and team sections
     ("team=section") of known ones pass. Raises AnsibleFilterError on wrong types only.
     """
-    given = _sections({} if overrides is None else overrides, "airflow_config_overrides")
-    sections = _mapping(_mapping(options, "airflow_config_unknown: options").get("sections"), "options.sections")
-    release = f"is unknown to Airflow {_mapping(options, 'options').get('version')}"
-    table = {name: _known_names(section) for name, section in sections.items()}
-    problems = []
-    for name, entries in given.items():
-        base = name.rpartition("=")[2]
-        if base not in table:
-            problems.append(f"airflow_config_overrides: section '{name}' {release}{_suggestion(base, list(table))}")
-        elif not sections[base].get("open"):
-            problems += [
-                f"airflow_config_overrides: option '{name}.{option}' {release}{_option_suggestion(option, base, table)}"
-                for option in entries
-                if option not in table[base]
-            ]
-    return problems
+    users = _sections({} if overrides is None else overrides, "airflow_config_overrides")
+    given = _mapping(options, "airflow_config_unknown: options")
+    sections = _mapping(given.get("sections"), "airflow_config_unknown: options.sections")
+    known = {
+        "table": {name: _known_names(section) for name, section in sections.items()},
+        "open": {name for name, section in sections.items() if section.get("open")},
+        "renamed": _mapping(given.get("renamed", {}), "airflow_config_unknown: options.renamed"),
+    }
+    return [
+        f"airflow_config_overrides: {what} is unknown to Airflow {given.get('version')}{suggestion}"
+        for section, entries in users.items()
+        for what, suggestion in _unknown_in(section, list(entries), known)
+    ]
 
 
 class FilterModule:

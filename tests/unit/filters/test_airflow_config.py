@@ -2,6 +2,7 @@
 
 import json
 from configparser import ConfigParser
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ from ansible.errors import AnsibleFilterError
 from hypothesis import given
 from hypothesis import strategies as st
 
+LOCKS = Path(__file__).parents[3] / "roles" / "airflow" / "files" / "locks"
 OPTIONS = {
     "version": "3.3.2",
+    "renamed": {"core.dag_concurrency": "core.max_active_tasks_per_dag", "webserver.web_server_port": "api.port"},
     "sections": {
         "core": {"options": ["executor", "fernet_key", "parallelism"], "open": False, "sensitive": ["fernet_key"]},
         "scheduler": {"options": ["scheduler_heartbeat_sec", "max_tis_per_query"], "open": False},
@@ -186,6 +189,38 @@ def test_unknown_names_come_with_the_near_one() -> None:
     ]
 
 
+def test_renamed_options_come_with_the_new_name() -> None:
+    overrides = {"core": {"dag_concurrency": 1}, "webserver": {"web_server_port": 1}}
+    assert airflow_config_unknown(overrides, OPTIONS) == [
+        "airflow_config_overrides: option 'core.dag_concurrency' is unknown to Airflow 3.3.2; "
+        "it is called 'core.max_active_tasks_per_dag' now",
+        "airflow_config_overrides: option 'webserver.web_server_port' is unknown to Airflow 3.3.2; "
+        "it is called 'api.port' now",
+    ]
+    both = airflow_config_unknown({"webserver": {"web_server_port": 1, "rbac": 1}}, OPTIONS)
+    assert [problem.partition(" is unknown")[0] for problem in both] == [
+        "airflow_config_overrides: option 'webserver.web_server_port'",
+        "airflow_config_overrides: section 'webserver'",
+    ]
+    assert len(airflow_config_unknown({"webserver": {}}, OPTIONS)) == 1
+
+
+@pytest.mark.parametrize("path", sorted(LOCKS.glob("*/options.json")), ids=lambda path: path.parent.name)
+def test_options_of_the_shipped_versions(path: Path) -> None:
+    options = json.loads(path.read_text())
+    fine = {
+        "core": {"executor": "CeleryExecutor", "fernet_key_cmd": "cat key"},
+        "celery": {"worker_concurrency": 4, "broker_url_secret": "broker"},
+        "celery_broker_transport_options": {"socket_keepalive": True},
+        "fab": {"cookie_secure": True},
+    }
+    assert airflow_config_unknown(fine, options) == []
+    assert airflow_config_unknown({"core": {"executer": "x"}}, options) == [
+        f"airflow_config_overrides: option 'core.executer' is unknown to Airflow {path.parent.name}; "
+        "did you mean 'executor'?"
+    ]
+
+
 def test_open_sections_team_sections_and_commands_pass() -> None:
     overrides = {
         "celery_broker_transport_options": {"socket_keepalive": True},
@@ -203,6 +238,10 @@ def test_commands_of_other_options_and_options_of_unknown_teams_do_not_pass() ->
         "did you mean 'parallelism'?",
         "airflow_config_overrides: section 'team_a=cor' is unknown to Airflow 3.3.2; did you mean 'core'?",
     ]
+
+
+def test_there_are_shipped_versions() -> None:
+    assert len(list(LOCKS.glob("*/options.json"))) >= 3
 
 
 def test_unknown_refuses_wrong_types() -> None:
