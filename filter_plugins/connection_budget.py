@@ -93,16 +93,10 @@ def airflow_connection_budget(components: object, settings: object) -> dict[str,
         first, second = _metadata(entry, numbers), _results(entry, numbers) if celery else 0
         metadata, results = metadata + first, results + second
         by_component[entry["component"]] = by_component.get(entry["component"], 0) + first + second
-    total = metadata + results + numbers["reserved"] + numbers["extra"]
-    return {
-        "metadata": metadata,
-        "results": results,
-        "reserved": numbers["reserved"],
-        "extra": numbers["extra"],
-        "total": total,
-        "max_connections": max(_MINIMUM, -(-total // _STEP) * _STEP),
-        "by_component": dict(sorted(by_component.items())),
-    }
+    sums = {"metadata": metadata, "results": results, "reserved": numbers["reserved"], "extra": numbers["extra"]}
+    total = sum(sums.values())
+    maximum = max(_MINIMUM, -(-total // _STEP) * _STEP)
+    return sums | {"total": total, "max_connections": maximum, "by_component": dict(sorted(by_component.items()))}
 
 
 class FilterModule:
