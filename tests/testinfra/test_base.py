@@ -39,4 +39,4 @@ def test_containers_keep_their_machines_clock(host: Any) -> None:
 def test_hosts_know_each_other_by_name(host: Any, site: Site) -> None:
     if len(site.hosts) > 1:
         for name in site.hosts:
-            assert host.check_output(f"getent ahostsv4 {name}").split()[0] == site.address(name)
+            assert host.check_output(f"getent -s files ahostsv4 {name}").split()[0] == site.address(name)
