@@ -40,6 +40,8 @@ _DATABASE_NAME = re.compile(r"[A-Za-z0-9_.~-]+\Z")
 # systemd.unit(5), "String escaping"; it allows a backslash too, but as the start of an escape.
 _SYSTEMD_NAME = re.compile(r"[A-Za-z0-9:_.-]+\Z")
 _MAX_UNIT_NAME = 255
+# Queues stand in a unit's command line, separated by commas.
+_QUEUE_NAME = re.compile(r"[A-Za-z0-9:_.-]+\Z")
 
 
 def _group(component: str) -> str:
@@ -261,8 +263,12 @@ def _workers(facts: Facts) -> Iterator[str]:
         elif count > 1:
             yield f"{_here(facts)}airflow_workers: {count} workers have the name {name}. Names must differ on a host."
     for name, worker in zip(names, workers, strict=True):
-        if not worker.get("queues"):
+        queues = _list(worker.get("queues") or [], "queues of airflow_workers")
+        if not queues:
             yield f"{_here(facts)}airflow_workers: the worker {name} has no queues. List one at least."
+        for queue in queues:
+            if not _QUEUE_NAME.match(str(queue)):
+                yield f"{_here(facts)}airflow_workers: a queue cannot be named {queue!r}. Use letters, digits and '_'."
         if problem := _slots_problem(worker):
             yield f"{_here(facts)}airflow_workers: the worker {name} {problem}."
 
