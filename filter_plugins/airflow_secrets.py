@@ -16,7 +16,7 @@ import base64
 import hashlib
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
@@ -116,16 +116,32 @@ def _problem(kind: str, value: object) -> str:
     return problem
 
 
-def airflow_secret_problems(secrets: object) -> list[str]:
+def _role_secrets(roles: object) -> dict[str, dict[str, Any]]:
+    """Return the passwords in `roles` (postgresql_roles) as secrets; a role without one gets a generated one."""
+    if not isinstance(roles, Sequence) or isinstance(roles, str):
+        raise AnsibleFilterError(f"postgresql_roles must be a list of mappings, found {type(roles).__name__}")
+    given = [_mapping(role, "postgresql_roles: each role") for role in roles]
+    return {
+        f"postgresql_roles[{role.get('name')}].password": {"kind": "password", "value": role["password"]}
+        for role in given
+        if "password" in role
+    }
+
+
+def _all_secrets(secrets: object, roles: object) -> dict[str, Any]:
+    return {**_mapping(secrets, "airflow_secret_problems: the secrets"), **_role_secrets(roles)}
+
+
+def airflow_secret_problems(secrets: object, roles: object = ()) -> list[str]:
     """
-    List what is wrong with secrets, by the names of their variables.
+    List what is wrong with secrets, by the names of their variables, and with the passwords of `roles`.
 
     Example: `{'airflow_jwt_secret': {'kind': 'key', 'value': 'changeme'}} | airflow_secret_problems`. Kinds are
     fernet, password and key. No message contains a value. Raises AnsibleFilterError on an unknown kind and on wrong
     types of the argument itself.
     """
     problems = []
-    for name, secret in _mapping(secrets, "airflow_secret_problems: the secrets").items():
+    for name, secret in _all_secrets(secrets, roles).items():
         given = _mapping(secret, f"airflow_secret_problems: {name}")
         kind = given.get("kind")
         if kind not in _KINDS:
