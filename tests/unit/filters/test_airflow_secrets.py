@@ -134,6 +134,17 @@ def test_wrong_types(given_secrets: Any, message: str) -> None:
     assert "zqxjv" not in str(caught.value)
 
 
+def test_passwords_of_roles_are_checked_where_they_are_given() -> None:
+    roles = [{"name": "app"}, {"name": "fit", "password": "Zk3.v-9q_Lw0xT7b"}, {"name": "bad", "password": "zqxjv"}]
+    (problem,) = airflow_secret_problems({}, roles)
+    assert problem.startswith("postgresql_roles[bad].password has 5 characters; a password needs at least 16")
+    assert "zqxjv" not in problem
+    with pytest.raises(AnsibleFilterError, match="postgresql_roles must be a list of mappings, found dict"):
+        airflow_secret_problems({}, {})
+    with pytest.raises(AnsibleFilterError, match="postgresql_roles: each role must be a mapping, found str"):
+        airflow_secret_problems({}, ["app"])
+
+
 def test_requests_are_what_is_missing() -> None:
     existing = {"a": "x", "b": "", "c": None, "unrelated": "y"}
     wanted = {"d": "fernet", "c": "key", "b": "password", "a": "password"}
