@@ -154,6 +154,11 @@ def test_schema_revisions_are_those_that_a_migration_leaves() -> None:
     }
 
 
+def test_index_lists_every_lock() -> None:
+    index = json.loads((FILES / "locks" / "index.json").read_text())
+    assert index == {version: read(version, "metadata.json")["pythons"] for version in VERSIONS}
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_options_have_the_documented_form(version: str) -> None:
     options = read(version, "options.json")
