@@ -1,0 +1,240 @@
+"""No secret has a default, and no task or template that handles one shows it."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from airstrip_tree import Task, Tree, write
+
+Check = Callable[[Tree], Iterator[str]]
+
+MESSAGES = ("ansible.builtin.debug", "ansible.builtin.fail", "ansible.builtin.assert")
+
+# Names that only a secret has. `airflow_secrets_file` is a path, and `airflow_no_log` a flag.
+SECRET_NAME = re.compile(r"(password|passphrase|secret|_key|_token|credentials?)$")
+
+# Parts of an expression whose results tell nothing of the secrets in them: digests, messages of the filter that
+# checks secrets without quoting them, and the names in a list of mappings.
+HARMLESS = (
+    r"\{\{(?:(?!\}\}).)*\| hash\('sha256'\) *\}\}",
+    r"\{\{(?:(?!\}\}).)*\| airflow_secret_problems(\([^)]*\))? *\}\}",
+    r"\w+ \| map\(attribute='name'\)",
+)
+
+# Parts of a registered result that may be shown: a module's own words, in which Ansible hides its secret arguments.
+SHOWN = r"\w+\.(msg|rc|stage)\b|\w+ \| combine\(.*\) \| smoke_test_table"
+
+
+def without_harmless(text: str) -> str:
+    """Return a text without the expressions that tell nothing of a secret."""
+    for pattern in HARMLESS:
+        text = re.sub(pattern, "", text, flags=re.DOTALL)
+    return text
+
+
+def mentions(text: str, names: set[str]) -> set[str]:
+    """Return those of the names that stand in a text, and not as a quoted word."""
+    return {name for name in re.findall(r"(?<!['\w])[A-Za-z_]\w*(?!['\w])", text) if name in names}
+
+
+def options_with_secrets(tree: Tree) -> set[str]:
+    """Return the options that are secrets, and those whose mappings may contain a `password`."""
+    return {
+        name
+        for name, option in tree.all_options.items()
+        if option.get("no_log") or "`password`" in str(option.get("description"))
+    }
+
+
+def names_with_secrets(tree: Tree, role: str) -> set[str]:
+    """Return those options, and every variable of the role or of the wiring that contains one of them."""
+    found = options_with_secrets(tree)
+    sources = [*tree.files(f"roles/{role}/vars/main.yml", f"roles/{role}/vars/main/*.yml", "inventory/wiring.yml")]
+    values = {name: str(value) for path in sources for name, value in (tree.load(path) or {}).items()}
+    while True:
+        more = {name for name, text in values.items() if mentions(without_harmless(text), found)} - found
+        if not more:
+            return found
+        found |= more
+
+
+def written_templates(tree: Tree, role: str, task: Task) -> list[Path]:
+    """Return the templates that a task writes; of a name that is an expression, none."""
+    if task.module != "ansible.builtin.template":
+        return []
+    return tree.files(f"roles/{role}/templates/{task.arguments['src']}")
+
+
+def secret_options_are_plain(tree: Tree) -> Iterator[str]:
+    """A wrong value is printed by the validation if the option has choices or is not a string, whatever no_log says."""
+    for name, option in tree.all_options.items():
+        if SECRET_NAME.search(name) and not option.get("no_log"):
+            yield f"{name}: named like a secret, but without no_log in the argument specs"
+        if option.get("no_log"):
+            if option.get("type") != "str" or "choices" in option:
+                yield f"{name}: a secret is a str without choices"
+            if "default" in option:
+                yield f"{name}: a secret has no default"
+
+
+def secrets_have_no_defaults(tree: Tree) -> Iterator[str]:
+    for role in tree.roles:
+        for default in tree.defaults(role):
+            if SECRET_NAME.search(default.name) and not default.commented_out:
+                yield f"{default.place}: {default.name} has a default"
+    for path in tree.files("inventory/**/*.yml"):
+        content = tree.load(path)
+        for name, value in content.items() if isinstance(content, dict) else ():
+            if SECRET_NAME.search(name) and not re.fullmatch(r"\{\{.*\}\}", str(value).strip(), re.DOTALL):
+                yield f"{tree.place(path)}: {name} stands there in the clear"
+
+
+def tasks_with_secrets_are_quiet(tree: Tree) -> Iterator[str]:
+    for role in tree.roles:
+        names = names_with_secrets(tree, role)
+        for task in [*tree.tasks(role), *tree.handlers(role)]:
+            texts = [without_harmless(task.text) if task.module != "block" else ""]
+            templates = written_templates(tree, role, task)
+            texts += [path.read_text(encoding="utf-8") for path in templates]
+            found = mentions(texts[0], names) | {
+                name for text in texts[1:] for name in mentions(text, options_with_secrets(tree))
+            }
+            if "lookup('airflow_secret'" in task.text:
+                found.add("the lookup airflow_secret")
+            if not found:
+                continue
+            if not re.fullmatch(r"\{\{ \w+_no_log \| bool \}\}", str(task.keys.get("no_log"))):
+                yield f"{task.place}: handles {', '.join(sorted(found))} without no_log"
+            if task.module.endswith((".template", ".copy")) and task.keys.get("diff") is not False:
+                yield f"{task.place}: writes {', '.join(sorted(found))} without `diff: false`"
+
+
+def results_with_secrets_are_not_shown(tree: Tree) -> Iterator[str]:
+    for role in tree.roles:
+        tasks = [*tree.tasks(role), *tree.handlers(role)]
+        hidden = {task.keys["register"] for task in tasks if "no_log" in task.keys and "register" in task.keys}
+        for task in tasks:
+            if task.module in MESSAGES:
+                for name in mentions(re.sub(SHOWN, "", str(task.arguments)), hidden):
+                    yield f"{task.place}: shows {name}, the result of a task with no_log"
+
+
+def secrets_are_in_no_argument_list(tree: Tree) -> Iterator[str]:
+    for role in tree.roles:
+        names = names_with_secrets(tree, role)
+        for task in [*tree.tasks(role), *tree.handlers(role)]:
+            if task.module in ("ansible.builtin.command", "ansible.builtin.shell"):
+                parts = {key: value for key, value in task.arguments.items() if key != "stdin"}
+                for name in mentions(str(parts), names) | mentions(str(task.keys.get("environment", "")), names):
+                    yield f"{task.place}: {name} in the arguments or the environment of a command"
+
+
+CHECKS: list[Check] = [
+    secret_options_are_plain,
+    secrets_have_no_defaults,
+    tasks_with_secrets_are_quiet,
+    results_with_secrets_are_not_shown,
+    secrets_are_in_no_argument_list,
+]
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_the_project_keeps_the_rule(check: Check) -> None:
+    problems = "\n".join(check(Tree()))
+    assert not problems, problems
+
+
+def test_variables_that_contain_secrets_are_known() -> None:
+    tree = Tree()
+    assert {
+        "airflow_fernet_key",
+        "airflow_users",
+        "postgresql_roles",
+        "airflow_database_roles",
+        "redis_airflow_password",
+        "__airflow_credentials",
+    } <= names_with_secrets(tree, "airflow")
+    assert "__airflow_config_checksum" not in names_with_secrets(tree, "airflow")
+    assert "__preflight_secrets" in names_with_secrets(tree, "preflight")
+
+
+TASKS = "roles/web/tasks/main.yml"
+NO_LOG = '  no_log: "{{ web_no_log | bool }}"\n'
+REQUIRED = "{type: str, no_log: true, required: true}"
+
+
+def with_options(**options: str) -> dict[str, str]:
+    """Return the file with the argument specs of a role."""
+    lines = [f"      {name}: {option}" for name, option in options.items()]
+    return {"roles/web/meta/argument_specs.yml": "\n".join(["argument_specs:", "  main:", "    options:", *lines])}
+
+
+@pytest.mark.parametrize(
+    ("check", "files", "message"),
+    [
+        (secret_options_are_plain, with_options(web_credentials="{type: str}"), "without no_log"),
+        (secret_options_are_plain, with_options(web_pin="{type: int, no_log: true}"), "a str without choices"),
+        (secret_options_are_plain, with_options(web_pin="{type: str, no_log: true, choices: [a]}"), "without choices"),
+        (secret_options_are_plain, with_options(web_pin="{type: str, no_log: true, default: ''}"), "no default"),
+        (secrets_have_no_defaults, {"roles/web/defaults/main.yml": "web_password: a\n"}, "has a default"),
+        (secrets_have_no_defaults, {"inventory/a/group_vars/all/b.yml": "web_password: a\n"}, "in the clear"),
+        (
+            tasks_with_secrets_are_quiet,
+            {TASKS: '- ansible.builtin.uri:\n    password: "{{ web_pin }}"\n'} | with_options(web_pin=REQUIRED),
+            "handles web_pin without",
+        ),
+        (
+            tasks_with_secrets_are_quiet,
+            {
+                TASKS: f'- ansible.builtin.copy:\n    content: "{{{{ __web_url }}}}"\n{NO_LOG}',
+                "roles/web/vars/main.yml": '__web_url: "{{ __web_auth }}@a"\n__web_auth: "a:{{ web_pin }}"\n',
+            }
+            | with_options(web_pin=REQUIRED),
+            "__web_url without `diff: false`",
+        ),
+        (
+            tasks_with_secrets_are_quiet,
+            {
+                TASKS: "- ansible.builtin.template:\n    src: a.j2\n  diff: false\n",
+                "roles/web/templates/a.j2": "{{ web_pin }}",
+            }
+            | with_options(web_pin=REQUIRED),
+            "handles web_pin without",
+        ),
+        (
+            tasks_with_secrets_are_quiet,
+            {TASKS: "- ansible.builtin.uri:\n    password: \"{{ lookup('airflow_secret', 'a') }}\"\n"},
+            "the lookup airflow_secret",
+        ),
+        (
+            results_with_secrets_are_not_shown,
+            {
+                TASKS: f'- ansible.builtin.uri:\n  register: a\n{NO_LOG}- ansible.builtin.fail:\n    msg: "{{{{ a }}}}"\n'
+            },
+            "shows a",
+        ),
+        (
+            secrets_are_in_no_argument_list,
+            {TASKS: "- ansible.builtin.command: a {{ web_pin }}\n"} | with_options(web_pin=REQUIRED),
+            "web_pin in the arguments",
+        ),
+        (
+            secrets_are_in_no_argument_list,
+            {TASKS: '- ansible.builtin.command: a\n  environment: {A: "{{ web_pin }}"}\n'}
+            | with_options(web_pin=REQUIRED),
+            "web_pin in the arguments",
+        ),
+    ],
+)
+def test_a_breach_is_found(check: Check, files: dict[str, str], message: str, tmp_path: Path) -> None:
+    found = list(check(write(tmp_path, files)))
+    assert len(found) == 1
+    assert message in found[0]
+
+
+def test_digests_and_names_are_no_secrets(tmp_path: Path) -> None:
+    variables = "__web_digest: \"{{ web_pin | hash('sha256') }}\"\n"
+    tasks = '- ansible.builtin.copy:\n    content: "{{ __web_digest }}"\n'
+    files = {TASKS: tasks, "roles/web/vars/main.yml": variables} | with_options(web_pin=REQUIRED)
+    assert list(tasks_with_secrets_are_quiet(write(tmp_path, files))) == []
