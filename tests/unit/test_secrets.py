@@ -209,9 +209,7 @@ def with_options(**options: str) -> dict[str, str]:
         ),
         (
             results_with_secrets_are_not_shown,
-            {
-                TASKS: f'- ansible.builtin.uri:\n  register: a\n{NO_LOG}- ansible.builtin.fail:\n    msg: "{{{{ a }}}}"\n'
-            },
+            {TASKS: f'- ansible.builtin.uri:\n  register: a\n{NO_LOG}- ansible.builtin.fail: {{msg: "{{{{ a }}}}"}}'},
             "shows a",
         ),
         (
