@@ -42,7 +42,7 @@ def _job_rows(run: Mapping[str, Any]) -> list[dict[str, str]]:
             "host": job["hostname"],
             "version": run["version"],
             "health": "healthy",
-            "latency": "",
+            "latency": f"{job['heartbeat_age']:.1f} s",
         }
         for job in run["jobs"]
         if job["job_type"] in _JOB_COMPONENTS
@@ -75,8 +75,9 @@ def _table(rows: list[dict[str, str]]) -> list[str]:
 def smoke_test_table(run: Mapping[str, Any]) -> list[str]:
     """Return the lines of a table about `run`, a successful result of airflow_dag_run.
 
-    A row per component and host: version, health and latency. That of an API server is the time of one request,
-    that of a worker the longest time from queued to running among the tasks of a queue.
+    A row per component and host: version, health and latency. The latency of an API server is the time of one request,
+    that of a worker the longest time from queued to running among the tasks of a queue, and that of the others the
+    age of their heartbeat.
     """
     api = {
         "component": "api_server",

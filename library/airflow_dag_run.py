@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 from ansible.module_utils.airflow_api import ARGUMENT_SPEC, AirflowApi, AirflowApiError
@@ -52,8 +53,13 @@ task_instances:
   type: list
   elements: dict
   returned: when a run was made
-jobs: {description: Living jobs (schedulers, DAG processors, triggerers) as the REST API returns them., type: list,
-  elements: dict, returned: when the API answered}
+jobs:
+  description:
+    - Living jobs (schedulers, DAG processors, triggerers) as the REST API returns them, with C(heartbeat_age),
+      the seconds since the last heartbeat.
+  type: list
+  elements: dict
+  returned: when the API answered
 """
 
 _POLL_SECONDS = 0.5
@@ -74,7 +80,8 @@ class DagRun:
         started = time.monotonic()
         self.seen["version"] = self._api.anonymous("/api/v2/version")["version"]
         self.seen["api_seconds"] = round(time.monotonic() - started, 3)
-        self.seen["jobs"] = self._api.request("GET", "/api/v2/jobs", query={"is_alive": "true"})["jobs"]
+        jobs = self._api.request("GET", "/api/v2/jobs", query={"is_alive": "true"})["jobs"]
+        self.seen["jobs"] = [{**job, "heartbeat_age": self._age(job["latest_heartbeat"])} for job in jobs]
         self.seen["stage"] = "parse"
         self._wait(self._parsed, self._params["parse_timeout"], "was not parsed")
         self.seen["stage"] = "schedule"
@@ -87,6 +94,10 @@ class DagRun:
         for instance in self.seen["task_instances"]:
             self._read_log(instance)
         self.seen["stage"] = "done"
+
+    @staticmethod
+    def _age(moment: str) -> float:
+        return round((datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds(), 1)
 
     def _wait(self, condition: Any, seconds: int, what: str) -> None:
         limit = time.monotonic() + seconds
