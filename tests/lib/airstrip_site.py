@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from airstrip_airflow import Airflow
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -150,6 +151,10 @@ class Site:
     def secrets(self) -> dict[str, str]:
         """The secrets that were generated for this site, by variable name. Never print them."""
         content = (self.directory / "secrets.yml").read_text(encoding="utf-8")
+        if content.startswith("$ANSIBLE_VAULT;"):
+            program = str(Path(sys.executable).with_name("ansible-vault"))
+            argv = [program, "view", f"{self.directory}/secrets.yml"]
+            content = subprocess.run(argv, capture_output=True, check=True, text=True).stdout
         return {str(name): str(value) for name, value in yaml.safe_load(content).items()}
 
     def _by_ssh(self, hostname: str) -> bool:
@@ -170,6 +175,13 @@ class Site:
         if self._by_ssh(hostname):
             return f"ssh://{hostname}?ssh_config={self.directory}/ssh_config&sudo=true"
         return f"docker://{self.inventory['_meta']['hostvars'][hostname]['ansible_host']}"
+
+    def airflow(self, username: str = "admin", password: str | None = None) -> Airflow:
+        """Return a client of the first API server, from outside; without a password, as the first administrator."""
+        hostname = self.group("airflow_api_server")[0]
+        port = self.variable(hostname, "airflow_api_server_port")
+        secret = self.secrets["airflow_admin_password"] if password is None else password
+        return Airflow(f"http://{self.address(hostname)}:{port}", username, secret)
 
     def _relay(self, hostname: str, address: str, port: int) -> list[str]:
         """Return the command that joins its standard input and output with a TCP port as seen from a host."""

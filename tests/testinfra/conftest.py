@@ -5,18 +5,24 @@ in every scenario, on every host. A role that is applied and whose module is mis
 its hosts, fails the run: a module that is renamed, or skipped, does not vanish in silence.
 
 Fixtures: `inventory_hostname` (str, one test for each applicable host), `host` (Testinfra's, connected to it as root),
-`site` (airstrip_site.Site), `inventory` (dict, as `ansible-inventory --list` gives it).
+`site` (airstrip_site.Site), `inventory` (dict, as `ansible-inventory --list` gives it), `airflow` (the REST API as the
+first administrator), `probe_dags` (the DAGs of tests/testinfra/dags are there).
+
+Marker: `only_in(*scenarios)`, for tests that take long and prove the same everywhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import base64
+import shlex
+from collections.abc import Generator, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import testinfra
+from airstrip_airflow import Airflow
 from airstrip_site import PROJECT, Site
 
 TESTS = Path(__file__).parent
@@ -58,7 +64,33 @@ def host(inventory_hostname: str, site: Site) -> Any:
     return testinfra.get_host(site.connection(inventory_hostname))
 
 
+@pytest.fixture(scope="session")
+def airflow(site: Site) -> Airflow:
+    return site.airflow()
+
+
+@pytest.fixture(scope="session")
+def probe_dags(site: Site, airflow: Airflow) -> Iterator[None]:
+    """Put the tests' DAGs among the users' DAGs, wherever these are read."""
+    directory = "/srv/airflow/dags"
+    hosts = [testinfra.get_host(site.connection(name)) for name in site.group("airflow")]
+    sources = sorted((TESTS / "dags").glob("*.py"))
+    for host in hosts:
+        for source in sources:
+            encoded = base64.b64encode(source.read_bytes()).decode()
+            host.check_output(f"echo {shlex.quote(encoded)} | base64 -d >{directory}/{source.name}")
+    processor = testinfra.get_host(site.connection(site.group("airflow_dag_processor")[0]))
+    # Without it, the DAG processor would look for new files within five minutes.
+    processor.check_output("airflow dags reserialize --bundle-name dags-folder")
+    yield
+    for host in hosts:
+        host.check_output("rm -f " + " ".join(f"{directory}/{source.name}" for source in sources))
+    for dag_id in ("airstrip_probe", "airstrip_sleep"):
+        airflow.request("DELETE", f"/api/v2/dags/{dag_id}")
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "only_in(*scenarios): run in these scenarios only")
     config.stash[PASSED] = set()
 
 
@@ -68,9 +100,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    applicable = [item for item in items if hosts_of(item.path)]
-    config.hook.pytest_deselected(items=[item for item in items if not hosts_of(item.path)])
+    applicable = [item for item in items if hosts_of(item.path) and wanted_here(item)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in applicable])
     items[:] = applicable
+
+
+def wanted_here(item: pytest.Item) -> bool:
+    """Whether no marker keeps a test from running in this scenario."""
+    return all(current_site().scenario in marker.args for marker in item.iter_markers("only_in"))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,0 +1,71 @@
+"""Airflow as its users see it from outside: a client of the REST API for the tests of a site."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import requests
+
+
+class Airflow:
+    """One API server, as one user. Every request that is not answered with 2xx raises requests.HTTPError."""
+
+    def __init__(self, url: str, username: str, password: str) -> None:
+        self.url = url
+        self._session = requests.Session()
+        # Whatever proxy the controller has: the hosts of a site are reached without it.
+        self._session.trust_env = False
+        answer = self._session.post(f"{url}/auth/token", json={"username": username, "password": password}, timeout=30)
+        answer.raise_for_status()
+        self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+    def request(self, method: str, path: str, body: Any = None, **query: str) -> Any:
+        """Return the parsed JSON answer to a request of a path below the URL; None if it is empty."""
+        answer = self._session.request(method, f"{self.url}{path}", json=body, params=query, timeout=60)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    def has_dag(self, dag_id: str) -> bool:
+        """Whether the DAG processor has read a DAG."""
+        known = self.request("GET", "/api/v2/dags", dag_id_pattern=dag_id, exclude_stale="true")["dags"]
+        return dag_id in [dag["dag_id"] for dag in known]
+
+    def start(self, dag_id: str, **conf: Any) -> str:
+        """Start a run of a DAG; return its id."""
+        run = self.request("POST", f"/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})
+        return str(run["dag_run_id"])
+
+    def state(self, dag_id: str, run_id: str) -> str:
+        """Return the state of a run."""
+        return str(self.request("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")["state"])
+
+    def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """Return the task instances of a run."""
+        found: list[dict[str, Any]] = self.request("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances")[
+            "task_instances"
+        ]
+        return found
+
+    def log(self, dag_id: str, run_id: str, task: dict[str, Any]) -> str:
+        """Return the log of a task instance, as the API server fetches it from its host."""
+        path = (
+            f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task['task_id']}/logs/{max(task['try_number'], 1)}"
+        )
+        lines = self.request("GET", path, map_index=str(task["map_index"]), full_content="true")["content"]
+        return "\n".join(str(line.get("event", "")) if isinstance(line, dict) else str(line) for line in lines)
+
+    def result(self, dag_id: str, run_id: str, task_id: str) -> Any:
+        """Return what a task returned."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
+        return self.request("GET", path, deserialize="false", stringify="false")["value"]
+
+    def wait(self, dag_id: str, run_id: str, seconds: float = 120) -> str:
+        """Return the final state of a run; raise TimeoutError, with its tasks, if it does not end within `seconds`."""
+        limit = time.monotonic() + seconds
+        while (state := self.state(dag_id, run_id)) not in {"success", "failed"}:
+            if time.monotonic() > limit:
+                seen = {task["task_id"]: task["state"] for task in self.tasks(dag_id, run_id)}
+                raise TimeoutError(f"{dag_id} is {state} after {seconds} s: {seen}")
+            time.sleep(1)
+        return state

@@ -1,0 +1,106 @@
+"""The roles' variables and templates, evaluated by Ansible itself with the facts and secrets of an imagined host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from airstrip_tree import PROJECT
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import filter_loader, init_plugin_loader, lookup_loader
+from ansible.template import Templar, trust_as_template
+
+# What Ansible finds out about a host, and what the wiring of an inventory computes from it.
+FACTS: dict[str, Any] = {
+    "default_ipv4": {"address": "192.0.2.1"},
+    "distribution_major_version": "13",
+    "fqdn": "vm1.example.com",
+    "hostname": "vm1",
+    "memtotal_mb": 8192,
+    "processor_vcpus": 4,
+    "python_version": "3.13.5",
+    "systemd": {"version": 257},
+    "virtualization_type": "kvm",
+}
+
+# One value for each secret: recognisable wherever it turns up. The Fernet key is 32 bytes as URL-safe base64.
+SECRETS = {
+    "airflow_fernet_key": "c2VjcmV0LWZlcm5ldC1rZXktb2YtMzItYnl0ZXMtISE=",
+    "airflow_jwt_secret": "secret-jwt-secret",
+    "airflow_api_secret_key": "secret-api-secret-key",
+    "airflow_database_password": "secret-database-password",
+    "airflow_results_database_password": "secret-results-password",
+    "airflow_broker_password": "secret-broker-password",
+    "airflow_admin_password": "secret-admin-password",
+    "redis_airflow_password": "secret-broker-password",
+    "redis_admin_password": "secret-redis-admin-password",
+    "smoke_test_password": "secret-admin-password",
+}
+
+HOST: dict[str, Any] = {
+    "inventory_hostname": "vm1",
+    "ansible_facts": FACTS,
+    "ansible_check_mode": False,
+    "airflow_host_components": ["api_server", "scheduler", "dag_processor", "triggerer", "worker"],
+    "airflow_host_sizing": {"concurrency": 8, "memory_mb": 4000},
+    "airflow_database_host": "192.0.2.10",
+    "airflow_broker_host": "192.0.2.11",
+    "airflow_api_server_host": "192.0.2.12",
+    "smoke_test_api_url": "http://192.0.2.12:8080",
+    **SECRETS,
+}
+
+_started = False
+
+
+def _start() -> None:
+    """Make the project's plugins known to Ansible, once."""
+    global _started  # noqa: PLW0603 - Ansible's loaders are global, too
+    if not _started:
+        init_plugin_loader([])
+        filter_loader.add_directory(str(PROJECT / "filter_plugins"))
+        lookup_loader.add_directory(str(PROJECT / "lookup_plugins"))
+        _started = True
+
+
+class Role:
+    """A role on a host: its defaults and vars, below variables that are given."""
+
+    def __init__(self, name: str, variables: Mapping[str, Any] | None = None) -> None:
+        _start()
+        self.path = PROJECT / "roles" / name
+        loader = DataLoader()
+        loader.set_basedir(str(PROJECT))
+        values: dict[str, Any] = {}
+        for directory in ("defaults", "vars"):
+            for path in self._files(directory):
+                values.update(loader.load_from_file(str(path), trusted_as_template=True) or {})
+            if directory == "defaults":
+                values |= HOST | dict(variables or {})
+        values |= {"role_path": str(self.path), "role_name": name, "ansible_search_path": [str(self.path)]}
+        self._templar = Templar(loader=loader, variables=values)
+
+    def _files(self, directory: str) -> list[Path]:
+        return sorted([*self.path.glob(f"{directory}/main.yml"), *self.path.glob(f"{directory}/main/*.yml")])
+
+    def evaluate(self, expression: str) -> Any:
+        """Return the value of an expression, without the braces."""
+        return self._templar.template(trust_as_template("{{ " + expression + " }}"))
+
+    def render(self, template: str) -> str:
+        """Return what a template of the role gives."""
+        path = self.path / "templates" / template
+        return str(self.evaluate(f"lookup('ansible.builtin.template', '{path}')"))
+
+
+def component_units(component: str, variables: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """Return the units of a component of Airflow by file name."""
+    given = {**(variables or {}), "airflow_component": component}
+    instances = Role("airflow", given).evaluate("__airflow_instances")
+    return {
+        f"{instance['unit']}.service": Role("airflow", given | {"airflow_instance": instance}).render(
+            "component.service.j2"
+        )
+        for instance in instances
+    }

@@ -1,0 +1,109 @@
+"""DAGs that the tests put among the users' DAGs: what a task can reach from inside, and one that takes its time."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+from airflow.sdk import DAG, get_current_context, task
+from sqlalchemy.engine import make_url
+
+
+def attempt(action: Callable[[], Any]) -> str:
+    """Return `ok`, or the kind of error and its first line."""
+    try:
+        action()
+    except Exception as error:
+        return f"{type(error).__name__}: {str(error).strip().splitlines()[:1]}"
+    return "ok"
+
+
+def write(directory: str) -> None:
+    """Create a file in a directory, and remove it."""
+    path = Path(directory) / f"airstrip-probe-{os.getpid()}"
+    path.write_text("", encoding="utf-8")
+    path.unlink()
+
+
+def foreign_processes() -> dict[str, str]:
+    """Return what comes of reading the environment of each process that is not of this task's own unit."""
+    own = Path("/proc/self/cgroup").read_text(encoding="utf-8")
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            cgroup = (process / "cgroup").read_text(encoding="utf-8")
+            command = (process / "cmdline").read_text(encoding="utf-8").replace("\0", " ").strip()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if cgroup != own and command:
+            found[f"{cgroup.strip().rpartition('/')[2]} {process.name}"] = attempt((process / "environ").read_bytes)
+    return found
+
+
+def connect(url: str, **other: str) -> str:
+    """Return what comes of a connection to PostgreSQL by a SQLAlchemy URL, with parts of it replaced."""
+    parts = make_url(url.removeprefix("db+"))
+    arguments = {
+        "host": parts.host, "port": parts.port, "user": parts.username, "password": parts.password,
+        "dbname": parts.database, "connect_timeout": 5,
+    }  # fmt: skip
+    return attempt(lambda: psycopg2.connect(**{**arguments, **other}).close())
+
+
+def database() -> dict[str, str]:
+    """Return what comes of connections to the databases with what a worker knows; nothing where it knows none."""
+    known = Path(os.environ["CREDENTIALS_DIRECTORY"]) / "results_url"
+    if not known.exists():
+        return {}
+    url = known.read_text(encoding="utf-8")
+    return {
+        "results": connect(url),
+        "metadata as results": connect(url, dbname="airflow"),
+        "metadata without password": connect(url, dbname="airflow", user="airflow", password=""),
+        "metadata by the results' password": connect(url, dbname="airflow", user="airflow"),
+        "socket": connect(url, dbname="airflow", user="airflow", host="/var/run/postgresql"),
+        "socket as postgres": connect(url, dbname="postgres", user="postgres", host="/var/run/postgresql"),
+    }
+
+
+with DAG(dag_id="airstrip_probe", schedule=None, is_paused_upon_creation=False, default_args={"retries": 0}):
+
+    @task
+    def probe() -> dict[str, Any]:
+        """Return what this task can reach."""
+        wanted = get_current_context()["params"] | (get_current_context()["dag_run"].conf or {})
+        directory = Path(os.environ["CREDENTIALS_DIRECTORY"])
+        status = dict(
+            line.split(":\t", 1) for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        )
+        return {
+            "uid": os.getuid(),
+            "credentials": sorted(path.name for path in directory.iterdir()),
+            "credential_directories": sorted(path.name for path in directory.parent.iterdir() if any(path.iterdir())),
+            # Airflow itself sets the connection to this, so that no task uses a database by accident.
+            "variables": sorted(name for name, value in os.environ.items() if value != "airflow-db-not-allowed:///"),
+            "read": {path: attempt(Path(path).read_bytes) for path in wanted["read"]},
+            "listed": {path: attempt(lambda path=path: list(Path(path).iterdir())) for path in wanted["list"]},
+            "written": {path: attempt(lambda path=path: write(path)) for path in wanted["write"]},
+            "processes": foreign_processes(),
+            "database": database(),
+            "status": {name: status[name].strip() for name in ("CapEff", "CapBnd", "NoNewPrivs", "Seccomp")},
+        }
+
+    probe()
+
+
+with DAG(dag_id="airstrip_sleep", schedule=None, is_paused_upon_creation=False, default_args={"retries": 0}):
+
+    @task
+    def sleep() -> float:
+        """Sleep as long as the run's configuration says, in seconds; return how long it was."""
+        started = time.monotonic()
+        time.sleep((get_current_context()["dag_run"].conf or {})["seconds"])
+        return time.monotonic() - started
+
+    sleep()

@@ -1,0 +1,177 @@
+"""Role airflow: what the components of a host have in common."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from airstrip_site import PROJECT, Site
+from airstrip_units import exposure, processes, properties, units
+
+MAXIMUM_EXPOSURE = 1.3
+CURRENT = "/opt/airflow/current"
+GROUPS_OF_UNITS = {
+    "airflow-api-server": "airflow_api_server",
+    "airflow-scheduler": "airflow_scheduler",
+    "airflow-dag-processor": "airflow_dag_processor",
+    "airflow-triggerer": "airflow_triggerer",
+    "airflow-worker": "airflow_worker",
+}
+
+
+def has_metadata_credentials(site: Site, hostname: str) -> bool:
+    """Whether a component of the host needs the metadata database."""
+    return any(hostname in site.group(group) for group in GROUPS_OF_UNITS.values() if group != "airflow_worker")
+
+
+def test_host_runs_its_components_and_no_others(host: Any, site: Site, inventory_hostname: str) -> None:
+    expected = {unit for unit, group in GROUPS_OF_UNITS.items() if inventory_hostname in site.group(group)}
+    assert {re.sub(r"(@.*)?\.service$", "", unit) for unit in units(host)} == expected
+    for unit in units(host):
+        assert host.service(unit).is_running
+        assert host.service(unit).is_enabled
+
+
+def test_units_are_hardened(host: Any, record_property: Any) -> None:
+    levels = {unit: exposure(host, unit) for unit in units(host)}
+    for unit, level in levels.items():
+        record_property(unit, level)
+    assert levels
+    assert max(levels.values()) <= MAXIMUM_EXPOSURE, levels
+
+
+def test_systemd_finds_no_fault_in_the_units(host: Any) -> None:
+    for unit in units(host):
+        checked = host.run(f"systemd-analyze verify '/etc/systemd/system/{unit}'")
+        ours = [line for line in (checked.stdout + checked.stderr).splitlines() if "airflow" in line]
+        assert (checked.rc, ours) == (0, []), unit
+
+
+def test_units_come_back_however_often_they_fail(host: Any) -> None:
+    for unit in units(host):
+        shown = properties(host, unit, "Restart", "StartLimitIntervalUSec", "RestartUSec", "KillMode", "KillSignal")
+        assert shown == {
+            "Restart": "always", "StartLimitIntervalUSec": "0", "RestartUSec": "5s", "KillMode": "mixed",
+            "KillSignal": "15",
+        }, unit  # fmt: skip
+
+
+def test_processes_have_no_privileges(host: Any) -> None:
+    for unit in units(host):
+        for process in processes(host, unit):
+            status = host.run(f"cat /proc/{process}/status")
+            if status.rc != 0:
+                continue
+            for name, value in (
+                ("Uid", "50000"),
+                ("CapEff", "0000000000000000"),
+                ("NoNewPrivs", "1"),
+                ("Seccomp", "2"),
+            ):
+                found = re.search(rf"^{name}:\s+(\S+)", status.stdout, flags=re.MULTILINE)
+                assert found is not None
+                assert found[1] == value, f"{name} of {process} in {unit}"
+
+
+@pytest.mark.parametrize(
+    ("path", "owner", "group", "mode"),
+    [
+        ("/etc/airflow", "root", "airflow", 0o750),
+        ("/etc/airflow/airflow.cfg", "root", "airflow", 0o640),
+        ("/etc/airflow/environment", "root", "airflow", 0o640),
+        ("/etc/airflow/credentials", "root", "root", 0o700),
+        ("/usr/local/bin/airflow", "root", "root", 0o755),
+    ],
+)
+def test_files_belong_to_root(host: Any, path: str, owner: str, group: str, mode: int) -> None:
+    found = host.file(path)
+    assert (found.user, found.group, found.mode) == (owner, group, mode)
+
+
+def test_credentials_are_roots_alone(host: Any, site: Site, inventory_hostname: str) -> None:
+    listed = host.check_output("find /etc/airflow/credentials -type f -printf '%f %u %m\\n'").splitlines()
+    assert listed
+    assert {line.split(" ", 1)[1] for line in listed} == {"root 600"}
+    names = {line.split()[0] for line in listed}
+    assert ("database_url" in names) == has_metadata_credentials(site, inventory_hostname)
+
+
+def test_release_is_complete_and_cannot_be_changed(host: Any) -> None:
+    release = host.check_output(f"readlink {CURRENT}")
+    assert re.fullmatch(r"/opt/airflow/releases/\d+\.\d+\.\d+-[0-9a-f]{12}", release)
+    assert host.file(f"{release}/complete").exists
+    # uv's lock file is open to everybody, and nobody else uses it.
+    loose = f"find {release} ! -user root -o ! -type l -perm /022 ! -path {release}/.lock"
+    assert host.check_output(loose) == ""
+    found = host.check_output(
+        f"{CURRENT}/bin/python -c 'import importlib.metadata as m; print(m.version(\"apache-airflow\"))'"
+    )
+    assert release.rpartition("/")[2].startswith(f"{found}-")
+
+
+def test_packages_of_the_release_agree(host: Any) -> None:
+    checked = host.run(f"/opt/airflow/tools/uv/bin/uv pip check --python {CURRENT}/bin/python")
+    assert checked.rc == 0, checked.stderr
+
+
+def test_command_works_where_there_are_credentials(host: Any, site: Site, inventory_hostname: str) -> None:
+    result = host.run("airflow dags list --output json")
+    if has_metadata_credentials(site, inventory_hostname):
+        assert result.rc == 0, result.stderr
+        assert "airstrip_smoke_test" in result.stdout
+        # The exit code is the command's own.
+        assert host.run("airflow dags details there_is_no_such_dag").rc not in {0, 203}
+    else:
+        assert result.rc == 1
+        assert "no credentials for the metadata database" in result.stderr
+        assert host.run("airflow version").rc == 0
+
+
+def test_command_asks_for_root(host: Any) -> None:
+    result = host.run("setpriv --reuid=airflow --regid=airflow --clear-groups airflow version")
+    assert result.rc == 1
+    assert "sudo airflow version" in result.stderr
+
+
+def where_secrets_must_not_be(host: Any) -> dict[str, str]:
+    """Return all texts of a host in which a reader without privileges, or of logs, might find a secret."""
+    texts = {
+        "configuration": host.check_output("cat /etc/airflow/airflow.cfg /etc/airflow/environment"),
+        "units": host.check_output("cat /etc/systemd/system/airflow*"),
+        "command lines": host.check_output("cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '"),
+        "journal": host.check_output("journalctl --no-pager --output=cat --boot"),
+        "release": host.check_output("cat /opt/airflow/releases/*/requirements.in /usr/local/bin/airflow*"),
+        "task logs": host.check_output(
+            "find /var/log/airflow /srv/airflow/logs -type f -exec cat {} + 2>/dev/null || true"
+        ),
+    }
+    for unit in units(host):
+        texts[f"systemctl show {unit}"] = host.check_output(f"systemctl show '{unit}'")
+        for process in processes(host, unit):
+            texts[f"environment of {process} in {unit}"] = host.run(f"tr '\\0' '\\n' </proc/{process}/environ").stdout
+    return texts
+
+
+def test_secrets_are_nowhere_to_be_read(host: Any, site: Site) -> None:
+    texts = where_secrets_must_not_be(host)
+    log = PROJECT / ".cache" / "test" / f"{site.scenario}.log"
+    texts["Ansible's output"] = log.read_text(encoding="utf-8") if log.exists() else ""
+    assert all(texts[name] for name in ("configuration", "units", "command lines", "journal"))
+    # Names only: the message of a failed assertion is read by everybody.
+    leaks = [
+        f"{name} in {place}" for place, text in texts.items() for name, value in site.secrets.items() if value in text
+    ]
+    assert leaks == []
+
+
+def test_secret_scan_would_find_a_secret(host: Any, site: Site) -> None:
+    credentials = host.check_output("cat /etc/airflow/credentials/*")
+    assert any(value in credentials for value in site.secrets.values())
+
+
+def test_options_reach_airflow(host: Any) -> None:
+    configuration = host.file("/etc/airflow/airflow.cfg").content_string
+    assert "load_examples = False" in configuration
+    assert "FabAuthManager" in configuration
+    assert re.search(r"^executor = (Celery|Local)Executor$", configuration, flags=re.MULTILINE)

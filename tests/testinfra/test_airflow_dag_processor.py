@@ -1,0 +1,36 @@
+"""Role airflow_dag_processor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from airstrip_airflow import Airflow
+from airstrip_units import properties
+
+UNIT = "airflow-dag-processor.service"
+
+
+def test_its_job_lives(host: Any, airflow: Airflow) -> None:
+    jobs = airflow.request("GET", "/api/v2/jobs", is_alive="true", job_type="DagProcessorJob")["jobs"]
+    assert host.check_output("hostname") in [job["hostname"] for job in jobs]
+
+
+def test_reads_both_bundles(airflow: Airflow) -> None:
+    dag = airflow.request("GET", "/api/v2/dags/airstrip_smoke_test")
+    assert dag["bundle_name"] == "airstrip-smoke-test"
+    assert airflow.request("GET", "/api/v2/importErrors")["total_entries"] == 0
+
+
+@pytest.mark.usefixtures("probe_dags")
+def test_reads_the_users_dags(airflow: Airflow) -> None:
+    assert airflow.request("GET", "/api/v2/dags/airstrip_probe")["bundle_name"] == "dags-folder"
+
+
+def test_stops_in_time(host: Any) -> None:
+    assert properties(host, UNIT, "TimeoutStopUSec") == {"TimeoutStopUSec": "1min"}
+
+
+def test_gets_its_secrets_and_no_others(host: Any) -> None:
+    main = properties(host, UNIT, "MainPID")["MainPID"]
+    assert host.check_output(f"ls /proc/{main}/root/run/credentials/{UNIT}").split() == ["database_url", "fernet_key"]

@@ -1,0 +1,50 @@
+"""Role airflow_scheduler."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import requests
+from airstrip_airflow import Airflow
+from airstrip_site import Site
+from airstrip_units import properties
+
+UNIT = "airflow-scheduler.service"
+
+
+def test_health_server_answers_on_the_loopback_alone(host: Any, site: Site, inventory_hostname: str) -> None:
+    port = site.variable(inventory_hostname, "airflow_scheduler_health_port")
+    with site.tunnel(inventory_hostname, port) as local:
+        answer = requests.get(f"http://127.0.0.1:{local}/health", timeout=30)
+    assert answer.status_code == 200
+    assert host.socket(f"tcp://127.0.0.1:{port}").is_listening
+    assert not host.socket(f"tcp://0.0.0.0:{port}").is_listening
+
+
+def test_its_job_lives(host: Any, airflow: Airflow) -> None:
+    jobs = airflow.request("GET", "/api/v2/jobs", is_alive="true", job_type="SchedulerJob")["jobs"]
+    assert host.check_output("hostname") in [job["hostname"] for job in jobs]
+
+
+def test_executor_is_the_one_that_was_asked_for(
+    host: Any, site: Site, airflow: Airflow, inventory_hostname: str
+) -> None:
+    jobs = airflow.request("GET", "/api/v2/jobs", is_alive="true", job_type="SchedulerJob")["jobs"]
+    assert jobs
+    wanted = site.variable(inventory_hostname, "airflow_executor")
+    assert {job["executor_class"] for job in jobs} <= {wanted, None}
+    assert f"executor = {wanted}" in host.file("/etc/airflow/airflow.cfg").content_string
+
+
+def test_stops_in_time(host: Any, site: Site, inventory_hostname: str) -> None:
+    celery = site.variable(inventory_hostname, "airflow_executor") == "CeleryExecutor"
+    expected = "1min 30s" if celery else "10min"
+    assert properties(host, UNIT, "TimeoutStopUSec") == {"TimeoutStopUSec": expected}
+
+
+def test_gets_its_secrets_and_no_others(host: Any, site: Site, inventory_hostname: str) -> None:
+    main = properties(host, UNIT, "MainPID")["MainPID"]
+    names = set(host.check_output(f"ls /proc/{main}/root/run/credentials/{UNIT}").split())
+    celery = site.variable(inventory_hostname, "airflow_executor") == "CeleryExecutor"
+    expected = {"api_secret_key", "database_url", "fernet_key", "jwt_secret"}
+    assert names == expected | ({"broker_url", "results_url"} if celery else set())

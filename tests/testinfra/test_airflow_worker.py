@@ -1,0 +1,148 @@
+"""Role airflow_worker: the Celery workers of a host, and what a task of theirs can reach."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import requests
+from airstrip_airflow import Airflow
+from airstrip_site import Site
+from airstrip_units import processes, properties, units
+
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 no file of ours: whether tasks can use it
+CREDENTIALS = ["api_secret_key", "broker_url", "results_url"]
+
+
+def worker_units(host: Any) -> list[str]:
+    return units(host, "airflow-worker@*")
+
+
+def test_instances_answer_under_their_names(host: Any) -> None:
+    hostname = host.check_output("hostname")
+    names = [unit.removeprefix("airflow-worker@").removesuffix(".service") for unit in worker_units(host)]
+    assert names
+    targets = ",".join(f"{name}@{hostname}" for name in names)
+    answer = host.run(f"airflow-celery inspect ping --timeout 5 --destination {targets}")
+    assert answer.rc == 0, answer.stderr
+    for name in names:
+        assert f"{name}@{hostname}: OK" in answer.stdout
+
+
+def test_instances_take_from_their_queues(host: Any, site: Site, inventory_hostname: str) -> None:
+    wanted = {worker["name"]: worker for worker in site.variable(inventory_hostname, "airflow_workers")}
+    assert [f"airflow-worker@{name}.service" for name in sorted(wanted)] == worker_units(host)
+    for name, worker in wanted.items():
+        main = properties(host, f"airflow-worker@{name}", "MainPID")["MainPID"]
+        arguments = host.check_output(f"tr '\\0' ' ' </proc/{main}/cmdline")
+        # Celery's parent process may have replaced its title; the unit has what it was started with.
+        started = properties(host, f"airflow-worker@{name}", "ExecStart")["ExecStart"] + arguments
+        assert f"--queues {','.join(worker['queues'])} " in started
+        if "autoscale" in worker:
+            assert f"--autoscale {worker['autoscale']['max']},{worker['autoscale']['min']}" in started
+        elif "concurrency" in worker:
+            assert f"--concurrency {worker['concurrency']}" in started
+
+
+def test_one_log_server_serves_all_instances(host: Any, site: Site, inventory_hostname: str) -> None:
+    port = site.variable(inventory_hostname, "airflow_worker_log_port")
+    answer = requests.get(f"http://{site.address(inventory_hostname)}:{port}/log/any", timeout=30)
+    assert answer.status_code == 403
+    skipping = [
+        unit for unit in worker_units(host) if "--skip-serve-logs" in properties(host, unit, "ExecStart")["ExecStart"]
+    ]
+    assert len(skipping) == len(worker_units(host)) - 1
+
+
+def test_has_time_for_running_tasks(host: Any) -> None:
+    for unit in worker_units(host):
+        assert properties(host, unit, "TimeoutStopUSec") == {"TimeoutStopUSec": "10min"}
+
+
+def test_gets_no_credentials_of_the_metadata_database(host: Any, site: Site) -> None:
+    password = site.secrets["airflow_database_password"]
+    for unit in worker_units(host):
+        main = properties(host, unit, "MainPID")["MainPID"]
+        directory = f"/proc/{main}/root/run/credentials/{unit}"
+        assert host.check_output(f"ls '{directory}'").split() == CREDENTIALS
+        # Not as an assertion on the texts, which a failure would print.
+        leaked = password in host.check_output(f"cat '{directory}'/*")
+        assert not leaked
+        for process in processes(host, unit):
+            environment = host.run(f"tr '\\0' '\\n' </proc/{process}/environ").stdout
+            assert "SQL_ALCHEMY_CONN" not in environment
+            assert "FERNET_KEY" not in environment
+            assert "JWT_SECRET" not in environment
+
+
+@pytest.fixture(scope="module")
+def reached(airflow: Airflow, request: pytest.FixtureRequest) -> dict[str, Any]:
+    """What a real task could reach, and the host on which it ran."""
+    request.getfixturevalue("probe_dags")
+    run = airflow.start(
+        "airstrip_probe",
+        read=[
+            "/etc/airflow/credentials/database_url", "/etc/airflow/credentials/fernet_key", "/etc/shadow",
+            "/etc/airflow/airflow.cfg",
+        ],
+        list=["/etc/airflow/credentials", "/root"],
+        write=[
+            "/etc", "/etc/airflow", "/usr/local/bin", "/opt/airflow/current", "/srv/airflow/dags", SHARED_MEMORY,
+            "/var/log/airflow",
+        ],
+    )  # fmt: skip
+    state = airflow.wait("airstrip_probe", run)
+    task = airflow.tasks("airstrip_probe", run)[0]
+    assert state == "success", airflow.log("airstrip_probe", run, task)
+    found: dict[str, Any] = airflow.result("airstrip_probe", run, "probe")
+    return found | {"hostname": task["hostname"]}
+
+
+def test_task_sees_its_units_credentials_only(reached: dict[str, Any]) -> None:
+    assert reached["credentials"] == CREDENTIALS
+    assert len(reached["credential_directories"]) == 1
+    assert reached["credential_directories"][0].startswith("airflow-worker@")
+
+
+def test_task_cannot_read_what_is_roots(reached: dict[str, Any]) -> None:
+    results = reached["read"] | reached["listed"]
+    # The configuration holds no secret, and tasks need it: it also shows that the probe can tell the difference.
+    assert results.pop("/etc/airflow/airflow.cfg") == "ok"
+    assert {path: result.partition(":")[0] for path, result in results.items()} == dict.fromkeys(
+        results, "PermissionError"
+    )
+
+
+def test_task_cannot_write_outside_of_its_places(reached: dict[str, Any]) -> None:
+    written = reached["written"]
+    assert (written.pop(SHARED_MEMORY), written.pop("/var/log/airflow")) == ("ok", "ok")
+    assert {path: result.partition(":")[0] for path, result in written.items() if result == "ok"} == {}
+
+
+def test_task_cannot_read_other_processes_environments(reached: dict[str, Any]) -> None:
+    assert {name: result for name, result in reached["processes"].items() if result == "ok"} == {}
+
+
+def test_task_sees_the_scheduler_where_it_runs_beside(site: Site, reached: dict[str, Any]) -> None:
+    seen = any(name.startswith("airflow-scheduler.service") for name in reached["processes"])
+    assert seen == (reached["hostname"] in site.group("airflow_scheduler"))
+
+
+def test_task_cannot_use_the_metadata_database(reached: dict[str, Any]) -> None:
+    results = reached["database"]
+    assert results.pop("results") == "ok"
+    assert len(results) == 5
+    assert {name: result.partition(":")[0] for name, result in results.items()} == dict.fromkeys(
+        results, "OperationalError"
+    )
+
+
+def test_task_knows_no_secret_by_its_environment(reached: dict[str, Any]) -> None:
+    wanted = ("SQL_ALCHEMY", "FERNET", "JWT_SECRET", "PASSWORD")
+    assert [name for name in reached["variables"] if any(word in name for word in wanted)] == []
+
+
+def test_task_has_no_privileges(reached: dict[str, Any]) -> None:
+    zero = "0" * 16
+    assert reached["status"] == {"CapEff": zero, "CapBnd": zero, "NoNewPrivs": "1", "Seccomp": "2"}
+    assert reached["uid"] == 50000
