@@ -13,10 +13,10 @@ from airflow.sdk import DAG, get_current_context, task
 from sqlalchemy.engine import make_url
 
 
-def attempt(action: Callable[[], Any]) -> str:
+def attempt(action: Callable[..., Any], *arguments: Any) -> str:
     """Return `ok`, or the kind of error and its first line."""
     try:
-        action()
+        action(*arguments)
     except Exception as error:
         return f"{type(error).__name__}: {str(error).strip().splitlines()[:1]}"
     return "ok"
@@ -87,8 +87,8 @@ with DAG(dag_id="airstrip_probe", schedule=None, is_paused_upon_creation=False, 
             # Airflow itself sets the connection to this, so that no task uses a database by accident.
             "variables": sorted(name for name, value in os.environ.items() if value != "airflow-db-not-allowed:///"),
             "read": {path: attempt(Path(path).read_bytes) for path in wanted["read"]},
-            "listed": {path: attempt(lambda path=path: list(Path(path).iterdir())) for path in wanted["list"]},
-            "written": {path: attempt(lambda path=path: write(path)) for path in wanted["write"]},
+            "listed": {path: attempt(os.listdir, path) for path in wanted["list"]},
+            "written": {path: attempt(write, path) for path in wanted["write"]},
             "processes": foreign_processes(),
             "database": database(),
             "status": {name: status[name].strip() for name in ("CapEff", "CapBnd", "NoNewPrivs", "Seccomp")},
