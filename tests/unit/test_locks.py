@@ -148,10 +148,17 @@ def test_metadata_is_consistent(version: str) -> None:
 def test_schema_revisions_are_those_that_a_migration_leaves() -> None:
     # Read from PostgreSQL 15 after `airflow db migrate` of each version.
     assert {version: read(version, "metadata.json")["alembic_heads"] for version in VERSIONS} == {
-        "3.1.7": {"alembic_version": "cc92b33c6709", "alembic_version_fab": "6709f7a774b9"},
+        "3.1.7": {"alembic_version": "cc92b33c6709", "alembic_version_fab": "02ca36b0235b"},
         "3.2.2": {"alembic_version": "1d6611b6ab7c", "alembic_version_fab": "02ca36b0235b"},
         "3.3.2": {"alembic_version": "d2f4e1b3c5a7", "alembic_version_fab": "02ca36b0235b"},
     }
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=str)
+def test_workers_with_a_name_run_tasks(lock: Path) -> None:
+    """Before celery provider 3.19.0, `--celery-hostname` left a worker whose processes wait for ever (#65826)."""
+    version = re.search(r"^apache-airflow-providers-celery==(\d+)\.(\d+)", lock.read_text(), re.MULTILINE)
+    assert version and (int(version[1]), int(version[2])) >= (3, 19)
 
 
 def test_index_lists_every_lock() -> None:
