@@ -1,0 +1,235 @@
+"""Role postgresql, through a client on the controller and through the server's own catalogues."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg2
+import pytest
+import testinfra
+from airstrip_site import Site
+from connection_budget import airflow_connection_budget
+from host_processes import airflow_host_processes
+from postgresql_sizing import postgresql_sizing
+
+ONE_HOST = re.compile(r"\d+(\.\d+){3}/32|[0-9a-f:]+/128")
+
+
+def query(host: Any, sql: str) -> list[list[str]]:
+    """Return the rows of a query, which the server's administrator runs on the host."""
+    shown = host.run(f"runuser -u postgres -- psql -XAt -F '\t' -c \"{sql}\" postgres")
+    assert shown.rc == 0, shown.stderr
+    return [line.split("\t") for line in shown.stdout.splitlines()]
+
+
+def setting(host: Any, name: str) -> str:
+    return query(host, f"SHOW {name}")[0][0]
+
+
+def connect(port: int, user: str, password: str, database: str, address: str = "127.0.0.1") -> None:
+    """Log in and out; raise psycopg2.OperationalError if the server refuses."""
+    psycopg2.connect(
+        host=address, port=port, user=user, password=password, dbname=database, connect_timeout=15
+    ).close()  # fmt: skip
+
+
+def is_shared(site: Site) -> bool:
+    """Whether other hosts use the database; otherwise it has no business outside of its host."""
+    return len(site.hosts) > 1
+
+
+@pytest.fixture(scope="module")
+def port(site: Site, inventory_hostname: str) -> Iterator[int]:
+    """A port of the controller that leads to the server's loopback address, or to its address where it has none."""
+    target = site.address(inventory_hostname) if is_shared(site) else "127.0.0.1"
+    with site.tunnel(inventory_hostname, 5432, target) as local:
+        yield local
+
+
+def test_listens_where_the_topology_needs_it(site: Site, inventory_hostname: str) -> None:
+    with socket.socket() as probe:
+        probe.settimeout(10)
+        answered = probe.connect_ex((site.address(inventory_hostname), 5432)) == 0
+    assert answered == is_shared(site)
+
+
+def test_cluster_has_checksums_and_utf8(host: Any) -> None:
+    assert setting(host, "data_checksums") == "on"
+    assert setting(host, "server_encoding") == "UTF8"
+    databases = query(host, "SELECT datname, pg_encoding_to_char(encoding) FROM pg_database")
+    assert {encoding for _, encoding in databases} == {"UTF8"}
+
+
+def test_passwords_are_scram_verifiers(host: Any) -> None:
+    assert setting(host, "password_encryption") == "scram-sha-256"
+    roles = query(
+        host, "SELECT rolname, coalesce(rolpassword, '') LIKE 'SCRAM-SHA-256\\$%' FROM pg_authid WHERE rolcanlogin"
+    )
+    assert ["airflow", "t"] in roles
+    assert [name for name, verifier in roles if verifier != "t"] == ["postgres"]
+
+
+def test_roles_have_no_privileges_beyond_login(host: Any) -> None:
+    powerful = query(
+        host,
+        "SELECT rolname FROM pg_roles WHERE rolcanlogin"
+        " AND (rolsuper OR rolcreatedb OR rolcreaterole OR rolreplication OR rolbypassrls)",
+    )
+    assert powerful == [["postgres"]]
+
+
+def test_access_list_names_hosts_and_roles_one_by_one(host: Any) -> None:
+    rules = query(
+        host,
+        "SELECT type, array_to_string(database, ','), array_to_string(user_name, ','), address || '/' || netmask,"
+        " auth_method, error FROM pg_hba_file_rules",
+    )
+    assert rules[0] == ["local", "all", "postgres", "", "peer", ""]
+    assert rules[1:]
+    for kind, database, user, address, method, error in rules[1:]:
+        assert (kind, method, error) == ("host", "scram-sha-256", "")
+        assert address.endswith(("/255.255.255.255", "/ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"))
+        assert not {database, user} & {"all", "postgres", "template1", "sameuser", "samerole", "replication"}
+
+
+def test_access_list_is_what_the_server_uses(host: Any) -> None:
+    path = setting(host, "hba_file")
+    lines = [line.split() for line in host.file(path).content_string.splitlines() if line.startswith("host")]
+    assert lines
+    assert all(ONE_HOST.fullmatch(line[3]) for line in lines)
+    assert host.check_output(f"stat -c '%U %a' {path}") == "postgres 640"
+
+
+def test_airflow_logs_in_with_its_password(site: Site, port: int) -> None:
+    if is_shared(site):
+        # A forwarded connection comes from the host itself, which is no client; the components prove this case.
+        with pytest.raises(psycopg2.OperationalError, match=r"no pg_hba\.conf entry"):
+            connect(port, "airflow", site.secrets["airflow_database_password"], "airflow")
+    else:
+        connect(port, "airflow", site.secrets["airflow_database_password"], "airflow")
+
+
+@pytest.mark.parametrize("password", ["airflow", "", "wrong" * 5])
+def test_other_passwords_are_refused(port: int, password: str) -> None:
+    with pytest.raises(psycopg2.OperationalError, match=r"no pg_hba|authentication failed|no password supplied"):
+        connect(port, "airflow", password, "airflow")
+
+
+@pytest.mark.parametrize(
+    ("user", "secret", "database"),
+    [
+        ("airflow", "airflow_database_password", "postgres"),
+        ("airflow", "airflow_database_password", "template1"),
+        ("airflow_results", "airflow_results_database_password", "airflow"),
+        ("postgres", "airflow_database_password", "postgres"),
+        ("postgres", "airflow_database_password", "airflow"),
+    ],
+)
+def test_who_is_not_listed_is_refused(site: Site, port: int, user: str, secret: str, database: str) -> None:
+    with pytest.raises(psycopg2.OperationalError, match=r"no pg_hba\.conf entry"):
+        connect(port, user, site.secrets[secret], database)
+
+
+@pytest.mark.only_in("distributed")
+def test_controller_is_refused_as_airflow(site: Site, inventory_hostname: str) -> None:
+    with pytest.raises(psycopg2.OperationalError, match=r"no pg_hba\.conf entry"):
+        connect(5432, "airflow", site.secrets["airflow_database_password"], "airflow", site.address(inventory_hostname))
+
+
+@pytest.mark.only_in("distributed")
+@pytest.mark.parametrize("name", ["app", "analytics"])
+def test_application_uses_its_own_database(site: Site, inventory_hostname: str, name: str) -> None:
+    arguments = {
+        "host": site.address(inventory_hostname), "port": 5432, "user": name, "connect_timeout": 15,
+        "password": site.secrets[f"postgresql_role_{name}"],
+    }  # fmt: skip
+    connection = psycopg2.connect(**arguments, dbname=name)
+    with connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TEMPORARY TABLE proof (id int)")
+        cursor.execute("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()")
+        assert cursor.fetchone() == (name,)
+    connection.close()
+    with pytest.raises(psycopg2.OperationalError, match=r"no pg_hba\.conf entry"):
+        connect(5432, name, site.secrets[f"postgresql_role_{name}"], "airflow", site.address(inventory_hostname))
+
+
+def test_databases_are_closed_to_other_roles(host: Any, site: Site) -> None:
+    rows = query(host, "SELECT datname, pg_get_userbyid(datdba) FROM pg_database WHERE NOT datistemplate")
+    owners = {name: owner for name, owner in rows if name != "postgres"}
+    celery = bool(site.group("airflow_worker"))
+    assert {"airflow": "airflow"} | ({"airflow_results": "airflow_results"} if celery else {}) == {
+        name: owner for name, owner in owners.items() if name.startswith("airflow")
+    }
+    allowed = query(
+        host,
+        "SELECT datname, rolname FROM pg_database, pg_roles WHERE NOT datistemplate AND datname <> 'postgres'"
+        " AND rolcanlogin AND NOT rolsuper AND has_database_privilege(rolname, datname, 'CONNECT')",
+    )
+    assert {database: role for database, role in allowed} == owners
+    assert len(allowed) == len(owners)
+
+
+def number(text: str) -> float:
+    """Return a setting's value, a size in kB: the server chooses a unit of its own to show it."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(kB|MB|GB|)", text)
+    assert found is not None, text
+    return float(found[1]) * {"": 1, "kB": 1, "MB": 1024, "GB": 1024**2}[found[2]]
+
+
+def facts(site: Site, hostname: str) -> dict[str, Any]:
+    shown = site.command(
+        "ansible", hostname, "--one-line", "-m", "ansible.builtin.setup", "-a", "gather_subset=!all,hardware"
+    )
+    found: dict[str, Any] = json.loads(shown.stdout.partition("=>")[2])["ansible_facts"]
+    return found
+
+
+def components_of(site: Site, hostname: str) -> list[str]:
+    groups = ("api_server", "scheduler", "dag_processor", "triggerer", "worker")
+    return [name for name in groups if hostname in site.group(f"airflow_{name}")]
+
+
+def worker_concurrency(host: Any) -> int:
+    """Return the slots of the first worker of a host, by its unit."""
+    shown = host.run("systemctl show 'airflow-worker@*' --property=ExecStart").stdout
+    found = re.search(r"--concurrency (\d+)", shown)
+    return int(found[1]) if found else 0
+
+
+def test_connections_suffice_for_all_pools(host: Any, site: Site) -> None:
+    processes = []
+    for name in site.group("airflow"):
+        processes += airflow_host_processes(
+            {
+                "components": components_of(site, name),
+                "api_server_workers": site.variable(name, "airflow_api_server_workers"),
+                "workers": site.variable(name, "airflow_workers"),
+                "concurrency": worker_concurrency(testinfra.get_host(site.connection(name))),
+            }
+        )
+    needed = airflow_connection_budget(processes, {"reserved": 0})["total"]
+    assert needed > 0
+    assert int(setting(host, "max_connections")) - int(setting(host, "superuser_reserved_connections")) >= needed
+
+
+def test_settings_are_as_computed_and_in_force(host: Any, site: Site, inventory_hostname: str) -> None:
+    found = facts(site, inventory_hostname)
+    share = 4 if inventory_hostname in site.group("airflow") else 1
+    computed = postgresql_sizing(
+        {
+            "memory_mb": found["ansible_memtotal_mb"] // share,
+            "cores": found["ansible_processor_vcpus"],
+            "version": int(setting(host, "server_version_num")) // 10000,
+            "disk": "ssd",
+        },
+        int(setting(host, "max_connections")),
+    )
+    assert "shared_buffers" in computed
+    in_force = {name: number(setting(host, name)) for name in computed}
+    assert in_force == {name: number(str(value)) for name, value in computed.items()}
+    assert query(host, "SELECT name FROM pg_settings WHERE pending_restart") == []
+    assert query(host, "SELECT name FROM pg_file_settings WHERE error IS NOT NULL") == []

@@ -1,0 +1,138 @@
+"""Role redis, through a client on the controller."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+import testinfra
+from airstrip_airflow import Airflow
+from airstrip_site import Site
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+PORT = 6379
+
+
+def is_shared(site: Site) -> bool:
+    """Whether other hosts use the broker; otherwise it has no business outside of its host."""
+    return len(site.hosts) > 1
+
+
+@pytest.fixture(scope="module")
+def address(site: Site, inventory_hostname: str) -> Iterator[tuple[str, int]]:
+    """Where the controller reaches the broker: directly where it listens to other hosts, otherwise by a tunnel."""
+    if is_shared(site):
+        yield site.address(inventory_hostname), PORT
+    else:
+        with site.tunnel(inventory_hostname, PORT) as local:
+            yield "127.0.0.1", local
+
+
+def client(address: tuple[str, int], username: str | None, password: str | None) -> Any:
+    """Return a client that asks once: a refusal is not tried again."""
+    return redis.Redis(
+        host=address[0], port=address[1], username=username, password=password, socket_timeout=15,
+        decode_responses=True, protocol=2, retry=Retry(NoBackoff(), 0),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def as_airflow(address: tuple[str, int], site: Site) -> Iterator[Any]:
+    with client(address, "airflow", site.secrets["airflow_broker_password"]) as connection:
+        yield connection
+
+
+@pytest.fixture
+def as_admin(address: tuple[str, int], site: Site) -> Iterator[Any]:
+    with client(address, "admin", site.secrets["redis_admin_password"]) as connection:
+        yield connection
+
+
+def test_listens_where_the_topology_needs_it(site: Site, inventory_hostname: str) -> None:
+    with socket.socket() as probe:
+        probe.settimeout(10)
+        answered = probe.connect_ex((site.address(inventory_hostname), PORT)) == 0
+    assert answered == is_shared(site)
+
+
+def test_engine_is_the_one_that_was_asked_for(host: Any, inventory: dict[str, Any], inventory_hostname: str) -> None:
+    engine = inventory["_meta"]["hostvars"][inventory_hostname].get("redis_engine", "redis")
+    assert host.service(f"{engine}-server").is_running
+    assert host.service(f"{engine}-server").is_enabled
+    assert not host.package("valkey-server" if engine == "redis" else "redis-server").is_installed
+
+
+@pytest.mark.parametrize("command", ["PING", "INFO", "KEYS *", "GET x"])
+def test_nobody_gets_in_without_a_user(address: tuple[str, int], command: str) -> None:
+    with client(address, None, None) as connection, pytest.raises(redis.RedisError, match=r"NOAUTH|Authentication"):
+        connection.execute_command(*command.split())
+
+
+@pytest.mark.parametrize(
+    ("username", "password"), [(None, "airflow"), ("default", ""), ("airflow", "airflow"), ("admin", "admin")]
+)
+def test_other_passwords_are_refused(address: tuple[str, int], username: str | None, password: str) -> None:
+    with client(address, username, password) as connection, pytest.raises(redis.RedisError):
+        connection.ping()
+
+
+def test_airflow_can_send_and_receive(as_airflow: Any) -> None:
+    assert as_airflow.execute_command("LPUSH", "airstrip-test", "message") == 1
+    assert as_airflow.execute_command("BRPOP", "airstrip-test", "5") == ("airstrip-test", "message")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "FLUSHALL", "FLUSHDB", "CONFIG GET *", "CONFIG SET maxmemory 1mb", "KEYS *", "SCAN 0", "ACL LIST",
+        "ACL SETUSER airflow +@all", "SHUTDOWN", "MONITOR", "SAVE", "REPLICAOF 127.0.0.1 1", "MODULE LIST",
+        "FUNCTION LIST",
+    ],
+)  # fmt: skip
+def test_airflow_can_do_nothing_else(as_airflow: Any, as_admin: Any, command: str) -> None:
+    with pytest.raises(redis.exceptions.NoPermissionError):
+        as_airflow.execute_command(*command.split())
+    # So that the log tells of Airflow's own commands only.
+    as_admin.execute_command("ACL", "LOG", "RESET")
+
+
+def test_data_survives_and_is_never_dropped(as_admin: Any) -> None:
+    settings = as_admin.config_get("*")
+    assert settings["appendonly"] == "yes"
+    assert settings["appendfsync"] == "everysec"
+    assert settings["maxmemory-policy"] == "noeviction"
+    assert int(settings["maxmemory"]) >= 64 * 2**20
+    assert settings["protected-mode"] == "yes"
+
+
+def test_users_are_the_three_that_are_known(as_admin: Any) -> None:
+    assert sorted(as_admin.acl_users()) == ["admin", "airflow", "default"]
+    default = as_admin.acl_getuser("default")
+    assert "off" in default["flags"]
+    assert "nopass" not in default["flags"]
+
+
+def test_airflows_traffic_needs_no_command_that_is_denied(as_admin: Any, airflow: Airflow) -> None:
+    as_admin.execute_command("ACL", "LOG", "RESET")
+    run = airflow.start("airstrip_smoke_test")
+    assert airflow.wait("airstrip_smoke_test", run) == "success"
+    assert as_admin.execute_command("ACL", "LOG") == []
+
+
+def test_workers_remote_control_needs_no_command_that_is_denied(site: Site, as_admin: Any) -> None:
+    as_admin.execute_command("ACL", "LOG", "RESET")
+    worker = testinfra.get_host(site.connection(site.group("airflow_worker")[0]))
+    assert worker.run("airflow-celery inspect stats").rc == 0
+    assert as_admin.execute_command("ACL", "LOG") == []
+
+
+def test_files_hold_no_password(host: Any, site: Site, inventory: dict[str, Any], inventory_hostname: str) -> None:
+    engine = inventory["_meta"]["hostvars"][inventory_hostname].get("redis_engine", "redis")
+    text = host.check_output(f"cat /etc/{engine}/{engine}.conf /etc/{engine}/users.acl")
+    leaked = [name for name, value in site.secrets.items() if value in text]
+    assert leaked == []
+    assert host.file(f"/etc/{engine}/users.acl").mode == 0o640

@@ -1,0 +1,116 @@
+"""What a site survives. These tests stop things, so they come last, and they run in one scenario."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+from airstrip_airflow import Airflow
+from airstrip_site import Site
+from airstrip_units import processes, properties
+
+pytestmark = [pytest.mark.only_in("single_node"), pytest.mark.usefixtures("probe_dags")]
+HEALTHY = {"metadatabase": "healthy", "scheduler": "healthy", "triggerer": "healthy", "dag_processor": "healthy"}
+WORKER = "airflow-worker@default"
+
+
+def wait_until_healthy(airflow: Airflow, seconds: float = 120) -> None:
+    """Return once all components report to the API again; raise TimeoutError if they do not."""
+    limit = time.monotonic() + seconds
+    seen: Any = None
+    while time.monotonic() < limit:
+        try:
+            health = airflow.request("GET", "/api/v2/monitor/health")
+            seen = {name: health[name]["status"] for name in HEALTHY}
+        except requests.RequestException as error:
+            seen = error
+        if seen == HEALTHY:
+            return
+        time.sleep(1)
+    raise TimeoutError(f"not healthy after {seconds} s: {seen}")
+
+
+@pytest.fixture(autouse=True)
+def healthy(airflow: Airflow) -> Iterator[None]:
+    """Begin and end with a healthy site, so that no test finds what another one left."""
+    wait_until_healthy(airflow)
+    yield
+    wait_until_healthy(airflow)
+
+
+def wait_for_task(airflow: Airflow, run: str, state: str, seconds: float = 60) -> None:
+    """Return once the only task of a run of airstrip_sleep has a state."""
+    limit = time.monotonic() + seconds
+    while [task["state"] for task in airflow.tasks("airstrip_sleep", run)] != [state]:
+        assert time.monotonic() < limit, airflow.tasks("airstrip_sleep", run)
+        time.sleep(0.5)
+
+
+def test_running_task_survives_the_stop_of_its_worker(host: Any, airflow: Airflow) -> None:
+    run = airflow.start("airstrip_sleep", seconds=20)
+    wait_for_task(airflow, run, "running")
+    before = processes(host, WORKER)
+    assert before
+    started = time.monotonic()
+    try:
+        host.check_output(f"systemctl stop {WORKER}")
+        stopped_after = time.monotonic() - started
+        # The unit is gone with all its processes, which are no longer there under any other unit either.
+        assert properties(host, WORKER, "ActiveState", "Result") == {"ActiveState": "inactive", "Result": "success"}
+        left = host.run("ps --no-headers -o pid,args -p " + ",".join(map(str, before))).stdout
+        assert left == ""
+        assert host.run("ss -Hltn 'sport = :8793'").stdout == ""
+    finally:
+        host.check_output(f"systemctl start {WORKER}")
+    assert 5 < stopped_after < 60
+    assert airflow.wait("airstrip_sleep", run, 30) == "success"
+    (task,) = airflow.tasks("airstrip_sleep", run)
+    assert task["try_number"] == 1
+    assert airflow.result("airstrip_sleep", run, "sleep") >= 20
+
+
+def test_site_comes_back_after_the_database_was_away(host: Any, airflow: Airflow) -> None:
+    unit = host.check_output("systemctl list-units 'postgresql@*' --plain --no-legend").split()[0]
+    before = int(properties(host, "airflow-scheduler", "NRestarts")["NRestarts"])
+    host.check_output(f"systemctl stop {unit}")
+    try:
+        time.sleep(20)
+    finally:
+        host.check_output(f"systemctl start {unit}")
+    wait_until_healthy(airflow)
+    assert int(properties(host, "airflow-scheduler", "NRestarts")["NRestarts"]) > before
+    run = airflow.start("airstrip_sleep", seconds=0)
+    assert airflow.wait("airstrip_sleep", run, 120) == "success"
+
+
+def test_task_waits_for_a_broker_that_restarts(host: Any, airflow: Airflow) -> None:
+    host.check_output("systemctl restart redis-server valkey-server 2>/dev/null || true")
+    run = airflow.start("airstrip_sleep", seconds=0)
+    assert airflow.wait("airstrip_sleep", run, 120) == "success"
+
+
+def test_component_that_is_killed_comes_back(host: Any, airflow: Airflow) -> None:
+    main = properties(host, WORKER, "MainPID")["MainPID"]
+    host.check_output(f"kill -KILL {main}")
+    run = airflow.start("airstrip_sleep", seconds=0)
+    assert airflow.wait("airstrip_sleep", run, 120) == "success"
+    assert properties(host, WORKER, "MainPID")["MainPID"] not in {"0", main}
+    # Its log server did not survive it, or the new one could not have its port.
+    assert "airstrip_sleep" in airflow.log("airstrip_sleep", run, airflow.tasks("airstrip_sleep", run)[0])
+
+
+@pytest.mark.parametrize("component", ["worker", "triggerer", "scheduler", "dag_processor", "api_server"])
+def test_smoke_test_names_the_culprit_with_its_journal(host: Any, site: Site, component: str) -> None:
+    unit = {"worker": WORKER}.get(component, f"airflow-{component.replace('_', '-')}")
+    host.check_output(f"systemctl stop {unit}")
+    try:
+        result = site.command("ansible-playbook", "site.yml", "--tags", "verify", "-e", "smoke_test_run_timeout=20")
+    finally:
+        host.check_output(f"systemctl start {unit}")
+    assert result.returncode != 0
+    output = " ".join(result.stdout.split())
+    assert f"The component that did not answer: {component}." in output, output[-3000:]
+    assert f"Stopped {unit}.service" in output
