@@ -18,15 +18,22 @@ def _seconds(start: str | None, end: str | None) -> float | None:
     return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
 
 
+def _dead(run: Mapping[str, Any]) -> str:
+    """Return the first component that has jobs, but no living one; '' if there is none."""
+    living = {job["job_type"] for job in run["jobs"]}
+    return next((component for kind, component in _JOB_COMPONENTS.items() if kind not in living), "")
+
+
 def smoke_test_culprit(run: Mapping[str, Any]) -> str:
     """Return the component that kept `run`, the result of airflow_dag_run, from being done; '' if it is done.
 
     A run whose tasks wait in the queue lacks a worker, one that waits deferred a triggerer, and one whose logs
-    cannot be read a log server, which belongs to the worker.
+    cannot be read a log server, which belongs to the worker. A run can also succeed although nothing lives that
+    would read a changed DAG: each kind of component that has jobs must have a living one.
     """
     stage = run["stage"]
     if stage == "done":
-        return ""
+        return _dead(run)
     if stage in _STAGE_COMPONENTS:
         return _STAGE_COMPONENTS[stage]
     states = {instance["state"] for instance in run["task_instances"]}
