@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -64,21 +65,27 @@ def _start() -> None:
         _started = True
 
 
+@cache
+def _loaded(path: Path) -> Any:
+    """Return the content of a YAML file, with its templates trusted."""
+    return DataLoader().load_from_file(str(path), trusted_as_template=True) or {}
+
+
 class Role:
     """A role on a host: its defaults and vars, below variables that are given."""
 
     def __init__(self, name: str, variables: Mapping[str, Any] | None = None) -> None:
         _start()
         self.path = PROJECT / "roles" / name
-        loader = DataLoader()
-        loader.set_basedir(str(PROJECT))
         values: dict[str, Any] = {}
         for directory in ("defaults", "vars"):
             for path in self._files(directory):
-                values.update(loader.load_from_file(str(path), trusted_as_template=True) or {})
+                values.update(_loaded(path))
             if directory == "defaults":
                 values |= HOST | dict(variables or {})
         values |= {"role_path": str(self.path), "role_name": name, "ansible_search_path": [str(self.path)]}
+        loader = DataLoader()
+        loader.set_basedir(str(PROJECT))
         self._templar = Templar(loader=loader, variables=values)
 
     def _files(self, directory: str) -> list[Path]:

@@ -88,6 +88,7 @@ class Tree:
 
     def __init__(self, root: Path = PROJECT) -> None:
         self.root = root
+        self._loaded: dict[Path, Any] = {}
 
     def files(self, *patterns: str) -> list[Path]:
         """Return the files that match any of the patterns, sorted."""
@@ -100,7 +101,10 @@ class Tree:
 
     def load(self, path: Path) -> Any:
         """Return the content of a YAML file."""
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        if path not in self._loaded:
+            # The one in C: the same, and ten times as fast.
+            self._loaded[path] = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+        return self._loaded[path]
 
     @cached_property
     def roles(self) -> list[str]:
@@ -156,7 +160,7 @@ class Tree:
     def tasks_of(self, path: Path) -> list[Task]:
         """Return the tasks of one file, each block followed by those inside of it."""
         text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=yaml.CSafeLoader)
         if not isinstance(node, yaml.SequenceNode):
             return []
         lines = text.splitlines()
@@ -200,7 +204,7 @@ class Tree:
     def play_tasks(self, path: Path) -> list[Task]:
         """Return the tasks that stand in a playbook's own plays."""
         text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=yaml.CSafeLoader)
         lines = text.splitlines()
         found = [
             task

@@ -1,0 +1,390 @@
+"""Templates give what the golden files hold, systemd understands the units, and a unit changes with its inputs."""
+
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airstrip_render import FACTS, HOST, SECRETS, Role, component_units
+from airstrip_tree import PROJECT, Tree, write
+
+GOLDEN = Path(__file__).parent / "golden"
+COMPONENTS = ["api_server", "scheduler", "dag_processor", "triggerer", "worker"]
+
+# Exposure of `systemd-analyze security` at most, in tenths.
+EXPOSURE = 13
+
+# Redis takes no comments in its access list.
+WITHOUT_FIRST_LINE = {"roles/redis/templates/users.acl.j2"}
+
+LOCAL: dict[str, Any] = {
+    "airflow_executor": "LocalExecutor",
+    "airflow_host_components": ["api_server", "scheduler", "dag_processor", "triggerer"],
+}
+WORKERS: dict[str, Any] = {
+    "airflow_workers": [
+        {"name": "default", "queues": ["default"]},
+        {
+            "name": "reports",
+            "queues": ["reports", "mail"],
+            "autoscale": {"min": 1, "max": 6},
+            "unit_options": {"MemoryDenyWriteExecute": "no", "ReadWritePaths": ["/var/lib/airflow", "/srv/exports"]},
+        },
+    ],
+    "airflow_resource_limits": {"worker": {"MemoryMax": "8G", "TasksMax": 2000}},
+    "airflow_unit_options": {"worker": {"Nice": 5}},
+    "airflow_read_write_paths": {"worker": ["/srv/reports"]},
+}
+BOOKWORM: dict[str, Any] = {
+    "ansible_facts": FACTS
+    | {"systemd": {"version": 252}, "python_version": "3.11.2", "distribution_major_version": "12"}
+}
+CONFIGURED: dict[str, Any] = {
+    "airflow_config_overrides": {
+        "core": {"parallelism": 64, "load_examples": True, "dag_ignore_file_syntax": "glob"},
+        "workers": {"max_failed_heartbeats": None},
+        "logging": {"log_filename_template": "{{ ti.dag_id }}.log", "log_format": "%(asctime)s"},
+    },
+    "airflow_base_url": "https://airflow.example.com",
+    "airflow_dag_bundles": [
+        {
+            "name": "git",
+            "classpath": "airflow.providers.git.bundles.git.GitDagBundle",
+            "kwargs": {"repo_url": "https://git.example.com/dags.git", "tracking_ref": "main"},
+        }
+    ],
+    "airflow_environment": {"QUOTED": 'a "b" \\ c', "NUMBER": 1},
+    "airflow_proxy_environment": {"https_proxy": "http://proxy.example.com:3128"},
+    "airflow_api_server_forwarded_allow_ips": ["192.0.2.20", "192.0.2.21"],
+}
+CLIENTS: dict[str, Any] = {
+    "postgresql_clients": [
+        {"database": "airflow", "user": "airflow", "address": "192.0.2.1"},
+        {"database": "airflow_results", "user": "airflow_results", "address": "2001:db8::1"},
+    ],
+    "postgresql_extra_clients": [{"database": "app", "user": "app", "address": "198.51.100.0/24"}],
+    "postgresql_listen_addresses": ["127.0.0.1", "192.0.2.10"],
+    "postgresql_connection_sources": [
+        {"component": "api_server", "processes": 2},
+        {"component": "scheduler", "processes": 1},
+        {"component": "worker", "processes": 1, "concurrency": 8},
+    ],
+    "postgresql_settings": {"log_min_duration_statement": "250ms", "search_path": ["it's", "public"]},
+}
+BASE: dict[str, Any] = {
+    "base_http_proxy": "http://proxy.example.com:3128",
+    "base_https_proxy": "http://proxy.example.com:3128",
+    "base_ntp_servers": ["ntp1.example.com", "ntp2.example.com"],
+    "base_locale": "de_DE.UTF-8",
+}
+
+# Golden file, role, template and variables.
+FILES: list[tuple[str, str, str, dict[str, Any]]] = [
+    ("airflow/airflow.cfg", "airflow", "airflow.cfg.j2", {}),
+    ("airflow/airflow.cfg.configured", "airflow", "airflow.cfg.j2", CONFIGURED),
+    ("airflow/airflow.cfg.local_executor", "airflow", "airflow.cfg.j2", LOCAL),
+    ("airflow/airflow.cfg.3.1.7", "airflow", "airflow.cfg.j2", {"airflow_version": "3.1.7"}),
+    ("airflow/environment", "airflow", "environment.j2", {}),
+    ("airflow/environment.configured", "airflow", "environment.j2", CONFIGURED),
+    ("airflow/airflow", "airflow", "airflow.j2", {"airflow_tool": "airflow"}),
+    (
+        "airflow/airflow.worker_host",
+        "airflow",
+        "airflow.j2",
+        {"airflow_tool": "airflow", "airflow_host_components": ["worker"]},
+    ),
+    ("airflow/airflow-celery", "airflow", "airflow.j2", {"airflow_tool": "airflow-celery"}),
+    ("postgresql/pg_hba.conf", "postgresql", "pg_hba.conf.j2", CLIENTS),
+    ("postgresql/airstrip.conf", "postgresql", "airstrip.conf.j2", CLIENTS),
+    ("postgresql/createcluster.conf", "postgresql", "createcluster.conf.j2", {}),
+    ("redis/redis.conf", "redis", "redis.conf.j2", {"redis_listen_addresses": ["127.0.0.1", "192.0.2.11"]}),
+    ("redis/valkey.conf", "redis", "redis.conf.j2", {"redis_engine": "valkey", "redis_settings": {"save": "900 1"}}),
+    ("redis/users.acl", "redis", "users.acl.j2", {}),
+    ("base/50-airflow.conf", "base", "50-airflow.conf.j2", {}),
+    ("base/80airstrip-proxy", "base", "80airstrip-proxy.j2", BASE),
+    ("base/80airstrip-proxy.none", "base", "80airstrip-proxy.j2", {}),
+    ("base/airstrip.sources", "base", "airstrip.sources.j2", BASE),
+    ("base/locale", "base", "locale.j2", BASE),
+    ("base/pip.conf", "base", "pip.conf.j2", {}),
+    ("base/uv.toml", "base", "uv.toml.j2", {}),
+]
+
+# Suffix of the golden file, component and variables.
+UNITS: list[tuple[str, str, dict[str, Any]]] = [
+    *(("", component, {}) for component in COMPONENTS),
+    (".local_executor", "scheduler", LOCAL),
+    (".bookworm", "scheduler", BOOKWORM),
+    (".proxied", "api_server", CONFIGURED),
+    (".two", "worker", WORKERS),
+]
+
+
+def compare(name: str, text: str, update: bool) -> None:
+    """Compare a text with a golden file; with `update`, write that first."""
+    path = GOLDEN / name
+    if update:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    assert path.exists(), f"no golden file {name}: run with --update-golden and read what it wrote"
+    assert text == path.read_text(encoding="utf-8"), f"{name} differs: if that is wanted, run with --update-golden"
+
+
+@pytest.fixture(name="update")
+def fixture_update(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("--update-golden"))
+
+
+@pytest.mark.parametrize(("name", "role", "template", "variables"), FILES, ids=[case[0] for case in FILES])
+def test_files_are_as_the_golden_ones(
+    name: str, role: str, template: str, variables: dict[str, Any], update: bool
+) -> None:
+    compare(name, Role(role, variables).render(template), update)
+
+
+@pytest.mark.parametrize(("suffix", "component", "variables"), UNITS, ids=[f"{case[1]}{case[0]}" for case in UNITS])
+def test_units_are_as_the_golden_ones(suffix: str, component: str, variables: dict[str, Any], update: bool) -> None:
+    for name, text in component_units(component, variables).items():
+        # The digest changes with every byte of the configuration, of which other files tell.
+        masked, count = re.subn(r"(?<=\nX-ConfigChecksum=)[0-9a-f]{64}(?=\n)", "SHA-256", text)
+        assert count == 1
+        compare(f"airflow/{name}{suffix}", masked, update)
+
+
+def test_every_template_is_rendered_and_every_golden_file_is_used() -> None:
+    rendered = {f"roles/{role}/templates/{template}" for _, role, template, _ in FILES}
+    rendered.add("roles/airflow/templates/component.service.j2")
+    tree = Tree()
+    assert rendered == {tree.place(path) for path in tree.files("roles/*/templates/*")}
+    used = {name for name, *_ in FILES}
+    for suffix, component, variables in UNITS:
+        instances = Role("airflow", variables | {"airflow_component": component}).evaluate("__airflow_instances")
+        used |= {f"airflow/{instance['unit']}.service{suffix}" for instance in instances}
+    assert used == {path.relative_to(GOLDEN).as_posix() for path in GOLDEN.glob("*/*")}
+
+
+def test_no_golden_file_contains_a_secret() -> None:
+    for path in GOLDEN.glob("*/*"):
+        for value in SECRETS.values():
+            assert value not in path.read_text(encoding="utf-8"), path.name
+
+
+# Rules for the templates' text and for the tasks that write files.
+
+
+def first_lines_say_who_manages_the_file(tree: Tree) -> Iterator[str]:
+    for path in tree.files("roles/*/templates/*"):
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#!")]
+        managed = re.fullmatch(r"\{\{ ansible_managed \| comment(\('\w+'\))? \}\}", lines[0] if lines else "")
+        if not managed and tree.place(path) not in WITHOUT_FIRST_LINE:
+            yield f"{tree.place(path)}: the first line is not {{{{ ansible_managed | comment }}}}"
+
+
+def templates_have_no_dates_and_no_components(tree: Tree) -> Iterator[str]:
+    for path in tree.files("roles/*/templates/*"):
+        text = path.read_text(encoding="utf-8")
+        if re.search(r"\bnow\(|date_time|strftime", text):
+            yield f"{tree.place(path)}: a date changes the file in every run"
+        if re.search(r"\bairflow_component\b", text):
+            yield f"{tree.place(path)}: what differs between components stands in their table"
+
+
+def templates_are_named_after_their_files(tree: Tree) -> Iterator[str]:
+    for role in tree.roles:
+        for task in tree.tasks(role):
+            if task.module == "ansible.builtin.template":
+                source, destination = str(task.arguments["src"]), Path(str(task.arguments["dest"])).name
+                if "{{" not in source + destination and source != f"{destination}.j2":
+                    yield f"{task.place}: {source} is not {destination}.j2"
+                if "{{" not in source and not (tree.root / "roles" / role / "templates" / source).exists():
+                    yield f"{task.place}: there is no {source}"
+
+
+def files_have_owner_and_mode(tree: Tree) -> Iterator[str]:
+    modules = ("template", "copy", "blockinfile", "file", "get_url", "unarchive")
+    for role in tree.roles:
+        for task in tree.tasks(role):
+            if task.module not in {f"ansible.builtin.{name}" for name in modules}:
+                continue
+            if task.arguments.get("state") == "absent":
+                continue
+            for name in {"owner", "group", "mode"} - set(task.arguments):
+                # A link has no mode of its own.
+                if not (name == "mode" and task.arguments.get("state") == "link"):
+                    yield f"{task.place}: without {name}"
+            mode = task.arguments.get("mode", "0644")
+            if not isinstance(mode, str) or not re.fullmatch(r"0[0-7]{3}|\{\{.*\}\}", mode):
+                yield f"{task.place}: the mode {mode!r} is not a quoted number of four digits"
+
+
+CHECKS = [
+    first_lines_say_who_manages_the_file,
+    templates_have_no_dates_and_no_components,
+    templates_are_named_after_their_files,
+    files_have_owner_and_mode,
+]
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_the_project_keeps_the_rule(check: Any) -> None:
+    problems = "\n".join(check(Tree()))
+    assert not problems, problems
+
+
+TASKS = "roles/web/tasks/main.yml"
+TEMPLATE = "roles/web/templates/web.conf.j2"
+WRITE = "- ansible.builtin.template:\n    src: {}\n    dest: /etc/web.conf\n    owner: root\n    group: root\n"
+
+
+@pytest.mark.parametrize(
+    ("check", "files", "message"),
+    [
+        (first_lines_say_who_manages_the_file, {TEMPLATE: "# ours\n"}, "the first line"),
+        (templates_have_no_dates_and_no_components, {TEMPLATE: "# {{ now() }}\n"}, "a date"),
+        (templates_have_no_dates_and_no_components, {TEMPLATE: "{% if airflow_component == 'a' %}\n"}, "their table"),
+        (
+            templates_are_named_after_their_files,
+            {TASKS: WRITE.format("a.j2"), "roles/web/templates/a.j2": ""},
+            "a.j2 is",
+        ),
+        (templates_are_named_after_their_files, {TASKS: WRITE.format("web.conf.j2")}, "there is no"),
+        (files_have_owner_and_mode, {TASKS: WRITE.format("web.conf.j2")}, "without mode"),
+        (files_have_owner_and_mode, {TASKS: WRITE.format("web.conf.j2") + "    mode: 0644\n"}, "the mode 420"),
+        (files_have_owner_and_mode, {TASKS: WRITE.format("web.conf.j2") + '    mode: "644"\n'}, "the mode '644'"),
+    ],
+)
+def test_a_breach_is_found(check: Any, files: dict[str, str], message: str, tmp_path: Path) -> None:
+    found = list(check(write(tmp_path, files)))
+    assert len(found) == 1
+    assert message in found[0]
+
+
+# What makes a component restart.
+
+
+def checksums(variables: Mapping[str, Any]) -> dict[str, str]:
+    """Return the digest in each component's units."""
+    return {
+        component: Role("airflow", {**variables, "airflow_component": component}).evaluate("__airflow_config_checksum")
+        for component in COMPONENTS
+    }
+
+
+@pytest.fixture(name="before", scope="module")
+def fixture_before() -> dict[str, str]:
+    return checksums({})
+
+
+@pytest.mark.parametrize(
+    ("variables", "components"),
+    [
+        ({"airflow_version": "3.2.2"}, COMPONENTS),
+        ({"airflow_extra_packages": ["humanize"]}, COMPONENTS),
+        ({"airflow_config_overrides": {"core": {"parallelism": 64}}}, COMPONENTS),
+        ({"airflow_environment": {"A": "b"}}, COMPONENTS),
+        ({"airflow_proxy_environment": {"https_proxy": "http://proxy.example.com"}}, COMPONENTS),
+        ({"airflow_dags_folder": "/srv/dags"}, COMPONENTS),
+        ({"airflow_fernet_key": "YW5vdGhlci1mZXJuZXQta2V5LW9mLTMyLWJ5dGVzISE="}, COMPONENTS),
+        ({"airflow_database_password": "another"}, ["api_server", "scheduler", "dag_processor", "triggerer"]),
+        ({"airflow_database_host": "192.0.2.99"}, ["api_server", "scheduler", "dag_processor", "triggerer", "worker"]),
+        ({"airflow_results_database_password": "another"}, ["scheduler", "worker"]),
+        ({"airflow_broker_password": "another"}, ["scheduler", "worker"]),
+        ({"airflow_jwt_secret": "another"}, ["api_server", "scheduler"]),
+        ({"airflow_api_secret_key": "another"}, ["api_server", "scheduler", "triggerer", "worker"]),
+        ({"airflow_admin_password": "another"}, []),
+        ({"airflow_restart_delay": 9}, []),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_component_restarts_exactly_when_what_it_reads_changes(
+    variables: dict[str, Any], components: list[str], before: dict[str, str]
+) -> None:
+    after = checksums(variables)
+    assert [component for component in COMPONENTS if before[component] != after[component]] == components
+
+
+def test_the_digest_alone_does_not_help_to_guess_a_password(before: dict[str, str]) -> None:
+    """Units are readable for everybody: without the Fernet key, a guess at a password cannot be tried out."""
+    key = {"airflow_fernet_key": "YW5vdGhlci1mZXJuZXQta2V5LW9mLTMyLWJ5dGVzISE="}
+    assert checksums(key)["worker"] != before["worker"]
+    assert "fernet_key" not in Role("airflow").evaluate("__airflow_components['worker'].credentials")
+
+
+def test_limits_of_one_component_leave_the_others_alone() -> None:
+    limits = {"airflow_resource_limits": {"triggerer": {"MemoryMax": "1G"}}}
+    changed = [
+        component for component in COMPONENTS if component_units(component) != component_units(component, limits)
+    ]
+    assert changed == ["triggerer"]
+
+
+def test_a_host_gets_the_credentials_of_its_components_only() -> None:
+    def of(*components: str) -> list[str]:
+        found: list[str] = Role("airflow", {"airflow_host_components": list(components)}).evaluate(
+            "__airflow_host_credentials"
+        )
+        return found
+
+    assert of("worker") == ["api_secret_key", "broker_url", "results_url"]
+    assert of("dag_processor", "postgresql") == ["database_url", "fernet_key"]
+    assert of("postgresql", "redis") == []
+
+
+# What other programs say of the files.
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not here")
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_systemd_understands_the_units_and_finds_them_closed(component: str, tmp_path: Path) -> None:
+    version = subprocess.run(["systemd-analyze", "--version"], capture_output=True, check=True, text=True).stdout
+    facts = FACTS | {"systemd": {"version": int(version.split()[1])}}
+    # systemd-analyze asks whether the program is there.
+    program = tmp_path / "current" / "bin" / "airflow"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\n", encoding="utf-8")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    variables = {"ansible_facts": facts, "airflow_install_directory": str(tmp_path)} | WORKERS
+    for name, text in component_units(component, variables).items():
+        path = tmp_path / name
+        # The exception of one worker is no measure for the others; and systemd 252, which sets PrivateMounts by itself
+        # for a running unit, does not count it in a file.
+        path.write_text(
+            text.replace("\nMemoryDenyWriteExecute=no\n", "\nMemoryDenyWriteExecute=yes\n").replace(
+                "\n[Service]\n", "\n[Service]\nPrivateMounts=yes\n"
+            ),
+            encoding="utf-8",
+        )
+        verify = subprocess.run(
+            ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(path)],
+            capture_output=True,
+            check=False,
+            text=True,
+        )
+        assert (verify.returncode, verify.stdout + verify.stderr) == (0, "")
+        security = subprocess.run(
+            ["systemd-analyze", "security", "--offline=true", "--no-pager", f"--threshold={EXPOSURE}", str(path)],
+            capture_output=True,
+            check=False,
+            text=True,
+        )
+        assert security.returncode == 0, security.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("name", ["airflow", "airflow.worker_host", "airflow-celery"])
+def test_commands_are_sound_shell(name: str) -> None:
+    shellcheck = Path(sys.executable).with_name("shellcheck")
+    result = subprocess.run(
+        [str(shellcheck), "--shell=sh", str(GOLDEN / "airflow" / name)], capture_output=True, check=False, text=True
+    )
+    assert result.returncode == 0, result.stdout
+
+
+def test_the_imagined_host_gives_each_required_variable() -> None:
+    tree = Tree()
+    required = {name for name, option in tree.all_options.items() if option.get("required")} - {"airflow_component"}
+    assert required <= set(HOST)
+    assert (PROJECT / "roles").is_dir()
