@@ -11,6 +11,7 @@ from airstrip_tree import PROJECT
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import filter_loader, init_plugin_loader, lookup_loader
 from ansible.template import Templar, trust_as_template
+from ansible.utils.collection_loader import AnsibleCollectionConfig
 
 # What Ansible finds out about a host, and what the wiring of an inventory computes from it.
 FACTS: dict[str, Any] = {
@@ -59,7 +60,8 @@ def _start() -> None:
     """Make the project's plugins known to Ansible, once."""
     global _started  # noqa: PLW0603 - Ansible's loaders are global, too
     if not _started:
-        init_plugin_loader([])
+        if not AnsibleCollectionConfig.collection_finder:
+            init_plugin_loader([])
         filter_loader.add_directory(str(PROJECT / "filter_plugins"))
         lookup_loader.add_directory(str(PROJECT / "lookup_plugins"))
         _started = True

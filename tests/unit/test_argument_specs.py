@@ -154,6 +154,21 @@ def wiring_has_the_roles_values(tree: Tree) -> Iterator[str]:
                 yield f"{tree.place(path)}: {name} is {value!r}, and not so in {default.place}"
 
 
+def inventories_link_the_wiring(tree: Tree) -> Iterator[str]:
+    """As a link, so that it cannot drift; read first, so that every other file can set a value anew."""
+    for path in tree.files("inventory/*/hosts.yml"):
+        directory = path.parent / "group_vars" / "all"
+        first = min(directory.iterdir(), default=None) if directory.is_dir() else None
+        if first is None or first.resolve() != (tree.root / "inventory" / "wiring.yml").resolve():
+            yield f"{tree.place(directory)}: the first file is no link to inventory/wiring.yml"
+
+
+def inventories_keep_variables_apart(tree: Tree) -> Iterator[str]:
+    for path in tree.files("inventory/*/hosts.yml"):
+        if re.search(r"^\s*vars:", path.read_text(encoding="utf-8"), re.MULTILINE):
+            yield f"{tree.place(path)}: variables stand in group_vars and host_vars"
+
+
 def one_thing_has_one_value(tree: Tree) -> Iterator[str]:
     values = {default.name: default.value for role in tree.roles for default in tree.defaults(role)}
     for names in SAME:
@@ -170,6 +185,8 @@ CHECKS: list[Check] = [
     variables_are_described,
     what_is_commented_out_is_required,
     wiring_has_the_roles_values,
+    inventories_link_the_wiring,
+    inventories_keep_variables_apart,
     one_thing_has_one_value,
 ]
 
@@ -240,6 +257,12 @@ PORT = "{type: int, default: 80, description: Port.}"
             {"inventory/wiring.yml": 'web_port: 81\nweb_a: "{{ b }}"\n', DEFAULTS: "web_port: 80\nweb_a: 1\n"},
             ["web_port is 81"],
         ),
+        (
+            inventories_link_the_wiring,
+            {"inventory/a/hosts.yml": "", "inventory/a/group_vars/all/00_wiring.yml": ""},
+            ["is no link"],
+        ),
+        (inventories_keep_variables_apart, {"inventory/a/hosts.yml": "all:\n  vars:\n    a: 1\n"}, ["group_vars"]),
         (
             one_thing_has_one_value,
             {

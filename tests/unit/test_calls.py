@@ -70,6 +70,13 @@ def task_files_are_entry_points_or_used(tree: Tree) -> Iterator[str]:
                 yield f"{tree.place(path)}: neither an entry point with an argument spec nor used by another file"
 
 
+def entry_points_have_task_files(tree: Tree) -> Iterator[str]:
+    for role in tree.roles:
+        for entry in tree.specs(role):
+            if not (tree.root / "roles" / role / "tasks" / f"{entry}.yml").exists():
+                yield f"roles/{role}: an argument spec for {entry}, but no tasks/{entry}.yml"
+
+
 def dynamic_includes_say_why(tree: Tree) -> Iterator[str]:
     for task in tree.calls:
         if task.module in DYNAMIC and not task.comment and " # " not in task.text:
@@ -164,6 +171,7 @@ CHECKS: list[Check] = [
     entry_points_are_called_by_name,
     called_roles_are_specified,
     task_files_are_entry_points_or_used,
+    entry_points_have_task_files,
     dynamic_includes_say_why,
     roles_have_no_tags,
     playbooks_tag_each_role,
@@ -180,6 +188,11 @@ CHECKS: list[Check] = [
 def test_the_project_keeps_the_rule(check: Check) -> None:
     problems = "\n".join(check(Tree()))
     assert not problems, problems
+
+
+def test_the_shared_role_cannot_be_applied_by_accident() -> None:
+    assert "main" not in Tree().specs("airflow")
+    assert not (Tree().root / "roles" / "airflow" / "tasks" / "main.yml").exists()
 
 
 MAIN = "roles/web/tasks/main.yml"
@@ -203,6 +216,7 @@ SPECS = {"roles/web/meta/argument_specs.yml": "argument_specs:\n  run:\n    opti
             "entry point main",
         ),
         (task_files_are_entry_points_or_used, {"roles/web/tasks/run.yml": "---\n[]\n"}, "neither an entry"),
+        (entry_points_have_task_files, SPECS, "no tasks/run.yml"),
         (dynamic_includes_say_why, {MAIN: "- ansible.builtin.include_tasks: a.yml\n"}, "without a comment"),
         (roles_have_no_tags, {MAIN: "- ansible.builtin.fail:\n  tags: [a]\n"}, "tags stand in playbooks"),
         (playbooks_tag_each_role, {"playbooks/a.yml": "- hosts: all\n  roles: [web]\n"}, "without the tag"),
