@@ -1,0 +1,336 @@
+"""Bad input, fed to `ansible-playbook site.yml --tags validate` on a real host: what it says, and that it stops there.
+
+Inputs that cannot hide each other are fed together, as every run costs seconds: all problems of a host stand in one
+message, a line for each. Inventories are made for each run, of a host that a scenario has installed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from airstrip_site import PROJECT, Site
+from preflight import preflight_problems
+
+ALL = ("api_server", "scheduler", "dag_processor", "triggerer", "worker")
+MARKER = "/run/airstrip-test-marker"
+SCRATCH = "/run/airstrip-test"
+WATCHED = f"find /etc /usr/local /opt /srv /var/lib /home -xdev -type f -newer {MARKER}"
+# What lives on the host goes on writing meanwhile.
+ALIVE = ("/var/lib/postgresql/", "/var/lib/redis/", "/var/lib/airflow/", "/var/lib/systemd/")
+# Secrets that are bad, and easy to find in an output.
+SHORT_PASSWORD = "Xk9-short"  # noqa: S105
+SHORT_KEY = "Qz7-too-short-for-a-key"
+BAD_FERNET_KEY = "Vv3-this-is-no-fernet-key-at-all-Vv3"
+EXAMPLE_WORD = "changeme-changeme-changeme-changeme-please"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the checks: what differs from a site that works."""
+
+    groups: Sequence[str] = ("postgresql", "redis", *ALL)
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    # Variables of each host; all of them lead to the same machine.
+    hosts: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"node-1": {}})
+    # Shell commands on the host before and after the run.
+    before: str = "true"
+    after: str = "true"
+
+
+RUNS = {
+    "placement": Run(groups=("api_server",)),
+    "celery_alone": Run(groups=("postgresql", "api_server", "scheduler", "dag_processor", "triggerer")),
+    "idle_worker": Run(variables={"airflow_executor": "LocalExecutor"}),
+    "secrets": Run(
+        variables={
+            "airflow_fernet_key": BAD_FERNET_KEY,
+            "airflow_jwt_secret": SHORT_KEY,
+            "airflow_api_secret_key": EXAMPLE_WORD,
+            "airflow_database_password": SHORT_PASSWORD,
+            "airflow_results_database_password": "airflow-airflow-airflow",
+            "airflow_broker_password": "a" * 20,
+            "airflow_admin_password": "admin",
+            "redis_admin_password": "",
+            "postgresql_roles": [{"name": "app", "password": SHORT_PASSWORD}],
+        }
+    ),
+    "names": Run(
+        variables={
+            "airflow_database_name": "air flow",
+            "airflow_database_user": "pg_airflow",
+            "airflow_results_database_name": "template1",
+            "airflow_results_database_user": "r" * 64,
+            "airflow_api_server_port": 8974,
+            "airflow_triggerer_log_port": 99999,
+            "airflow_config_overrides": {"core": {"paralelism": 5}, "schedular": {"parsing_processes": 2}},
+            "airflow_workers": [
+                {"name": "de fault", "queues": ["default"], "concurrency": 900},
+                {"name": "twice", "queues": ["a,b"]},
+                {"name": "twice", "queues": []},
+                {"name": "upside-down", "queues": ["c"], "autoscale": {"min": 8, "max": 2}},
+            ],
+        }
+    ),
+    "no_lock": Run(
+        variables={
+            "airflow_version": "3.0.6",
+            "airflow_install_directory": f"{SCRATCH}/none",
+            "airflow_package_index_enabled": False,
+        }
+    ),
+    "downgrade": Run(variables={"airflow_version": "3.1.7"}),
+    "jump": Run(
+        variables={"airflow_install_directory": f"{SCRATCH}/airflow-2"},
+        before=f"mkdir -p {SCRATCH}/airflow-2 && ln -sfn releases/2.10.5-0123456789ab {SCRATCH}/airflow-2/current",
+    ),
+    "system": Run(
+        variables={"airflow_python": "/usr/bin/python3.9"},
+        before=(
+            f"mkdir -p {SCRATCH} && sed -e 's/^VERSION_ID=.*/VERSION_ID=\"11\"/' -e 's/(\\(bookworm\\|trixie\\))/(bullseye)/'"
+            f" /etc/os-release >{SCRATCH}/os-release && echo 11.11 >{SCRATCH}/debian_version"
+            f" && mount --bind {SCRATCH}/os-release $(readlink -f /etc/os-release)"
+            f" && mount --bind {SCRATCH}/debian_version /etc/debian_version"
+        ),
+        after="umount $(readlink -f /etc/os-release) /etc/debian_version",
+    ),
+    "disk": Run(
+        variables={"airflow_install_directory": f"{SCRATCH}/small"},
+        before=f"mkdir -p {SCRATCH}/small && mount -t tmpfs -o size=10m tmpfs {SCRATCH}/small",
+        after=f"umount {SCRATCH}/small",
+    ),
+    "endpoints": Run(
+        groups=ALL,
+        variables={
+            "airflow_database_host": "127.0.0.1",
+            "airflow_database_port": 54399,
+            "airflow_broker_host": "127.0.0.1",
+            "airflow_broker_port": 63999,
+            "airflow_package_index_url": "http://127.0.0.1:39999/simple",
+            "airflow_install_directory": f"{SCRATCH}/none",
+            "preflight_connect_timeout": 2,
+        },
+    ),
+    "addresses": Run(
+        hosts={
+            "node-1": {},
+            "twin": {},
+            "nowhere": {"airflow_host_address": ""},
+            "inward": {"airflow_host_address": "127.0.0.1"},
+            "unknown": {"airflow_host_address": "no-such-host.invalid"},
+        }
+    ),
+    "clocks": Run(
+        hosts={
+            "node-1": {},
+            "late": {"airflow_host_address": "192.0.2.9", "airflow_python": f"{SCRATCH}/python-30-s-late"},
+        },
+        before=(
+            "apt-get -qq install -y --no-install-recommends faketime >/dev/null"
+            f" && mkdir -p {SCRATCH}"
+            f" && printf '#!/bin/sh\\nexec faketime -f -30s /usr/bin/python3 \"$@\"\\n' >{SCRATCH}/python-30-s-late"
+            f" && chmod 0755 {SCRATCH}/python-30-s-late"
+        ),
+        after="apt-get -qq purge -y --auto-remove faketime >/dev/null",
+    ),
+}
+
+# What is refused, in which run, and parts that one line of the message must have: variable or place, finding, remedy.
+CASES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "no postgresql": ("placement", ("No host runs postgresql", "group postgresql", "airflow_database_host")),
+    "no redis": ("placement", ("No host runs redis", "CeleryExecutor", "group redis", "airflow_broker_host")),
+    "no scheduler": ("placement", ("No host runs scheduler", "group airflow_scheduler")),
+    "no dag processor": ("placement", ("No host runs dag_processor", "group airflow_dag_processor")),
+    "no triggerer": ("placement", ("No host runs triggerer", "group airflow_triggerer")),
+    "no worker": ("placement", ("No host runs worker", "CeleryExecutor", "group airflow_worker")),
+    "celery without broker": ("celery_alone", ("No host runs redis (airflow_executor is CeleryExecutor)", "Put a host")),
+    "celery without worker": ("celery_alone", ("No host runs worker (airflow_executor is CeleryExecutor)", "Put a host")),
+    "local executor with worker": ("idle_worker", ("airflow_executor is LocalExecutor", "node-1", "Empty it")),
+    "fernet key": ("secrets", ("airflow_fernet_key is no Fernet key", "openssl rand -base64 32")),
+    "short jwt secret": ("secrets", ("airflow_jwt_secret has 23 characters", "at least 32", "openssl rand")),
+    "example api secret": ("secrets", ("airflow_api_secret_key is the word from an example", "openssl rand")),
+    "short database password": ("secrets", ("airflow_database_password has 9 characters", "at least 16")),
+    "word as results password": ("secrets", ("airflow_results_database_password is the word from an example",)),
+    "repetition as broker password": ("secrets", ("airflow_broker_password is a repetition", "openssl rand")),
+    "admin as admin password": ("secrets", ("airflow_admin_password is the word from an example",)),
+    "empty redis password": ("secrets", ("redis_admin_password is not set", "openssl rand")),
+    "short role password": ("secrets", ("postgresql_roles[app].password has 9 characters", "at least 16")),
+    "database name": ("names", ("airflow_database_name: the name 'air flow' contains", "Use letters")),
+    "reserved role": ("names", ("airflow_database_user: the name 'pg_airflow' is reserved", "Use letters")),
+    "reserved database": ("names", ("airflow_results_database_name: the name 'template1' is reserved", "Use letters")),
+    "long role": ("names", ("airflow_results_database_user", "is longer than PostgreSQL's 63 bytes", "Use letters")),
+    "unit name": ("names", ("airflow_workers: systemd refuses 'de fault'", "Use letters")),
+    "queue name": ("names", ("airflow_workers: a queue cannot be named 'a,b'", "Use letters")),
+    "worker twice": ("names", ("airflow_workers: 2 workers have the name twice", "must differ")),
+    "worker without queue": ("names", ("airflow_workers: the worker twice has no queues", "List one")),
+    "autoscale upside down": ("names", ("the worker upside-down has autoscale.min above autoscale.max", "Exchange")),
+    "port used twice": ("names", ("port 8974 is used by airflow_api_server_port and airflow_scheduler_health_port", "Give")),
+    "port out of range": ("names", ("airflow_triggerer_log_port is 99999", "between 1 and 65535")),
+    "unknown option": ("names", ("airflow_config_overrides", "paralelism", "parallelism")),
+    "unknown section": ("names", ("airflow_config_overrides", "schedular", "scheduler")),
+    "too little memory": ("names", ("MB of memory, and its components need", "Give it more")),
+    "version without lock": ("no_lock", ("there is no lock for Airflow 3.0.6", "airflow_constraints", "bin/lock 3.0.6")),
+    "downgrade": ("downgrade", ("airflow_version: 3.1.7 is older than the installed 3.3.2", "airflow db downgrade")),
+    "jump from airflow 2": ("jump", ("Airflow 2.10.5 is installed", "Upgrading to Airflow 3")),
+    "operating system": ("system", ("the operating system is Debian 11", "Use Debian 12 or 13")),
+    "python": ("system", ("airflow_python is Python not there", "3.11, 3.12 or 3.13")),
+    "too little disk": ("disk", (f"{SCRATCH}/small has", "MB free, and 2000 MB are needed", "Free space")),
+    "database that does not answer": ("endpoints", ("airflow_database_host: 127.0.0.1", "port 54399", "Correct")),
+    "broker that does not answer": ("endpoints", ("airflow_broker_host: 127.0.0.1", "port 63999", "Correct")),
+    "index that does not answer": ("endpoints", ("airflow_package_index_url: 127.0.0.1", "port 39999", "Correct")),
+    "same address": ("addresses", ("node-1 and twin have the same address", "Set airflow_host_address")),
+    "no address": ("addresses", ("nowhere has no address", "set airflow_host_address")),
+    "loopback address": ("addresses", ("inward has the address 127.0.0.1", "Set airflow_host_address")),
+    "unresolvable address": ("addresses", ("unknown", "no-such-host.invalid", "airflow_host_address")),
+    "clocks apart": ("clocks", ("The clocks of late and node-1 are", "s apart, and 5 s are allowed", "Synchronise")),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    status: int
+    output: str
+    changed: Mapping[str, int]
+
+    def has_line(self, parts: Sequence[str]) -> bool:
+        """Whether one line of the output has all `parts`. Ansible folds long lines at spaces."""
+        unfolded = re.sub(r"\n\s+(?=\S)", "\n", self.output)
+        lines = [*unfolded.splitlines(), " ".join(self.output.split())]
+        return any(all(part in line for part in parts) for line in lines)
+
+
+def write_inventory(directory: Path, site: Site, run: Run) -> Path:
+    """Write the inventory of a run, with the wiring that every inventory has; return its directory."""
+    original = site.inventory["_meta"]["hostvars"][site.group("airflow_scheduler")[0]]
+    reach = {name: value for name, value in original.items() if name.startswith("ansible_")}
+    kept = {name: original[name] for name in ("airflow_secrets_file", "base_ca_certificates")}
+    hosts = {name: reach | kept | dict(variables) for name, variables in run.hosts.items()}
+    first = {next(iter(hosts)): None}
+    groups: dict[str, Any] = {name: {"hosts": first} for name in run.groups if name in ("postgresql", "redis")}
+    groups["airflow"] = {"children": {f"airflow_{name}": {"hosts": first} for name in ALL if name in run.groups}}
+    directory.mkdir()
+    content = {"all": {"hosts": hosts, "children": groups}}
+    (directory / "hosts.yml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    (directory / "group_vars" / "all").mkdir(parents=True)
+    (directory / "group_vars" / "all" / "00_wiring.yml").symlink_to(PROJECT / "inventory" / "wiring.yml")
+    return directory
+
+
+@contextmanager
+def prepared(node: Any, run: Run) -> Iterator[None]:
+    """Make the host as the run wants it, and again as it was."""
+    node.check_output(run.before)
+    try:
+        yield
+    finally:
+        node.check_output(run.after)
+
+
+class Runs:
+    """Runs of the checks, each made once."""
+
+    def __init__(self, site: Site, node: Any, directory: Path) -> None:
+        self._site, self._node, self._directory = site, node, directory
+        self._outcomes: dict[str, Outcome] = {}
+
+    def outcome(self, name: str) -> Outcome:
+        """Return how the run of a name ended."""
+        if name not in self._outcomes:
+            self._outcomes[name] = self._run(name)
+        return self._outcomes[name]
+
+    def _run(self, name: str) -> Outcome:
+        run = RUNS[name]
+        inventory = write_inventory(self._directory / name, self._site, run)
+        variables = self._directory / f"{name}.yml"
+        variables.write_text(yaml.safe_dump(dict(run.variables)), encoding="utf-8")
+        site = Site(self._site.scenario, self._site.directory, [f"--inventory={inventory}"])
+        with prepared(self._node, run):
+            result = site.command("ansible-playbook", "site.yml", "--tags", "validate", "-e", f"@{variables}", "--diff")
+        recap = re.findall(r"^(\S+) +: ok=\d+ +changed=(\d+) ", result.stdout, flags=re.MULTILINE)
+        return Outcome(result.returncode, result.stdout + result.stderr, {host: int(count) for host, count in recap})
+
+
+@pytest.fixture(scope="module")
+def runs(site: Site, node: Any, tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    node.check_output(f"touch {MARKER}")
+    return Runs(site, node, tmp_path_factory.mktemp("bad-input"))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_input_is_refused(runs: Runs, case: str) -> None:
+    name, parts = CASES[case]
+    outcome = runs.outcome(name)
+    assert outcome.status != 0
+    assert outcome.has_line(parts), outcome.output[-6000:]
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_refusal_changes_nothing(runs: Runs, name: str) -> None:
+    outcome = runs.outcome(name)
+    assert set(outcome.changed) == set(RUNS[name].hosts)
+    assert set(outcome.changed.values()) == {0}
+
+
+def test_refusals_tell_no_secret(runs: Runs, site: Site) -> None:
+    bad = (SHORT_PASSWORD, SHORT_KEY, BAD_FERNET_KEY, EXAMPLE_WORD, "airflow-airflow-airflow", "a" * 20)
+    for name in RUNS:
+        output = runs.outcome(name).output
+        told = [index for index, value in enumerate([*bad, *site.secrets.values()]) if value in output]
+        assert told == [], f"in the run {name}"
+
+
+def test_refusals_leave_no_trace_on_the_host(runs: Runs, node: Any) -> None:
+    for name in RUNS:
+        runs.outcome(name)
+    node.check_output(f"rm -rf {SCRATCH}")
+    changed = [path for path in node.check_output(WATCHED).splitlines() if not path.startswith(ALIVE)]
+    # The clock's test installed a package and removed it.
+    assert [
+        path for path in changed if not path.startswith(("/var/lib/apt/", "/var/lib/dpkg/", "/etc/ld.so.cache"))
+    ] == []
+
+
+def test_good_input_passes(site: Site, runs: Runs, tmp_path: Path) -> None:
+    inventory = write_inventory(tmp_path / "good", site, Run())
+    good = Site(site.scenario, site.directory, [f"--inventory={inventory}"])
+    result = good.command("ansible-playbook", "site.yml", "--tags", "validate")
+    assert result.returncode == 0, result.stdout[-4000:]
+
+
+def test_old_database_server_is_refused(node: Any) -> None:
+    """An old server is not to be had; the version that the filter judges is a real server's answer."""
+    answer = node.check_output(
+        "runuser -u postgres -- psql -XAtc \"SELECT current_setting('server_version_num')::int\""
+    )
+    found = {"version_num": int(answer), "minimum": int(answer) // 10000 + 1}
+    (problem,) = preflight_problems({"database": found})
+    assert problem.startswith(f"airflow_database_host: the server is PostgreSQL {int(answer) // 10000}.")
+    assert f"needs {found['minimum']} or newer" in problem
+    assert preflight_problems({"database": found | {"minimum": int(answer) // 10000}}) == []
+
+
+def test_conflicting_package_leaves_the_running_release_alone(site: Site, node: Any) -> None:
+    before = node.check_output("readlink /opt/airflow/current")
+    started = node.check_output("systemctl show 'airflow-*' --property=MainPID,NRestarts")
+    releases = node.check_output("ls /opt/airflow/releases")
+    result = site.command(
+        "ansible-playbook", "site.yml", "--tags", "install", "-e", '{"airflow_extra_packages": ["sqlalchemy<1.4"]}'
+    )
+    output = " ".join(result.stdout.split())
+    assert result.returncode != 0
+    assert "could not be installed" in output
+    assert "airflow_extra_packages" in output
+    assert re.search(r"No solution found|unsatisfiable|conflict", output), output[-3000:]
+    assert "sqlalchemy<1.4" in output
+    assert node.check_output("readlink /opt/airflow/current") == before
+    assert node.check_output("ls /opt/airflow/releases") == releases
+    assert node.check_output("systemctl show 'airflow-*' --property=MainPID,NRestarts") == started
