@@ -181,11 +181,16 @@ def _canonical(address: object) -> str:
         return str(address).lower()
 
 
-def _is_loopback(address: str) -> bool:
+def _is_ip(address: str) -> bool:
     try:
-        return ipaddress.ip_address(address).is_loopback
+        ipaddress.ip_address(address)
     except ValueError:
-        return address == "localhost"
+        return False
+    return True
+
+
+def _is_loopback(address: str) -> bool:
+    return ipaddress.ip_address(address).is_loopback if _is_ip(address) else address == "localhost"
 
 
 def _addresses(facts: Facts) -> Iterator[str]:
@@ -201,6 +206,11 @@ def _addresses(facts: Facts) -> Iterator[str]:
             yield f"{' and '.join(hosts)} have the same address {address}. Set airflow_host_address for each of them."
         elif _is_loopback(address) and len(addresses) > 1:
             yield f"{hosts[0]} has the address {address}, which no other host can reach. Set airflow_host_address."
+        elif not _is_ip(address) and len(addresses) > 1:
+            yield (
+                f"{hosts[0]} has the address {address}, which is no IP address; access lists and /etc/hosts need one. "
+                "Set airflow_host_address to it."
+            )
 
 
 def _identifier_problem(name: str, kind: object) -> str:

@@ -201,6 +201,7 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
         {"addresses": {"a": "127.0.1.1", "b": "10.0.0.1"}},
         "a has the address 127.0.1.1, which no other host can reach.",
     ),
+    ("name among others", {"addresses": {"a": "vm.example.com", "b": "10.0.0.1"}}, "a has the address vm.example.com,"),
     ("localhost among others", {"addresses": {"a": "localhost", "b": "10.0.0.1"}}, "a has the address localhost"),
     ("empty name", _name(""), "airflow_database_name: the name '' is empty."),
     ("null name", _name(None), "the name '' is empty"),
