@@ -20,7 +20,8 @@ from preflight import preflight_problems
 
 ALL = ("api_server", "scheduler", "dag_processor", "triggerer", "worker")
 MARKER = "/run/airstrip-test-marker"
-SCRATCH = "/run/airstrip-test"
+# Where programs may be run, unlike below /run.
+SCRATCH = "/root/airstrip-test"
 WATCHED = f"find /etc /usr/local /opt /srv /var/lib /home -xdev -type f -newer {MARKER}"
 # What lives on the host goes on writing meanwhile.
 ALIVE = ("/var/lib/postgresql/", "/var/lib/redis/", "/var/lib/airflow/", "/var/lib/systemd/")
@@ -93,8 +94,9 @@ RUNS = {
     "system": Run(
         variables={"airflow_python": "/usr/bin/python3.9"},
         before=(
-            f"mkdir -p {SCRATCH} && sed -e 's/^VERSION_ID=.*/VERSION_ID=\"11\"/' -e 's/(\\(bookworm\\|trixie\\))/(bullseye)/'"
-            f" /etc/os-release >{SCRATCH}/os-release && echo 11.11 >{SCRATCH}/debian_version"
+            f"mkdir -p {SCRATCH} && echo 11.11 >{SCRATCH}/debian_version"
+            f" && sed -e 's/^VERSION_ID=.*/VERSION_ID=\"11\"/' -e 's/(bookworm)/(bullseye)/'"
+            f" -e 's/(trixie)/(bullseye)/' /etc/os-release >{SCRATCH}/os-release"
             f" && mount --bind {SCRATCH}/os-release $(readlink -f /etc/os-release)"
             f" && mount --bind {SCRATCH}/debian_version /etc/debian_version"
         ),
@@ -149,8 +151,8 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "no dag processor": ("placement", ("No host runs dag_processor", "group airflow_dag_processor")),
     "no triggerer": ("placement", ("No host runs triggerer", "group airflow_triggerer")),
     "no worker": ("placement", ("No host runs worker", "CeleryExecutor", "group airflow_worker")),
-    "celery without broker": ("celery_alone", ("No host runs redis (airflow_executor is CeleryExecutor)", "Put a host")),
-    "celery without worker": ("celery_alone", ("No host runs worker (airflow_executor is CeleryExecutor)", "Put a host")),
+    "celery without broker": ("celery_alone", ("No host runs redis (airflow_executor is Celery", "Put a host")),
+    "celery without worker": ("celery_alone", ("No host runs worker (airflow_executor is Celery", "Put a host")),
     "local executor with worker": ("idle_worker", ("airflow_executor is LocalExecutor", "node-1", "Empty it")),
     "fernet key": ("secrets", ("airflow_fernet_key is no Fernet key", "openssl rand -base64 32")),
     "short jwt secret": ("secrets", ("airflow_jwt_secret has 23 characters", "at least 32", "openssl rand")),
@@ -169,13 +171,13 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "queue name": ("names", ("airflow_workers: a queue cannot be named 'a,b'", "Use letters")),
     "worker twice": ("names", ("airflow_workers: 2 workers have the name twice", "must differ")),
     "worker without queue": ("names", ("airflow_workers: the worker twice has no queues", "List one")),
-    "autoscale upside down": ("names", ("the worker upside-down has autoscale.min above autoscale.max", "Exchange")),
-    "port used twice": ("names", ("port 8974 is used by airflow_api_server_port and airflow_scheduler_health_port", "Give")),
+    "autoscale upside down": ("names", ("the worker upside-down has autoscale.min above", "Exchange")),
+    "port used twice": ("names", ("port 8974 is used by airflow_api_server_port and airflow_scheduler_", "Give")),
     "port out of range": ("names", ("airflow_triggerer_log_port is 99999", "between 1 and 65535")),
     "unknown option": ("names", ("airflow_config_overrides", "paralelism", "parallelism")),
     "unknown section": ("names", ("airflow_config_overrides", "schedular", "scheduler")),
     "too little memory": ("names", ("MB of memory, and its components need", "Give it more")),
-    "version without lock": ("no_lock", ("there is no lock for Airflow 3.0.6", "airflow_constraints", "bin/lock 3.0.6")),
+    "version without lock": ("no_lock", ("no lock for Airflow 3.0.6", "airflow_constraints", "bin/lock 3.0.6")),
     "downgrade": ("downgrade", ("airflow_version: 3.1.7 is older than the installed 3.3.2", "airflow db downgrade")),
     "jump from airflow 2": ("jump", ("Airflow 2.10.5 is installed", "Upgrading to Airflow 3")),
     "operating system": ("system", ("the operating system is Debian 11", "Use Debian 12 or 13")),
@@ -187,7 +189,7 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "same address": ("addresses", ("node-1 and twin have the same address", "Set airflow_host_address")),
     "no address": ("addresses", ("nowhere has no address", "set airflow_host_address")),
     "loopback address": ("addresses", ("inward has the address 127.0.0.1", "Set airflow_host_address")),
-    "unresolvable address": ("addresses", ("unknown", "no-such-host.invalid", "airflow_host_address")),
+    "unresolvable address": ("addresses", ("unknown has the address no-such-host", "is no IP address", "Set airflow")),
     "clocks apart": ("clocks", ("The clocks of late and node-1 are", "s apart, and 5 s are allowed", "Synchronise")),
 }  # fmt: skip
 
@@ -299,7 +301,7 @@ def test_refusals_leave_no_trace_on_the_host(runs: Runs, node: Any) -> None:
     ] == []
 
 
-def test_good_input_passes(site: Site, runs: Runs, tmp_path: Path) -> None:
+def test_good_input_passes(site: Site, tmp_path: Path) -> None:
     inventory = write_inventory(tmp_path / "good", site, Run())
     good = Site(site.scenario, site.directory, [f"--inventory={inventory}"])
     result = good.command("ansible-playbook", "site.yml", "--tags", "validate")
@@ -327,7 +329,7 @@ def test_conflicting_package_leaves_the_running_release_alone(site: Site, node: 
     )
     output = " ".join(result.stdout.split())
     assert result.returncode != 0
-    assert "could not be installed" in output
+    assert "cannot be installed on" in output
     assert "airflow_extra_packages" in output
     assert re.search(r"No solution found|unsatisfiable|conflict", output), output[-3000:]
     assert "sqlalchemy<1.4" in output
