@@ -85,7 +85,7 @@ def generate(kind: str) -> str:
 def _locked(path: Path) -> Iterator[None]:
     """Hold a lock beside `path`: hosts are templated in parallel processes, and two must not generate one name."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path.with_name(path.name + ".lock"), "w", encoding="ascii") as lock:
+    with path.with_name(path.name + ".lock").open("w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -113,7 +113,7 @@ def write(path: Path, values: Mapping[str, str], vault: VaultLib) -> None:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
-    os.replace(temporary, path)
+    Path(temporary).replace(path)
 
 
 class LookupModule(LookupBase):  # type: ignore[misc]

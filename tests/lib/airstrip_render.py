@@ -47,6 +47,7 @@ HOST: dict[str, Any] = {
     "airflow_host_components": ["api_server", "scheduler", "dag_processor", "triggerer", "worker"],
     "airflow_host_sizing": {"concurrency": 8, "memory_mb": 4000},
     "airflow_database_host": "192.0.2.10",
+    "airflow_migration_host": "host-1",
     "airflow_broker_host": "192.0.2.11",
     "airflow_api_server_host": "192.0.2.12",
     "smoke_test_api_url": "http://192.0.2.12:8080",

@@ -158,7 +158,8 @@ def test_schema_revisions_are_those_that_a_migration_leaves() -> None:
 def test_workers_with_a_name_run_tasks(lock: Path) -> None:
     """Before celery provider 3.19.0, `--celery-hostname` left a worker whose processes wait for ever (#65826)."""
     version = re.search(r"^apache-airflow-providers-celery==(\d+)\.(\d+)", lock.read_text(), re.MULTILINE)
-    assert version and (int(version[1]), int(version[2])) >= (3, 19)
+    assert version
+    assert (int(version[1]), int(version[2])) >= (3, 19)
 
 
 def test_index_lists_every_lock() -> None:

@@ -7,18 +7,20 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 
 
 def free_mb(path: str) -> int:
     """Return the MB free on the file system of `path`, or of its nearest parent that exists."""
-    while not os.path.exists(path):
-        path = os.path.dirname(path)
-    status = os.statvfs(path)
+    present = Path(path)
+    while not present.exists():
+        present = present.parent
+    status = os.statvfs(present)
     return status.f_bavail * status.f_frsize // 2**20
 
 
 seen = {
-    "python": "%d.%d" % sys.version_info[:2],  # an f-string would be a syntax error where the message is due
+    "python": ".".join(map(str, sys.version_info[:2])),
     "clock_offset": round(time.time() - float(sys.argv[1]), 3),
     "free_mb": {path: free_mb(path) for path in sys.argv[2:]},
 }
