@@ -97,7 +97,12 @@ def read(path: Path, vault: VaultLib) -> dict[str, str]:
     content = path.read_bytes()
     if vault.is_encrypted(content):
         content = vault.decrypt(content)
-    parsed = yaml.safe_load(content) or {}
+    try:
+        parsed = yaml.safe_load(content) or {}
+    except yaml.YAMLError as error:
+        # The parser's own message shows the line, and with it a secret.
+        line = getattr(getattr(error, "problem_mark", None), "line", -1) + 1
+        raise AnsibleLookupError(f"airflow_secrets_file: {path} is no valid YAML, line {line}.") from None
     if not isinstance(parsed, dict):
         raise AnsibleLookupError(f"airflow_secrets_file: {path} is not a YAML mapping of names to secrets.")
     return {str(name): str(value) for name, value in parsed.items()}
