@@ -184,7 +184,7 @@ def test_file_that_is_no_mapping_is_refused(path: Path, content: str) -> None:
 def test_broken_file_is_refused_and_kept(path: Path) -> None:
     path.parent.mkdir()
     path.write_text("a: [unclosed hunter2secret\n")
-    with pytest.raises(AnsibleError, match=r"airflow_secrets_file: .* is no valid YAML, line 1") as raised:
+    with pytest.raises(AnsibleError, match=r"airflow_secrets_file: .* is no valid YAML, line 2") as raised:
         look_up(path, "a")
     # The parser's message would show the line, and with it the secret.
     assert "hunter2secret" not in str(raised.value)
