@@ -78,4 +78,7 @@ class AirflowApi:
             raise AirflowApiError(f"{method} {path}: HTTP {error.code}: {detail}", error.code) from error
         except (URLError, OSError) as error:
             raise AirflowApiError(f"{method} {path}: {self._url} does not answer: {error}") from error
-        return json.loads(content) if content else None
+        try:
+            return json.loads(content) if content else None
+        except ValueError as error:
+            raise AirflowApiError(f"{method} {path}: {self._url} gives no JSON; is this an Airflow 3?") from error

@@ -1,0 +1,63 @@
+"""An HTTP server on the loopback for tests of clients: it answers as it is told and remembers what it was asked."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+# Status and body (JSON, or text as it is) by method and path, the query included.
+Answers = Mapping[str, tuple[int, Any]]
+
+
+class Server:
+    """What the server was asked, and where it listens."""
+
+    def __init__(self, answers: Answers) -> None:
+        self.answers = dict(answers)
+        # Method with path, Authorization header and body (parsed JSON, None without one) of each request.
+        self.requests: list[tuple[str, str, Any]] = []
+        self.url = ""
+
+    def asked(self) -> list[str]:
+        """Return method and path of each request."""
+        return [request for request, _, _ in self.requests]
+
+    def answer(self, request: str, authorization: str, body: Any) -> tuple[int, Any]:
+        """Remember a request; return its answer: 404 for one that was not foreseen."""
+        self.requests.append((request, authorization, body))
+        return self.answers.get(request, (404, {"detail": "not foreseen"}))
+
+
+@contextmanager
+def serving(answers: Answers) -> Iterator[Server]:
+    """Serve `answers` on a free port of the loopback."""
+    server = Server(answers)
+
+    class Handler(BaseHTTPRequestHandler):
+        def _reply(self) -> None:
+            length = int(self.headers.get("Content-Length", 0))
+            body = json.loads(self.rfile.read(length)) if length else None
+            status, content = server.answer(f"{self.command} {self.path}", self.headers.get("Authorization", ""), body)
+            data = content.encode() if isinstance(content, str) else json.dumps(content).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(0 if status == 204 else len(data)))
+            self.end_headers()
+            if status != 204:
+                self.wfile.write(data)
+
+        do_GET = do_POST = do_PATCH = do_DELETE = _reply  # noqa: N815 the base class's names
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 the base class's name
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listener:
+        server.url = f"http://127.0.0.1:{listener.server_address[1]}"
+        thread = threading.Thread(target=listener.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        yield server
+        listener.shutdown()
+        thread.join()

@@ -1,0 +1,216 @@
+"""The modules airflow_user and airflow_dag_run, each in a process of its own, against a server that speaks HTTP."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airstrip_http import Server, serving
+
+PROJECT = Path(__file__).parents[2]
+PASSWORD = "not-in-any-output-4711"  # noqa: S105
+TOKEN = {"POST /auth/token": (201, {"access_token": "abc"})}
+USER = "/auth/fab/v1/users/ada"
+ADA = {
+    "username": "ada", "email": "ada@example.com", "first_name": "Ada", "last_name": "Lovelace",
+    "roles": [{"name": "Viewer"}], "active": True, "login_count": 3,
+}  # fmt: skip
+# Makes the project's module_utils importable under the name that they have on a host.
+_START = """
+import runpy, sys
+import ansible.module_utils
+project, module, arguments = sys.argv[1:]
+ansible.module_utils.__path__.append(project + "/module_utils")
+sys.argv = [module, arguments]
+runpy.run_path(f"{project}/library/{module}.py", run_name="__main__")
+"""
+WANTED = {
+    "username": "ada", "email": "ada@example.com", "first_name": "Ada", "last_name": "Lovelace", "roles": ["Viewer"],
+}  # fmt: skip
+
+
+def run(tmp_path: Path, module: str, arguments: dict[str, Any], *, check: bool = False) -> dict[str, Any]:
+    """Run a module in a process of its own, as Ansible does on a host; return its result."""
+    given = {"ANSIBLE_MODULE_ARGS": {**arguments, "_ansible_check_mode": check, "_ansible_diff": True}}
+    (tmp_path / "arguments.json").write_text(json.dumps(given))
+    argv = [sys.executable, "-c", _START, str(PROJECT), module, str(tmp_path / "arguments.json")]
+    result = subprocess.run(argv, capture_output=True, check=False, text=True)
+    found: dict[str, Any] = json.loads(result.stdout)
+    # Ansible itself hides what a module says it was called with.
+    assert PASSWORD not in json.dumps({name: value for name, value in found.items() if name != "invocation"})
+    return {"failed": False, "changed": False} | found
+
+
+def api(server: Server, **arguments: Any) -> dict[str, Any]:
+    return {"api_url": server.url, "api_username": "admin", "api_password": PASSWORD, **arguments}
+
+
+def changes(server: Server) -> list[tuple[str, Any]]:
+    """Return the requests that change something, with their bodies."""
+    return [
+        (request, body) for request, _, body in server.requests if not request.startswith(("GET ", "POST /auth/token"))
+    ]
+
+
+def test_user_that_is_missing_is_created(tmp_path: Path) -> None:
+    with serving({**TOKEN, "POST /auth/fab/v1/users": (200, ADA)}) as server:
+        result = run(tmp_path, "airflow_user", api(server, **WANTED, password=PASSWORD))
+    assert (result["failed"], result["changed"]) == (False, True)
+    assert changes(server) == [
+        ("POST /auth/fab/v1/users", {**WANTED, "roles": [{"name": "Viewer"}], "password": PASSWORD})
+    ]
+
+
+def test_user_without_password_is_not_created(tmp_path: Path) -> None:
+    with serving(TOKEN) as server:
+        result = run(tmp_path, "airflow_user", api(server, **WANTED))
+    assert result["failed"]
+    assert result["msg"] == "user ada does not exist: its creation needs a password"
+    assert changes(server) == []
+
+
+def test_user_that_is_as_wanted_is_left_alone(tmp_path: Path) -> None:
+    with serving({**TOKEN, f"GET {USER}": (200, ADA)}) as server:
+        result = run(tmp_path, "airflow_user", api(server, **WANTED, password=PASSWORD))
+    assert (result["failed"], result["changed"]) == (False, False)
+    assert changes(server) == []
+
+
+def test_only_what_differs_is_changed(tmp_path: Path) -> None:
+    answers = {**TOKEN, f"GET {USER}": (200, ADA), f"PATCH {USER}?update_mask=email%2Croles": (200, ADA)}
+    wanted = WANTED | {"email": "new@example.com", "roles": ["User", "Op"]}
+    with serving(answers) as server:
+        result = run(tmp_path, "airflow_user", api(server, **wanted))
+    assert (result["failed"], result["changed"]) == (False, True)
+    ((request, body),) = changes(server)
+    assert request == f"PATCH {USER}?update_mask=email%2Croles"
+    assert body["roles"] == [{"name": "Op"}, {"name": "User"}]
+    assert "password" not in body
+    assert result["diff"]["before"]["roles"] == ["Viewer"]
+    assert result["diff"]["after"]["email"] == "new@example.com"
+
+
+def test_check_mode_changes_nothing(tmp_path: Path) -> None:
+    with serving({**TOKEN, f"GET {USER}": (200, ADA)}) as server:
+        result = run(tmp_path, "airflow_user", api(server, username="ada", state="absent"), check=True)
+    assert (result["failed"], result["changed"]) == (False, True)
+    assert changes(server) == []
+
+
+def test_user_is_deleted_once(tmp_path: Path) -> None:
+    answers = {**TOKEN, f"GET {USER}": (200, ADA), f"DELETE {USER}": (204, "")}
+    with serving(answers) as server:
+        first = run(tmp_path, "airflow_user", api(server, username="ada", state="absent"))
+        del server.answers[f"GET {USER}"]
+        second = run(tmp_path, "airflow_user", api(server, username="ada", state="absent"))
+    assert (first["changed"], second["changed"]) == (True, False)
+    assert changes(server) == [(f"DELETE {USER}", None)]
+
+
+def test_password_is_set_anew_only_on_demand(tmp_path: Path) -> None:
+    answers = {**TOKEN, f"GET {USER}": (200, ADA), f"PATCH {USER}?update_mask=password": (200, ADA)}
+    with serving(answers) as server:
+        arguments = api(server, **WANTED, password=PASSWORD, update_password="always")  # noqa: S106
+        result = run(tmp_path, "airflow_user", arguments)
+    assert (result["failed"], result["changed"]) == (False, True)
+    assert changes(server)[0][1]["password"] == PASSWORD
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"username": "ada"}, "state is present but all of the following are missing"),
+        ({"username": "ada", "state": "gone"}, "value of state must be one of"),
+        ({}, "missing required arguments: username"),
+    ],
+)
+def test_bad_arguments_are_refused(tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
+    with serving(TOKEN) as server:
+        result = run(tmp_path, "airflow_user", api(server, **arguments))
+    assert result["failed"]
+    assert message in result["msg"]
+    assert server.requests == []
+
+
+def test_refusal_of_airflow_is_handed_on(tmp_path: Path) -> None:
+    answers = {**TOKEN, "POST /auth/fab/v1/users": (400, {"detail": "Unknown roles: 'Nobody'"})}
+    with serving(answers) as server:
+        result = run(tmp_path, "airflow_user", api(server, **WANTED | {"roles": ["Nobody"]}, password=PASSWORD))
+    assert result["failed"]
+    assert "user ada: POST /auth/fab/v1/users: HTTP 400" in result["msg"]
+    assert "Unknown roles: 'Nobody'" in result["msg"]
+
+
+VERSION = {"GET /api/v2/version": (200, {"version": "3.3.2"})}
+JOB = {"job_type": "SchedulerJob", "hostname": "vm", "latest_heartbeat": "2026-11-21T00:00:00+00:00"}
+JOBS = {"GET /api/v2/jobs?is_alive=true": (200, {"jobs": [JOB]})}
+DAG = {"GET /api/v2/dags/nightly": (200, {"tags": [{"name": "new"}], "is_paused": False})}
+RUN = "/api/v2/dags/nightly/dagRuns"
+TASK = {"task_id": "one", "map_index": -1, "try_number": 1, "state": "success", "hostname": "vm"}
+STARTED = {f"POST {RUN}": (200, {"dag_run_id": "r1"}), f"GET {RUN}/r1/taskInstances": (200, {"task_instances": [TASK]})}
+FAILED = {f"GET {RUN}/r1": (200, {"state": "failed", "duration": 1.0})}
+OLD_DAG = {"GET /api/v2/dags/nightly": (200, {"tags": [], "is_paused": False})}
+ENDED = {f"GET {RUN}/r1": (200, {"state": "success", "duration": 4.5})}
+LOG = f"GET {RUN}/r1/taskInstances/one/logs/1?map_index=-1&full_content=true"
+
+
+def test_run_ends_with_the_logs(tmp_path: Path) -> None:
+    lines = [{"event": "::group::"}, {"event": "hello", "timestamp": "2026-11-21T00:00:00Z"}]
+    with serving({**TOKEN, **VERSION, **JOBS, **DAG, **STARTED, **ENDED, LOG: (200, {"content": lines})}) as server:
+        result = run(tmp_path, "airflow_dag_run", api(server, dag_id="nightly", tag="new", conf={"a": 1}))
+    assert (result["failed"], result["changed"], result["stage"]) == (False, True, "done")
+    assert (result["version"], result["seconds"], result["run_id"]) == ("3.3.2", 4.5, "r1")
+    assert result["task_instances"][0]["log_lines"] == 1
+    assert result["jobs"][0]["heartbeat_age"] > 0
+    assert changes(server) == [(f"POST {RUN}", {"logical_date": None, "conf": {"a": 1}})]
+
+
+@pytest.mark.parametrize(
+    ("answers", "stage", "message"),
+    [
+        ({}, "api", "GET /api/v2/version: HTTP 404"),
+        ({**TOKEN, **VERSION, **JOBS}, "parse", "DAG nightly was not parsed within 1 s"),
+        (
+            {**TOKEN, **VERSION, **JOBS, **STARTED, **OLD_DAG},
+            "parse",
+            "DAG nightly was not parsed within 1 s",
+        ),
+        (
+            {**TOKEN, **VERSION, **JOBS, **DAG, **STARTED, f"GET {RUN}/r1": (200, {"state": "running"})},
+            "run",
+            "DAG nightly did not end within 1 s",
+        ),
+        (
+            {**TOKEN, **VERSION, **JOBS, **DAG, **STARTED, **FAILED},
+            "run",
+            "the run ended in state failed",
+        ),
+        (
+            {**TOKEN, **VERSION, **JOBS, **DAG, **STARTED, **ENDED, LOG: (200, {"content": ["403 Forbidden"]})},
+            "logs",
+            "task one on vm: no log",
+        ),
+    ],
+    ids=["no api", "no dag", "old dag", "runs too long", "failed", "no log"],
+)  # fmt: skip
+def test_failure_tells_how_far_it_came(tmp_path: Path, answers: Any, stage: str, message: str) -> None:
+    with serving(answers) as server:
+        arguments = api(server, dag_id="nightly", tag="new", parse_timeout=1, run_timeout=1)
+        result = run(tmp_path, "airflow_dag_run", arguments)
+    assert result["failed"]
+    assert result["stage"] == stage
+    assert message in result["msg"]
+
+
+def test_paused_dag_is_released(tmp_path: Path) -> None:
+    dag = {
+        "GET /api/v2/dags/nightly": (200, {"tags": [], "is_paused": True}),
+        "PATCH /api/v2/dags/nightly": (200, {}),
+    }
+    with serving({**TOKEN, **VERSION, **JOBS, **dag, **STARTED, **ENDED}) as server:
+        run(tmp_path, "airflow_dag_run", api(server, dag_id="nightly", run_timeout=1))
+    assert ("PATCH /api/v2/dags/nightly", {"is_paused": False}) in changes(server)
