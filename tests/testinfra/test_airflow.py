@@ -10,6 +10,8 @@ from airstrip_site import PROJECT, Site
 from airstrip_units import exposure, processes, properties, units
 
 MAXIMUM_EXPOSURE = 1.3
+# Properties that are called otherwise than their options.
+SHOWN = {"CPUQuota": "CPUQuotaPerSecUSec"}
 CURRENT = "/opt/airflow/current"
 GROUPS_OF_UNITS = {
     "airflow-api-server": "airflow_api_server",
@@ -55,6 +57,28 @@ def test_units_come_back_however_often_they_fail(host: Any) -> None:
             "Restart": "always", "StartLimitIntervalUSec": "0", "RestartUSec": "5s", "KillMode": "mixed",
             "KillSignal": "15",
         }, unit  # fmt: skip
+
+
+def test_units_have_the_limits_that_were_set(host: Any, site: Site, inventory_hostname: str) -> None:
+    limits = site.inventory["_meta"]["hostvars"][inventory_hostname].get("airflow_resource_limits", {})
+    wanted = {
+        unit: limits.get(re.sub(r"(@.*)?\.service$", "", unit).removeprefix("airflow-").replace("-", "_"), {})
+        for unit in units(host)
+    }
+    assert any(wanted.values()) == (site.scenario == "single_node_bookworm")
+    for unit, options in wanted.items():
+        expected = {SHOWN.get(name, name): in_units_of_systemd(str(value)) for name, value in options.items()}
+        found = properties(host, unit, "MemoryMax", "MemoryHigh", "CPUQuotaPerSecUSec", "TasksMax")
+        assert {name: found[name] for name in expected} == expected, unit
+        assert "MemoryMax" in options or found["MemoryMax"] == "infinity"
+
+
+def in_units_of_systemd(value: str) -> str:
+    """Return a limit as `systemctl show` prints it: bytes, and seconds of a processor per second."""
+    if value.endswith("%"):
+        return f"{int(value[:-1]) / 100:g}s"
+    factor = {"G": 2**30, "M": 2**20, "K": 2**10}.get(value[-1])
+    return str(int(value[:-1]) * factor) if factor else value
 
 
 def test_processes_have_no_privileges(host: Any) -> None:

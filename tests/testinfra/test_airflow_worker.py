@@ -75,6 +75,33 @@ def test_gets_no_credentials_of_the_metadata_database(host: Any, site: Site) -> 
             assert "JWT_SECRET" not in environment
 
 
+def test_instances_have_the_options_of_their_own(host: Any, site: Site, inventory_hostname: str) -> None:
+    for worker in site.variable(inventory_hostname, "airflow_workers"):
+        shown = properties(host, f"airflow-worker@{worker['name']}", "MemoryDenyWriteExecute")
+        expected = worker.get("unit_options", {}).get("MemoryDenyWriteExecute", "yes")
+        assert shown == {"MemoryDenyWriteExecute": expected}
+
+
+@pytest.mark.only_in("single_node_bookworm")
+def test_instance_that_is_taken_off_the_list_goes(host: Any, site: Site) -> None:
+    assert len(worker_units(host)) == 2
+    kept = properties(host, "airflow-worker@default", "MainPID")
+    arguments = ("ansible-playbook", "site.yml", "--tags", "airflow_worker")
+    fewer = '{"airflow_workers": [{"name": "default", "queues": ["default"], "concurrency": 4}]}'
+    try:
+        result = site.command(*arguments, "-e", fewer)
+        assert result.returncode == 0, result.stdout[-4000:]
+        assert worker_units(host) == ["airflow-worker@default.service"]
+        assert host.run("systemctl is-active airflow-worker@reports").stdout.strip() == "inactive"
+        assert host.run("systemctl is-enabled airflow-worker@reports").rc != 0
+        assert properties(host, "airflow-worker@default", "MainPID") == kept
+    finally:
+        result = site.command(*arguments)
+    assert result.returncode == 0, result.stdout[-4000:]
+    assert len(worker_units(host)) == 2
+    assert host.service("airflow-worker@reports").is_running
+
+
 @pytest.fixture(scope="module")
 def reached(airflow: Airflow, request: pytest.FixtureRequest) -> dict[str, Any]:
     """What a real task could reach, and the host on which it ran."""
