@@ -29,7 +29,8 @@ description:
   - A name that is not there is generated and added. It never changes afterwards.
   - The file has mode 0600. It is encrypted as a whole with Ansible Vault if a vault password is configured
     when it is written, and stays readable as long as that password is given.
-  - In check mode, and where O(persist) is false, a missing secret is generated but not kept.
+  - In check mode, with no tags but V(validate) and V(preflight), and where O(persist) is false, a missing secret is
+    generated but not kept.
 options:
   _terms:
     description: Names of the secrets.
@@ -81,6 +82,12 @@ def generate(kind: str) -> str:
     return "".join(secrets.choice(_ALPHABET) for _ in range(32))
 
 
+def _only_looks(variables: Mapping[str, Any]) -> bool:
+    """Tell whether the run changes nothing: in check mode, or when it only validates."""
+    tags = set(variables.get("ansible_run_tags", ["all"]))
+    return bool(variables.get("ansible_check_mode", False)) or tags <= {"preflight", "validate"}
+
+
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Hold a lock beside `path`: hosts are templated in parallel processes, and two must not generate one name."""
@@ -129,7 +136,7 @@ class LookupModule(LookupBase):  # type: ignore[misc]
         self.set_options(var_options=variables, direct=kwargs)
         # A variable that gives an option arrives as it was written, with its templates.
         path = Path(self._templar.template(self.get_option("file"))).expanduser()
-        keep = self.get_option("persist") and not (variables or {}).get("ansible_check_mode", False)
+        keep = self.get_option("persist") and not _only_looks(variables or {})
         loader: DataLoader = self._loader
         vault = VaultLib(loader._vault.secrets)  # the loader has no public accessor for its vault secrets
         try:

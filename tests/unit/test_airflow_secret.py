@@ -121,6 +121,14 @@ def test_check_mode_keeps_nothing(path: Path) -> None:
     assert not path.exists()
 
 
+def test_validation_alone_keeps_nothing(path: Path) -> None:
+    (value,) = look_up(path, "a", variables={"ansible_run_tags": ["validate"]})
+    assert len(value) == 32
+    assert not path.exists()
+    look_up(path, "a", variables={"ansible_run_tags": ["validate", "airflow"]})
+    assert path.exists()
+
+
 def test_check_mode_tells_known_secrets(path: Path) -> None:
     known = look_up(path, "a")
     assert look_up(path, "a", variables={"ansible_check_mode": True}) == known
