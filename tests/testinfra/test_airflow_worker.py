@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import requests
+import testinfra
 from airstrip_airflow import Airflow
 from airstrip_site import Site
 from airstrip_units import processes, properties, units
@@ -103,7 +104,14 @@ def test_instance_that_is_taken_off_the_list_goes(host: Any, site: Site) -> None
 
 
 @pytest.fixture(scope="module")
-def reached(airflow: Airflow, request: pytest.FixtureRequest) -> dict[str, Any]:
+def log_directory(site: Site) -> str:
+    """Where tasks write their logs."""
+    worker = testinfra.get_host(site.connection(site.group("airflow_worker")[0]))
+    return str(worker.check_output("sed -n 's/^base_log_folder = //p' /etc/airflow/airflow.cfg"))
+
+
+@pytest.fixture(scope="module")
+def reached(airflow: Airflow, log_directory: str, request: pytest.FixtureRequest) -> dict[str, Any]:
     """What a real task could reach, and the host on which it ran."""
     request.getfixturevalue("probe_dags")
     run = airflow.start(
@@ -115,7 +123,7 @@ def reached(airflow: Airflow, request: pytest.FixtureRequest) -> dict[str, Any]:
         list=["/etc/airflow/credentials", "/root"],
         write=[
             "/etc", "/etc/airflow", "/usr/local/bin", "/opt/airflow/current", "/srv/airflow/dags", SHARED_MEMORY,
-            "/var/log/airflow",
+            log_directory,
         ],
     )  # fmt: skip
     state = airflow.wait("airstrip_probe", run)
@@ -140,9 +148,9 @@ def test_task_cannot_read_what_is_roots(reached: dict[str, Any]) -> None:
     )
 
 
-def test_task_cannot_write_outside_of_its_places(reached: dict[str, Any]) -> None:
+def test_task_cannot_write_outside_of_its_places(reached: dict[str, Any], log_directory: str) -> None:
     written = reached["written"]
-    assert (written.pop(SHARED_MEMORY), written.pop("/var/log/airflow")) == ("ok", "ok")
+    assert (written.pop(SHARED_MEMORY), written.pop(log_directory)) == ("ok", "ok")
     assert {path: result.partition(":")[0] for path, result in written.items() if result == "ok"} == {}
 
 
