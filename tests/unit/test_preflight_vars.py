@@ -1,0 +1,43 @@
+"""What the variables of the role preflight make of the facts, beyond its filter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from airstrip_render import Role
+
+
+def partial_change(installed: str, *tags: str) -> bool:
+    """Tell whether a run with `tags` is refused as the change of one component to another version."""
+    variables: dict[str, Any] = {
+        "airflow_install_directory": "/opt/airflow",
+        "airflow_version": "3.3.2",
+        "airflow_host_components": ["scheduler", "worker"],
+        "ansible_run_tags": list(tags),
+        "__preflight_current": {"stat": {"exists": True, "lnk_target": f"/opt/airflow/releases/{installed}"}},
+    }
+    return bool(Role("preflight", variables).evaluate("__preflight_is_partial_change"))
+
+
+@pytest.mark.parametrize(
+    ("installed", "tags"),
+    [("3.2.2-0123456789ab", ["airflow_worker"]), ("3.2.2-0123456789ab", ["redis", "airflow_scheduler"])],
+)
+def test_another_version_for_one_component_is_refused(installed: str, tags: list[str]) -> None:
+    assert partial_change(installed, *tags)
+
+
+@pytest.mark.parametrize(
+    ("installed", "tags"),
+    [
+        ("3.3.2-0123456789ab", ["airflow_worker"]),
+        ("3.2.2-0123456789ab", ["all"]),
+        ("3.2.2-0123456789ab", ["airflow"]),
+        ("3.2.2-0123456789ab", ["airflow_worker", "airflow"]),
+        ("3.2.2-0123456789ab", ["redis"]),
+        ("", ["airflow_worker"]),
+    ],
+)
+def test_everything_else_is_let_pass(installed: str, tags: list[str]) -> None:
+    assert not partial_change(installed, *tags)
