@@ -101,6 +101,7 @@ def test_access_list_is_what_the_server_uses(host: Any) -> None:
     lines = [line.split() for line in host.file(path).content_string.splitlines() if line.startswith("host")]
     assert lines
     assert all(ONE_HOST.fullmatch(line[3]) for line in lines)
+    assert len({tuple(line) for line in lines}) == len(lines)
     assert host.check_output(f"stat -c '%U %a' {path}") == "postgres 640"
 
 

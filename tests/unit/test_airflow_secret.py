@@ -40,7 +40,8 @@ print(*[plugin.run([name], {}, file=sys.argv[2])[0] for name in names])
 
 @pytest.fixture(scope="module", autouse=True)
 def plugins() -> None:
-    init_plugin_loader([])
+    if not lookup_loader.has_plugin("env"):
+        init_plugin_loader([])
     lookup_loader.add_directory(str(PROJECT / "lookup_plugins"))
 
 
