@@ -11,6 +11,7 @@ from airstrip_airflow import Airflow
 from airstrip_site import Site
 from airstrip_units import processes, properties, units
 
+WORKER_HOME = "/var/lib/airflow/worker"
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 no file of ours: whether tasks can use it
 CREDENTIALS = ["api_secret_key", "broker_url", "results_url"]
 
@@ -122,8 +123,8 @@ def reached(airflow: Airflow, log_directory: str, request: pytest.FixtureRequest
         ],
         list=["/etc/airflow/credentials", "/root"],
         write=[
-            "/etc", "/etc/airflow", "/usr/local/bin", "/opt/airflow/current", "/srv/airflow/dags", SHARED_MEMORY,
-            log_directory,
+            "/etc", "/etc/airflow", "/usr/local/bin", "/opt/airflow/current", "/srv/airflow/dags", "/var/lib/airflow",
+            SHARED_MEMORY, WORKER_HOME, log_directory,
         ],
     )  # fmt: skip
     state = airflow.wait("airstrip_probe", run)
@@ -150,7 +151,8 @@ def test_task_cannot_read_what_is_roots(reached: dict[str, Any]) -> None:
 
 def test_task_cannot_write_outside_of_its_places(reached: dict[str, Any], log_directory: str) -> None:
     written = reached["written"]
-    assert (written.pop(SHARED_MEMORY), written.pop(log_directory)) == ("ok", "ok")
+    assert [written.pop(path) for path in (SHARED_MEMORY, WORKER_HOME, log_directory)] == ["ok", "ok", "ok"]
+    assert reached["home"] == WORKER_HOME
     assert {path: result.partition(":")[0] for path, result in written.items() if result == "ok"} == {}
 
 

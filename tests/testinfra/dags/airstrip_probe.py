@@ -82,6 +82,7 @@ with DAG(dag_id="airstrip_probe", schedule=None, is_paused_upon_creation=False, 
         )
         return {
             "uid": os.getuid(),
+            "home": str(Path.home()),
             "credentials": sorted(path.name for path in directory.iterdir()),
             "credential_directories": sorted(path.name for path in directory.parent.iterdir() if any(path.iterdir())),
             # Airflow itself sets the connection to this, so that no task uses a database by accident.
