@@ -23,7 +23,6 @@ FORBIDDEN = {
     r"\bwith_\w+:": "use loop",
     r"\bansible\.builtin\.lineinfile:": "write the whole file from a template",
     r"\bansible\.builtin\.pause:": "wait for what you wait for",
-    r"\bansible\.builtin\.set_fact:": "define the variable in vars/",
     r"(^|[\s\"'=])/(var/)?tmp/": "use a directory of the role's own",
     r"\b(sudo|su) -": "use become",
 }
@@ -154,6 +153,13 @@ def nothing_forbidden(tree: Tree) -> Iterator[str]:
                 yield f"{task.place}: {re.search(pattern, task.text, re.MULTILINE)[0].strip()!r}: {remedy}"  # type: ignore[index]
 
 
+def facts_are_set_once_for_the_site(tree: Tree) -> Iterator[str]:
+    """What a host alone needs is a variable; a fact is for what all hosts together cost to work out."""
+    for task in tree.calls:
+        if task.module == "ansible.builtin.set_fact" and "run_once: true" not in task.text:
+            yield f"{task.place}: set_fact without run_once; define the variable in vars/"
+
+
 def roles_name_no_groups(tree: Tree) -> Iterator[str]:
     for path in tree.files(
         "roles/*/tasks/*",
@@ -180,6 +186,7 @@ CHECKS: list[Check] = [
     keys_are_in_order,
     names_of_a_file_share_a_prefix,
     nothing_forbidden,
+    facts_are_set_once_for_the_site,
     roles_name_no_groups,
 ]
 
@@ -253,6 +260,7 @@ SPECS = {"roles/web/meta/argument_specs.yml": "argument_specs:\n  run:\n    opti
         (nothing_forbidden, {MAIN: "- ansible.builtin.stat:\n  ignore_errors: true\n"}, "failed_when"),
         (nothing_forbidden, {MAIN: "- ansible.builtin.stat:\n    path: /tmp/a\n"}, "directory of the role's own"),
         (nothing_forbidden, {MAIN: "- ansible.builtin.stat:\n  with_items: [1]\n"}, "use loop"),
+        (facts_are_set_once_for_the_site, {MAIN: "- ansible.builtin.set_fact:\n    a: 1\n"}, "without run_once"),
         (roles_name_no_groups, {"roles/web/vars/main.yml": "a: \"{{ groups['web'] }}\"\n"}, "does not name groups"),
     ],
 )
