@@ -1,5 +1,5 @@
 """
-airflow.cfg as data: merge blocks of options, render values, find options that Airflow does not know.
+airflow.cfg as data: merge blocks of options, render values, find unknown options, reduce it to what a component reads.
 
 Airflow reads airflow.cfg with Python's configparser, BasicInterpolation and case-preserving option names
 (airflow/_shared/configuration/parser.py, class AirflowConfigParser), looks options up in lower case, and then
@@ -194,6 +194,40 @@ def airflow_config_unknown(overrides: object, options: object) -> list[str]:
     ]
 
 
+def _readers(value: object) -> dict[str, dict[str, list[str]]]:
+    """Check the table of readers: each section names options, each option a list of components."""
+    what = "__airflow_config_readers"
+    table = {name: _mapping(_plain(options), f"{what}.{name}") for name, options in _mapping(value, what).items()}
+    for section, options in table.items():
+        for option, components in options.items():
+            listed = isinstance(components, list) and all(isinstance(component, str) for component in components)
+            if not listed or not components:
+                raise AnsibleFilterError(
+                    f"{what}.{section}.{option} must be a list of components, found {components!r}; "
+                    "write [scheduler] for the scheduler alone, and leave out an option that all read"
+                )
+    return table
+
+
+def airflow_config_read_by(config: object, component: str, readers: object) -> Options:
+    """
+    Reduce a configuration to the options that a component reads.
+
+    Example: `{'core': {'x': 1}, 'triggerer': {'capacity': 9}} | airflow_config_read_by('worker', {'triggerer':
+    {'capacity': ['triggerer']}})` gives `{'core': {'x': 1}}`. The key "*" of a section stands for the options that it
+    does not name; an option without an entry is read by all. A section of which nothing is left is left out. Raises
+    AnsibleFilterError on a table that is not sections, options and lists of components, and on wrong types.
+    """
+    table = _readers(readers)
+    read: Options = {}
+    for section, options in _sections(config, "airflow_config_read_by: the configuration").items():
+        named = table.get(section, {})
+        others = named.get("*", [component])
+        kept = {option: value for option, value in options.items() if component in named.get(option, others)}
+        read |= {section: kept} if kept else {}
+    return read
+
+
 class FilterModule:
     """Ansible's entry point."""
 
@@ -203,4 +237,5 @@ class FilterModule:
             "airflow_config_merge": airflow_config_merge,
             "airflow_config_value": airflow_config_value,
             "airflow_config_unknown": airflow_config_unknown,
+            "airflow_config_read_by": airflow_config_read_by,
         }
