@@ -157,6 +157,27 @@ class Tree:
             found.update(self.load(path) or {})
         return found
 
+    def entries(self, role: str, task: Task) -> list[dict[str, Any]]:
+        """Return the entries of a task with `file_set`: those of the lists in vars files that it names, too.
+
+        A part that is computed is an entry without a path, with its expression as `content`.
+        """
+        value = task.arguments.get("entries") if task.module == "file_set" else []
+        if not isinstance(value, str):
+            return list(value or [])
+        found: list[dict[str, Any]] = []
+        variables = self.variables(role)
+        for name in re.findall(r"\b__\w+", value):
+            content = variables.get(name, name)
+            parts = content if isinstance(content, list) else [content]
+            found += [part if isinstance(part, dict) else {"content": str(part)} for part in parts]
+        return found
+
+    def templates_in(self, role: str, text: str) -> list[Path]:
+        """Return a role's templates that an expression renders."""
+        names = re.findall(r"lookup\('ansible\.builtin\.template', '([^']+)'", text)
+        return [path for name in names for path in self.files(f"roles/{role}/templates/{name}")]
+
     def tasks_of(self, path: Path) -> list[Task]:
         """Return the tasks of one file, each block followed by those inside of it."""
         text = path.read_text(encoding="utf-8")

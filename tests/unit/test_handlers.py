@@ -9,7 +9,7 @@ from airstrip_tree import Tree, write
 
 Check = Callable[[Tree], Iterator[str]]
 
-FILES = ("ansible.builtin.template", "ansible.builtin.copy", "ansible.builtin.blockinfile")
+FILES = ("ansible.builtin.template", "ansible.builtin.copy", "ansible.builtin.blockinfile", "file_set")
 SERVICE = "ansible.builtin.systemd_service"
 
 
@@ -128,6 +128,7 @@ WRITE = "- name: Write\n  ansible.builtin.template:\n    src: a.j2\n"
         (handlers_stand_where_the_service_is, {TASKS: WRITE, HANDLERS: RESTART, **SPECS}, "owns no service"),
         (restarts_read_new_units, {HANDLERS: RESTART, "roles/web/templates/a.service.j2": ""}, "daemon_reload"),
         (written_files_notify, {TASKS: WRITE}, "no comment says why"),
+        (written_files_notify, {TASKS: "- name: Write\n  file_set:\n    entries: []\n"}, "no comment says why"),
         (
             notifying_commands_say_when_they_change,
             {TASKS: "- ansible.builtin.command: a\n  changed_when: true\n  notify: Restart\n"},

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from airstrip_http import Server, serving
+from airstrip_module import run_module
 
-PROJECT = Path(__file__).parents[2]
 PASSWORD = "not-in-any-output-4711"  # noqa: S105
 TOKEN = {"POST /auth/token": (201, {"access_token": "abc"})}
 USER = "/auth/fab/v1/users/ada"
@@ -19,30 +17,17 @@ ADA = {
     "username": "ada", "email": "ada@example.com", "first_name": "Ada", "last_name": "Lovelace",
     "roles": [{"name": "Viewer"}], "active": True, "login_count": 3,
 }  # fmt: skip
-# Makes the project's module_utils importable under the name that they have on a host.
-_START = """
-import runpy, sys
-import ansible.module_utils
-project, module, arguments = sys.argv[1:]
-ansible.module_utils.__path__.append(project + "/module_utils")
-sys.argv = [module, arguments]
-runpy.run_path(f"{project}/library/{module}.py", run_name="__main__")
-"""
 WANTED = {
     "username": "ada", "email": "ada@example.com", "first_name": "Ada", "last_name": "Lovelace", "roles": ["Viewer"],
 }  # fmt: skip
 
 
 def run(tmp_path: Path, module: str, arguments: dict[str, Any], *, check: bool = False) -> dict[str, Any]:
-    """Run a module in a process of its own, as Ansible does on a host; return its result."""
-    given = {"ANSIBLE_MODULE_ARGS": {**arguments, "_ansible_check_mode": check, "_ansible_diff": True}}
-    (tmp_path / "arguments.json").write_text(json.dumps(given))
-    argv = [sys.executable, "-c", _START, str(PROJECT), module, str(tmp_path / "arguments.json")]
-    result = subprocess.run(argv, capture_output=True, check=False, text=True)
-    found: dict[str, Any] = json.loads(result.stdout)
+    """Run a module in a process of its own; return its result, which must not contain the password."""
+    found = run_module(tmp_path, module, arguments, check=check)
     # Ansible itself hides what a module says it was called with.
     assert PASSWORD not in json.dumps({name: value for name, value in found.items() if name != "invocation"})
-    return {"failed": False, "changed": False} | found
+    return found
 
 
 def api(server: Server, **arguments: Any) -> dict[str, Any]:

@@ -52,6 +52,13 @@ def names_with_secrets(tree: Tree, role: str) -> set[str]:
     found = options_with_secrets(tree)
     sources = [*tree.files(f"roles/{role}/vars/main.yml", f"roles/{role}/vars/main/*.yml", "inventory/wiring.yml")]
     values = {name: str(value) for path in sources for name, value in (tree.load(path) or {}).items()}
+    # What a template renders of a secret is one itself.
+    found |= {
+        name
+        for name, text in values.items()
+        for path in tree.templates_in(role, text)
+        if mentions(path.read_text(encoding="utf-8"), options_with_secrets(tree))
+    }
     while True:
         more = {name for name, text in values.items() if mentions(without_harmless(text), found)} - found
         if not more:
@@ -61,9 +68,25 @@ def names_with_secrets(tree: Tree, role: str) -> set[str]:
 
 def written_templates(tree: Tree, role: str, task: Task) -> list[Path]:
     """Return the templates that a task writes; of a name that is an expression, none."""
+    if task.module == "file_set":
+        return tree.templates_in(role, task.text)
     if task.module != "ansible.builtin.template":
         return []
     return tree.files(f"roles/{role}/templates/{task.arguments['src']}")
+
+
+def shows_no_difference(tree: Tree, role: str, task: Task, names: set[str]) -> bool:
+    """Tell whether a task that writes files keeps its secrets out of the diff: as a whole, or entry by entry."""
+    if task.keys.get("diff") is False or not task.module.endswith((".template", ".copy", "file_set")):
+        return True
+    entries = tree.entries(role, task)
+    texts = {index: without_harmless(str(entry)) for index, entry in enumerate(entries)}
+    for index, text in texts.items():
+        templates = "".join(path.read_text(encoding="utf-8") for path in tree.templates_in(role, text))
+        secret = mentions(text, names) | mentions(templates, options_with_secrets(tree))
+        if secret and entries[index].get("secret") is not True:
+            return False
+    return bool(entries)
 
 
 def secret_options_are_plain(tree: Tree) -> Iterator[str]:
@@ -106,7 +129,7 @@ def tasks_with_secrets_are_quiet(tree: Tree) -> Iterator[str]:
                 continue
             if not re.fullmatch(r"\{\{ \w+_no_log \| bool \}\}", str(task.keys.get("no_log"))):
                 yield f"{task.place}: handles {', '.join(sorted(found))} without no_log"
-            if task.module.endswith((".template", ".copy")) and task.keys.get("diff") is not False:
+            if not shows_no_difference(tree, role, task, names):
                 yield f"{task.place}: writes {', '.join(sorted(found))} without `diff: false`"
 
 
@@ -161,6 +184,7 @@ def test_variables_that_contain_secrets_are_known() -> None:
 
 TASKS = "roles/web/tasks/main.yml"
 NO_LOG = '  no_log: "{{ web_no_log | bool }}"\n'
+FILES = "__web_files:\n  - {{path: /a, content: \"{{{{ lookup('ansible.builtin.template', 'a.j2') }}}}\", {}}}\n"
 REQUIRED = "{type: str, no_log: true, required: true}"
 
 
@@ -204,6 +228,36 @@ def with_options(**options: str) -> dict[str, str]:
         ),
         (
             tasks_with_secrets_are_quiet,
+            {
+                TASKS: '- file_set:\n    entries: "{{ __web_files }}"\n  diff: false\n',
+                "roles/web/vars/main.yml": FILES.format("secret: true"),
+                "roles/web/templates/a.j2": "{{ web_pin }}",
+            }
+            | with_options(web_pin=REQUIRED),
+            "handles __web_files without no_log",
+        ),
+        (
+            tasks_with_secrets_are_quiet,
+            {
+                TASKS: f'- file_set:\n    entries: "{{{{ __web_files }}}}"\n{NO_LOG}',
+                "roles/web/vars/main.yml": FILES.format("secret: false"),
+                "roles/web/templates/a.j2": "{{ web_pin }}",
+            }
+            | with_options(web_pin=REQUIRED),
+            "__web_files without `diff: false`",
+        ),
+        (
+            tasks_with_secrets_are_quiet,
+            {
+                TASKS: f'- file_set:\n    entries: "{{{{ __web_files + __web_more }}}}"\n{NO_LOG}',
+                "roles/web/vars/main.yml": FILES.format("secret: true") + "__web_more: \"{{ [{'a': web_pin}] }}\"\n",
+                "roles/web/templates/a.j2": "{{ web_pin }}",
+            }
+            | with_options(web_pin=REQUIRED),
+            "__web_files, __web_more without `diff: false`",
+        ),
+        (
+            tasks_with_secrets_are_quiet,
             {TASKS: "- ansible.builtin.uri:\n    password: \"{{ lookup('airflow_secret', 'a') }}\"\n"},
             "the lookup airflow_secret",
         ),
@@ -229,6 +283,15 @@ def test_a_breach_is_found(check: Check, files: dict[str, str], message: str, tm
     found = list(check(write(tmp_path, files)))
     assert len(found) == 1
     assert message in found[0]
+
+
+def test_a_file_whose_entry_is_secret_may_stand_beside_others(tmp_path: Path) -> None:
+    files = {
+        TASKS: f'- file_set:\n    entries: "{{{{ __web_files }}}}"\n{NO_LOG}',
+        "roles/web/vars/main.yml": FILES.format("secret: true") + "  - {path: /b, content: b}\n",
+        "roles/web/templates/a.j2": "{{ web_pin }}",
+    }
+    assert list(tasks_with_secrets_are_quiet(write(tmp_path, files | with_options(web_pin=REQUIRED)))) == []
 
 
 def test_digests_and_names_are_no_secrets(tmp_path: Path) -> None:

@@ -202,23 +202,41 @@ def templates_are_named_after_their_files(tree: Tree) -> Iterator[str]:
                     yield f"{task.place}: {source} is not {destination}.j2"
                 if "{{" not in source and not (tree.root / "roles" / role / "templates" / source).exists():
                     yield f"{task.place}: there is no {source}"
+            for entry in tree.entries(role, task):
+                text = str(entry.get("content"))
+                for source in re.findall(r"lookup\('ansible\.builtin\.template', '([^']+)'", text):
+                    # With variables of its own, one template makes several files.
+                    if source != f"{Path(str(entry.get('path'))).name}.j2" and "template_vars=" not in text:
+                        yield f"{task.place}: {source} is not {Path(str(entry.get('path'))).name}.j2"
+                    if not (tree.root / "roles" / role / "templates" / source).exists():
+                        yield f"{task.place}: there is no {source}"
 
 
 def files_have_owner_and_mode(tree: Tree) -> Iterator[str]:
     modules = ("template", "copy", "blockinfile", "file", "get_url", "unarchive")
     for role in tree.roles:
         for task in tree.tasks(role):
-            if task.module not in {f"ansible.builtin.{name}" for name in modules}:
+            if task.module in {f"ansible.builtin.{name}" for name in modules}:
+                written = [task.arguments]
+            elif task.module == "file_set":
+                # Of one that is computed, what its task says is known.
+                written = [task.arguments | entry for entry in tree.entries(role, task)]
+            else:
                 continue
-            if task.arguments.get("state") == "absent":
-                continue
-            for name in {"owner", "group", "mode"} - set(task.arguments):
-                # A link has no mode of its own.
-                if not (name == "mode" and task.arguments.get("state") == "link"):
-                    yield f"{task.place}: without {name}"
-            mode = task.arguments.get("mode", "0644")
-            if not isinstance(mode, str) or not re.fullmatch(r"0[0-7]{3}|\{\{.*\}\}", mode):
-                yield f"{task.place}: the mode {mode!r} is not a quoted number of four digits"
+            for arguments in written:
+                yield from (f"{task.place}: {problem}" for problem in problems_of_attributes(arguments))
+
+
+def problems_of_attributes(arguments: Mapping[str, Any]) -> Iterator[str]:
+    if arguments.get("state") == "absent":
+        return
+    for name in {"owner", "group", "mode"} - set(arguments):
+        # A link has no mode of its own.
+        if not (name == "mode" and arguments.get("state") == "link"):
+            yield f"without {name}"
+    mode = arguments.get("mode", "0644")
+    if not isinstance(mode, str) or not re.fullmatch(r"0[0-7]{3}|\{\{.*\}\}", mode):
+        yield f"the mode {mode!r} is not a quoted number of four digits"
 
 
 CHECKS = [
@@ -237,6 +255,11 @@ def test_the_project_keeps_the_rule(check: Any) -> None:
 
 TASKS = "roles/web/tasks/main.yml"
 TEMPLATE = "roles/web/templates/web.conf.j2"
+VARS = "roles/web/vars/main.yml"
+WRITTEN = {
+    TASKS: '- file_set:\n    entries: "{{ __web_files }}"\n    owner: root\n    group: root\n',
+    VARS: "__web_files:\n  - path: /etc/web.conf\n    content: \"{{ lookup('ansible.builtin.template', 'a.j2') }}\"\n",
+}
 WRITE = "- ansible.builtin.template:\n    src: {}\n    dest: /etc/web.conf\n    owner: root\n    group: root\n"
 
 
@@ -252,6 +275,14 @@ WRITE = "- ansible.builtin.template:\n    src: {}\n    dest: /etc/web.conf\n    
             "a.j2 is",
         ),
         (templates_are_named_after_their_files, {TASKS: WRITE.format("web.conf.j2")}, "there is no"),
+        (templates_are_named_after_their_files, {**WRITTEN, "roles/web/templates/a.j2": ""}, "a.j2 is not web.conf.j2"),
+        (
+            templates_are_named_after_their_files,
+            {TASKS: WRITTEN[TASKS], VARS: WRITTEN[VARS].replace("a.j2", "web.conf.j2")},
+            "there is no web.conf.j2",
+        ),
+        (files_have_owner_and_mode, WRITTEN, "without mode"),
+        (files_have_owner_and_mode, WRITTEN | {VARS: WRITTEN[VARS] + "    mode: 0644\n"}, "the mode 420"),
         (files_have_owner_and_mode, {TASKS: WRITE.format("web.conf.j2")}, "without mode"),
         (files_have_owner_and_mode, {TASKS: WRITE.format("web.conf.j2") + "    mode: 0644\n"}, "the mode 420"),
         (files_have_owner_and_mode, {TASKS: WRITE.format("web.conf.j2") + '    mode: "644"\n'}, "the mode '644'"),
