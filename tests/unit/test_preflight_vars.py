@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from airstrip_render import Role
+
+RELEASES = "/opt/airflow/releases"
 
 
 def partial_change(installed: str, *tags: str) -> bool:
@@ -15,7 +18,7 @@ def partial_change(installed: str, *tags: str) -> bool:
         "airflow_version": "3.3.2",
         "airflow_host_components": ["scheduler", "worker"],
         "ansible_run_tags": list(tags),
-        "__preflight_current": {"stat": {"exists": True, "lnk_target": f"/opt/airflow/releases/{installed}"}},
+        "__preflight_look": {"rc": 0, "stdout": json.dumps({"release": installed and f"{RELEASES}/{installed}"})},
     }
     return bool(Role("preflight", variables).evaluate("__preflight_is_partial_change"))
 
@@ -37,6 +40,7 @@ def test_another_version_for_one_component_is_refused(installed: str, tags: list
         ("3.2.2-0123456789ab", ["airflow_worker", "airflow"]),
         ("3.2.2-0123456789ab", ["redis"]),
         ("", ["airflow_worker"]),
+        ("somewhere-else", ["airflow_worker"]),
     ],
 )
 def test_everything_else_is_let_pass(installed: str, tags: list[str]) -> None:

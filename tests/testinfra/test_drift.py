@@ -1,0 +1,70 @@
+"""What is changed by hand on a host is as it was after the next run."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+import pytest
+from airstrip_site import Site
+
+# Directories with files of ours that say so in their first line, and those where all files are ours.
+MARKED = "/etc /usr/local/bin"
+OURS = "/etc/airflow/credentials /etc/redis/users.acl /usr/local/share/airflow/smoke_test"
+DIRECTORIES = (
+    "/etc/airflow",
+    "/etc/airflow/credentials",
+    "/etc/uv",
+    "/srv/airflow/dags",
+    "/usr/local/share/airflow/smoke_test",
+    "/var/lib/airflow",
+    "/var/lib/airflow/worker",
+    "/var/log/airflow",
+)
+LINK = "/opt/airflow/current"
+
+# What happens to the files, in turn.
+DAMAGES = (
+    "printf '# by hand' >>{path}",
+    "chown nobody {path} && chmod 0777 {path}",
+    "rm {path}",
+)
+
+
+def state(host: Any, paths: list[str]) -> dict[str, str]:
+    """Return kind, owner, group, mode, and target or content of each path. A missing one has none."""
+    quoted = " ".join(map(shlex.quote, paths))
+    attributes = host.run(f"stat --format '%n|%F|%U|%G|%a|%N' {quoted}").stdout.splitlines()
+    sums = host.run(f"sha256sum {quoted} 2>/dev/null").stdout.splitlines()
+    contents = {path: digest for digest, path in (line.split("  ", 1) for line in sums)}
+    return {path: f"{rest}|{contents.get(path)}" for path, rest in (line.split("|", 1) for line in attributes)}
+
+
+def managed_files(host: Any) -> list[str]:
+    """Return the files that site.yml keeps on a host."""
+    marked = host.check_output(f"grep --recursive --files-with-matches --max-count=1 'Ansible managed' {MARKED}")
+    found: str = marked + "\n" + host.check_output(f"find {OURS} -type f -not -path '*/__pycache__/*'")
+    return sorted(found.split())
+
+
+@pytest.mark.only_in("single_node")
+def test_what_is_changed_by_hand_is_mended(host: Any, site: Site) -> None:
+    files = managed_files(host)
+    units = [path for path in files if path.startswith("/etc/systemd/system/airflow-")]
+    assert len(units) == 5
+    assert {"/etc/airflow/airflow.cfg", "/etc/airflow/credentials/jwt_secret", "/etc/pip.conf"} <= set(files)
+    assert [path for path in files if "postgresql" in path]
+    assert [path for path in files if "redis" in path]
+    before = state(host, [*files, *DIRECTORIES, LINK])
+    for number, path in enumerate(files):
+        host.check_output(DAMAGES[number % len(DAMAGES)].format(path=shlex.quote(path)))
+    for path in DIRECTORIES:
+        host.check_output(f"chown daemon:daemon {path} && chmod 0711 {path}")
+    host.check_output(f"ln --symbolic --force --no-dereference /nowhere {LINK}")
+    damaged = state(host, [*files, *DIRECTORIES, LINK])
+    assert [path for path in before if damaged.get(path) == before[path]] == []
+
+    result = site.command("ansible-playbook", "site.yml")
+    assert result.returncode == 0, result.stdout[-8000:] + result.stderr
+    mended = state(host, [*files, *DIRECTORIES, LINK])
+    assert {path: mended.get(path) for path in before if mended.get(path) != before[path]} == {}
