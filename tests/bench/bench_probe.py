@@ -34,7 +34,7 @@ def used(path: Path) -> float:
 def memory(path: Path) -> list[float]:
     """Return the proportional memory of each process of a cgroup, in MB."""
     found = []
-    for file in [path / "cgroup.procs", *path.glob("**/cgroup.procs")]:
+    for file in path.glob("**/cgroup.procs"):
         for process in file.read_text(encoding="utf-8").split():
             # One that has just ended is no part of it.
             with suppress(OSError):

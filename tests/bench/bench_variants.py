@@ -92,7 +92,7 @@ class Host:
                 health = airflow.request("GET", "/api/v2/monitor/health")
             except requests.RequestException as error:
                 health = {"api_server": {"status": str(error)}}
-            if all(part["status"] in ("healthy", None) for part in health.values()):
+            if all(part["status"] == "healthy" for part in health.values()):
                 return airflow
             if time.monotonic() > end:
                 raise BenchError(f"not healthy after {_START_LIMIT} s: {health}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
@@ -36,6 +37,11 @@ def lock() -> str:
     return (_ROLE / "files" / "locks" / version / "py3.13.txt").read_text(encoding="utf-8")
 
 
+def steps(output: str) -> dict[str, int]:
+    """Return after how many seconds each step of the script had ended."""
+    return {name: int(seconds) for seconds, name in re.findall(r"^ *(\d+) s  (.+)$", output, re.MULTILINE)}
+
+
 def reference(lab: Lab) -> Timing:
     """Install by the script, on a fresh host."""
     lab.boot({"reference": ()})
@@ -57,12 +63,17 @@ def ours(lab: Lab) -> Timing:
 
 def measure(runs: int) -> Iterator[Result]:
     """Install each on hosts of its own in turn: nothing is cached."""
-    mine: list[float] = []
-    others: list[float] = []
+    mine: list[Timing] = []
+    others: list[Timing] = []
     for _ in range(runs):
         with bench_lab.lab("install") as lab:
-            others.append(reference(lab).seconds)
+            others.append(reference(lab))
         with bench_lab.lab("install") as lab:
-            mine.append(ours(lab).seconds)
-    details = {"ours_seconds": median(mine), "reference_seconds": median(others)}
-    yield Result("install", pairs(mine, others, "reference"), details)
+            mine.append(ours(lab))
+    details = {
+        "ours_seconds": median(timing.seconds for timing in mine),
+        "reference_seconds": median(timing.seconds for timing in others),
+        "reference_steps_ended_at": steps(others[-1].output),
+    }
+    seconds = [[timing.seconds for timing in each] for each in (mine, others)]
+    yield Result("install", pairs(seconds[0], seconds[1], "reference"), details)

@@ -1,10 +1,12 @@
 """The pure parts of the benchmarks: what is made of the measured values."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import bench
+import bench_probe
 import bench_yardstick
 import measure_install
 import pytest
@@ -116,11 +118,27 @@ def test_the_yardstick_is_a_hundred_tasks(tmp_path: Path) -> None:
     assert "{{" not in bench_yardstick.write(tmp_path, "node-1").read_text(encoding="utf-8")
 
 
+def test_memory_counts_each_process_of_a_cgroup_once(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "cgroup.procs").write_text(f"{os.getpid()}\n", encoding="utf-8")
+    (tmp_path / "below" / "cgroup.procs").write_text(f"{os.getpid()}\n", encoding="utf-8")
+    held = bench_probe.memory(tmp_path)
+    assert len(held) == 2
+    assert all(amount > 1 for amount in held)
+
+
 def test_the_reference_installs_what_the_role_does() -> None:
     lines = measure_install.requirements().splitlines()
     assert lines[0].startswith("apache-airflow[celery,")
     assert "apache-airflow-providers-fab" in lines
     assert "apache-airflow==" in measure_install.lock()
+
+
+def test_the_steps_of_the_reference_are_read() -> None:
+    assert measure_install.steps("   3 s  install_packages\nproof: success\n  54 s  prove\n") == {
+        "install_packages": 3,
+        "prove": 54,
+    }
 
 
 def test_a_program_is_timed_and_costed(tmp_path: Path) -> None:
