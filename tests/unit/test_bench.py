@@ -9,6 +9,7 @@ import bench
 import bench_probe
 import bench_yardstick
 import measure_install
+import measure_load
 import pytest
 from airstrip_tree import PROJECT
 from bench_play import BenchError, timed
@@ -116,6 +117,16 @@ def test_the_yardstick_is_a_hundred_tasks(tmp_path: Path) -> None:
     assert sorted(modules) == ["ansible.builtin.copy"] * 50 + ["ansible.builtin.file"] * 50
     assert len({task["name"] for task in play["tasks"]}) == 100
     assert "{{" not in bench_yardstick.write(tmp_path, "node-1").read_text(encoding="utf-8")
+
+
+def test_runs_of_two_configurations_are_compared_one_by_one() -> None:
+    mine, others = (
+        [{"value": value, "rest_mb": {}} for value in values] for values in ((2.0, 3.0, 4.0), (1.0, 2.0, 4.0))
+    )
+    found = json.loads(measure_load.result("throughput", mine, others).as_json())
+    assert (found["ratio"], found["spread"]) == (1.5, [1.0, 2.0])
+    assert found["details"]["medians"] == {"ours": 3.0, "defaults": 2.0}
+    assert found["runs"][0] == {"ratio": 2.0, "ours": mine[0], "defaults": others[0]}
 
 
 def test_memory_counts_each_process_of_a_cgroup_once(tmp_path: Path) -> None:
