@@ -75,6 +75,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changed_paths: {description: "Paths of the entries that changed, as they were given.", type: list, returned: always}
+created_paths: {description: "Those of them where there was nothing before.", type: list, returned: always}
 """
 
 # What may be in the place of each state; everything else is refused.
@@ -202,8 +203,10 @@ class FileSet:
 
     def keep(self) -> dict[str, Any]:
         """Make the entries what they shall be; return the module's result. Raises OSError."""
+        missing = {entry.path for entry in self._entries if _kind(entry.place) == "absent"}
         changed = [entry.path for entry in self._entries if self._keep(entry)]
-        return {"changed": bool(changed), "changed_paths": changed, "diff": self._diff}
+        created = [path for path in changed if path in missing]
+        return {"changed": bool(changed), "changed_paths": changed, "created_paths": created, "diff": self._diff}
 
     def _keep(self, entry: Entry) -> bool:
         found, wanted = _found(entry.place), {"state": entry.state, **entry.words}
