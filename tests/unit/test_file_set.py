@@ -61,6 +61,7 @@ def test_a_set_is_made_and_then_left_alone(place: Path) -> None:
     first = keep(place, *SET, mode="0604")
     assert (first["failed"], first["changed"]) == (False, True)
     assert first["changed_paths"] == [str(place / entry["path"]) for entry in SET]
+    assert first["created_paths"] == first["changed_paths"][:-1]
     assert (place / "link").read_bytes() == b"one\n"
     assert (place / "link").readlink() == Path("conf/a")
     assert (mode(place / "conf"), mode(place / "conf/a"), mode(place / "conf/empty")) == ("0750", "0640", "0604")
