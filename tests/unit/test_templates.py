@@ -203,11 +203,11 @@ def templates_are_named_after_their_files(tree: Tree) -> Iterator[str]:
                 if "{{" not in source and not (tree.root / "roles" / role / "templates" / source).exists():
                     yield f"{task.place}: there is no {source}"
             for entry in tree.entries(role, task):
-                text = str(entry.get("content"))
+                text, name = str(entry.get("content")), Path(str(entry.get("path"))).name
                 for source in re.findall(r"lookup\('ansible\.builtin\.template', '([^']+)'", text):
                     # With variables of its own, one template makes several files.
-                    if source != f"{Path(str(entry.get('path'))).name}.j2" and "template_vars=" not in text:
-                        yield f"{task.place}: {source} is not {Path(str(entry.get('path'))).name}.j2"
+                    if "{{" not in name and source != f"{name}.j2" and "template_vars=" not in text:
+                        yield f"{task.place}: {source} is not {name}.j2"
                     if not (tree.root / "roles" / role / "templates" / source).exists():
                         yield f"{task.place}: there is no {source}"
 
