@@ -3,9 +3,10 @@ How many PostgreSQL connections the whole site can open, added up from its proce
 
 Every Airflow process has a SQLAlchemy pool of `[database] sql_alchemy_pool_size` + `sql_alchemy_max_overflow`
 connections; an API server's worker has a second pool of the same size, of the async engine. The scheduler's health
-server is a process of its own that needs one more. A Celery worker has no connection to the metadata database; on
-the results database each of its slots keeps one connection after its first task, and the main process one. The
-scheduler reads the results over one connection and from `[celery] sync_parallelism` processes.
+server, if `[scheduler] enable_health_check` asks for it, is a process of its own that needs one more. A Celery worker
+has no connection to the metadata database; on the results database each of its slots keeps one connection after its
+first task, and the main process one. The scheduler reads the results over one connection and from
+`[celery] sync_parallelism` processes.
 Sources: Airflow's configuration reference and howto/set-up-database.rst; counts observed with Airflow 3.3.2.
 """
 

@@ -203,10 +203,11 @@ def templates_are_named_after_their_files(tree: Tree) -> Iterator[str]:
                 if "{{" not in source and not (tree.root / "roles" / role / "templates" / source).exists():
                     yield f"{task.place}: there is no {source}"
             for entry in tree.entries(role, task):
-                text, name = str(entry.get("content")), Path(str(entry.get("path"))).name
+                text = str(entry.get("content"))
                 for source in re.findall(r"lookup\('ansible\.builtin\.template', '([^']+)'", text):
-                    # With variables of its own, one template makes several files.
-                    if "{{" not in name and source != f"{name}.j2" and "template_vars=" not in text:
+                    name = Path(str(entry.get("path"))).name
+                    # With variables of its own, one template makes several files; a computed name is not known here.
+                    if source != f"{name}.j2" and "template_vars=" not in text and "{{" not in name:
                         yield f"{task.place}: {source} is not {name}.j2"
                     if not (tree.root / "roles" / role / "templates" / source).exists():
                         yield f"{task.place}: there is no {source}"
@@ -316,6 +317,17 @@ def fixture_before() -> dict[str, str]:
         ({"airflow_version": "3.2.2"}, COMPONENTS),
         ({"airflow_extra_packages": ["humanize"]}, COMPONENTS),
         ({"airflow_config_overrides": {"core": {"parallelism": 64}}}, COMPONENTS),
+        ({"airflow_config_overrides": {"core": {"parallelism": 64}, "triggerer": {"capacity": 99}}}, COMPONENTS),
+        ({"airflow_config_overrides": {"triggerer": {"capacity": 99}}}, ["triggerer"]),
+        ({"airflow_config_overrides": {"scheduler": {"scheduler_idle_sleep_time": 2}}}, ["scheduler"]),
+        ({"airflow_config_overrides": {"dag_processor": {"parsing_processes": 4}}}, ["dag_processor"]),
+        ({"airflow_config_overrides": {"celery": {"worker_prefetch_multiplier": 2}}}, ["worker"]),
+        ({"airflow_config_overrides": {"workers": {"max_failed_heartbeats": None}}}, ["scheduler", "worker"]),
+        ({"airflow_config_overrides": {"fab": {"navbar_color": "red"}}}, ["api_server"]),
+        ({"airflow_config_overrides": {"kubernetes_executor": {"namespace": "a"}}}, COMPONENTS),
+        ({"airflow_base_url": "https://airflow.example.com"}, COMPONENTS),
+        ({"airflow_api_server_workers": 4}, ["api_server"]),
+        ({"airflow_triggerer_log_port": 9794}, ["api_server", "triggerer"]),
         ({"airflow_environment": {"A": "b"}}, COMPONENTS),
         ({"airflow_proxy_environment": {"https_proxy": "http://proxy.example.com"}}, COMPONENTS),
         ({"airflow_dags_folder": "/srv/dags"}, COMPONENTS),
