@@ -188,6 +188,7 @@ class FileSet:
 
     def __init__(self, module: AnsibleModule) -> None:
         self._check_mode: bool = module.check_mode
+        self._asked_for_diff: bool = module._diff
         self._entries = [Entry.of(given, module.params) for given in module.params["entries"]]
         self._diff: list[dict[str, Any]] = []
 
@@ -206,7 +207,9 @@ class FileSet:
         missing = {entry.path for entry in self._entries if _kind(entry.place) == "absent"}
         changed = [entry.path for entry in self._entries if self._keep(entry)]
         created = [path for path in changed if path in missing]
-        return {"changed": bool(changed), "changed_paths": changed, "created_paths": created, "diff": self._diff}
+        result = {"changed": bool(changed), "changed_paths": changed, "created_paths": created}
+        # Ansible shows what it gets, even of a task with `diff: false`.
+        return result | ({"diff": self._diff} if self._asked_for_diff else {})
 
     def _keep(self, entry: Entry) -> bool:
         found, wanted = _found(entry.place), {"state": entry.state, **entry.words}

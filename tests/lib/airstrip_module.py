@@ -21,9 +21,11 @@ runpy.run_path(f"{project}/library/{module}.py", run_name="__main__")
 """
 
 
-def run_module(tmp_path: Path, module: str, arguments: dict[str, Any], *, check: bool = False) -> dict[str, Any]:
-    """Run a module with `--diff`; return its result, with `failed` and `changed` in any case."""
-    given = {"ANSIBLE_MODULE_ARGS": {**arguments, "_ansible_check_mode": check, "_ansible_diff": True}}
+def run_module(
+    tmp_path: Path, module: str, arguments: dict[str, Any], *, check: bool = False, diff: bool = True
+) -> dict[str, Any]:
+    """Run a module; return its result, with `failed` and `changed` in any case."""
+    given = {"ANSIBLE_MODULE_ARGS": {**arguments, "_ansible_check_mode": check, "_ansible_diff": diff}}
     (tmp_path / "arguments.json").write_text(json.dumps(given), encoding="utf-8")
     argv = [sys.executable, "-c", _START, str(PROJECT), module, str(tmp_path / "arguments.json")]
     result = subprocess.run(argv, capture_output=True, check=False, text=True)

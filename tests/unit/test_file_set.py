@@ -171,6 +171,13 @@ def test_the_diff_shows_the_content(place: Path) -> None:
     assert shown == {"before_header": header, "after_header": header, "before": "one\ufffd\n", "after": "two\n"}
 
 
+def test_there_is_no_diff_if_none_is_asked_for(place: Path) -> None:
+    entries = [{"path": str(place / "a"), "content": "two\n"}]
+    result = run_module(place.parent, "file_set", {"entries": entries}, diff=False)
+    assert result["changed"]
+    assert "diff" not in result
+
+
 def test_the_diff_hides_a_secret(place: Path) -> None:
     entry = {"path": "a", "content": "old-secret-4711", "secret": True}
     results = [keep(place, entry), keep(place, entry | {"content": "new-secret-0815"})]
