@@ -68,7 +68,7 @@ RUNS = {
             "airflow_database_user": "pg_airflow",
             "airflow_results_database_name": "template1",
             "airflow_results_database_user": "r" * 64,
-            "airflow_api_server_port": 8974,
+            "airflow_api_server_port": 8793,
             "airflow_triggerer_log_port": 99999,
             "airflow_config_overrides": {"core": {"paralelism": 5}, "schedular": {"parsing_processes": 2}},
             "airflow_workers": [
@@ -172,7 +172,7 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "worker twice": ("names", ("airflow_workers: 2 workers have the name twice", "must differ")),
     "worker without queue": ("names", ("airflow_workers: the worker twice has no queues", "List one")),
     "autoscale upside down": ("names", ("the worker upside-down has autoscale.min above", "Exchange")),
-    "port used twice": ("names", ("port 8974 is used by airflow_api_server_port and airflow_scheduler_", "Give")),
+    "port used twice": ("names", ("port 8793 is used by airflow_api_server_port and airflow_worker_log_port", "Give")),
     "port out of range": ("names", ("airflow_triggerer_log_port is 99999", "between 1 and 65535")),
     "unknown option": ("names", ("airflow_config_overrides", "paralelism", "parallelism")),
     "unknown section": ("names", ("airflow_config_overrides", "schedular", "scheduler")),
