@@ -64,6 +64,7 @@ jobs:
 
 _POLL_SECONDS = 0.5
 _FINAL_STATES = ("success", "failed")
+_SERVER_ERROR = 500
 
 
 class DagRun:
@@ -101,9 +102,18 @@ class DagRun:
 
     def _wait(self, condition: Any, seconds: int, what: str) -> None:
         limit = time.monotonic() + seconds
-        while not condition():
+        while True:
+            problem = AirflowApiError(f"DAG {self._params['dag_id']} {what} within {seconds} s")
+            try:
+                if condition():
+                    return
+            except AirflowApiError as error:
+                # No answer, or a failure of the server's own: it may restart, or have lost its database for a moment.
+                if 0 < error.status < _SERVER_ERROR:
+                    raise
+                problem = error
             if time.monotonic() > limit:
-                raise AirflowApiError(f"DAG {self._params['dag_id']} {what} within {seconds} s")
+                raise problem
             time.sleep(_POLL_SECONDS)
 
     def _parsed(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -179,8 +180,13 @@ def test_run_ends_with_the_logs(tmp_path: Path) -> None:
             "logs",
             "task one on vm: no log",
         ),
+        (
+            {**TOKEN, **VERSION, **JOBS, "GET /api/v2/dags/nightly": (503, {"detail": "no database"})},
+            "parse",
+            "GET /api/v2/dags/nightly: HTTP 503",
+        ),
     ],
-    ids=["no api", "no dag", "old dag", "runs too long", "failed", "no log"],
+    ids=["no api", "no dag", "old dag", "runs too long", "failed", "no log", "server error"],
 )  # fmt: skip
 def test_failure_tells_how_far_it_came(tmp_path: Path, answers: Any, stage: str, message: str) -> None:
     with serving(answers) as server:
@@ -189,6 +195,18 @@ def test_failure_tells_how_far_it_came(tmp_path: Path, answers: Any, stage: str,
     assert result["failed"]
     assert result["stage"] == stage
     assert message in result["msg"]
+
+
+def test_error_of_the_server_that_passes_is_no_failure(tmp_path: Path) -> None:
+    lines = [{"event": "hello", "timestamp": "2026-11-21T00:00:00Z"}]
+    answers = {**TOKEN, **VERSION, **JOBS, **STARTED, **ENDED, LOG: (200, {"content": lines})}
+    with serving({**answers, "GET /api/v2/dags/nightly": (500, {"detail": "connection lost"})}) as server:
+        recovery = threading.Timer(2, server.answers.update, [DAG])
+        recovery.start()
+        result = run(tmp_path, "airflow_dag_run", api(server, dag_id="nightly", parse_timeout=60))
+        recovery.join()
+    assert (result["failed"], result["stage"]) == (False, "done"), result
+    assert server.asked().count("GET /api/v2/dags/nightly") > 1
 
 
 def test_paused_dag_is_released(tmp_path: Path) -> None:
