@@ -8,6 +8,7 @@ import json
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -20,6 +21,7 @@ import measure_noop
 import measure_scale
 from bench_play import PROJECT, BenchError, say
 from bench_result import MEASURES, Result, machine, rewrite
+from bench_site import Site
 
 DOCUMENT = PROJECT / "docs" / "benchmarks.md"
 # Those in one group share hosts when they are named together; a group runs in this order.
@@ -40,41 +42,35 @@ class Options:
         return [name for name in group if name in self.runs]
 
 
-def single_node(options: Options) -> Iterator[Result]:
-    """Install one VM, and measure it."""
-    names = options.of(SINGLE_NODE)
-    with bench_lab.lab(names[0], options.keep) as lab:
-        site = bench_site.provide(lab, "single_node")
+@contextmanager
+def installed(example: str, first: str, keep: bool) -> Iterator[Site]:
+    """Install the site of an example, in a lab with the name of the first measure."""
+    with bench_lab.lab(first, keep) as lab:
+        site = bench_site.provide(lab, example)
         site.converge()
-        if "noop" in names:
-            yield measure_noop.measure("noop", site, options.runs["noop"])
-        if load := options.of(measure_load.NAMES):
-            yield from measure_load.measure(load, site, options.runs)
-
-
-def distributed(options: Options) -> Iterator[Result]:
-    """Install four VMs, and measure them."""
-    names = options.of(DISTRIBUTED)
-    with bench_lab.lab(names[0], options.keep) as lab:
-        site = bench_site.provide(lab, "distributed")
-        site.converge()
-        if "noop_distributed" in names:
-            yield measure_noop.measure("noop_distributed", site, options.runs["noop_distributed"])
-        if "change" in names:
-            yield measure_noop.change(site, options.runs["change"])
+        yield site
 
 
 def results(options: Options) -> Iterator[Result]:
     """Carry out the measures, group by group; yield each result as soon as it is there."""
-    if "install" in options.runs:
-        yield from measure_install.measure(options.runs["install"])
-    if options.of(SINGLE_NODE):
-        yield from single_node(options)
-    if options.of(DISTRIBUTED):
-        yield from distributed(options)
-    if "scale" in options.runs:
+    runs = options.runs
+    if "install" in runs:
+        yield from measure_install.measure(runs["install"])
+    if names := options.of(SINGLE_NODE):
+        with installed("single_node", names[0], options.keep) as site:
+            if "noop" in names:
+                yield measure_noop.measure("noop", site, runs["noop"])
+            if load := options.of(measure_load.NAMES):
+                yield from measure_load.measure(load, site, runs)
+    if names := options.of(DISTRIBUTED):
+        with installed("distributed", names[0], options.keep) as site:
+            if "noop_distributed" in names:
+                yield measure_noop.measure("noop_distributed", site, runs["noop_distributed"])
+            if "change" in names:
+                yield measure_noop.change(site, runs["change"])
+    if "scale" in runs:
         with bench_lab.lab("scale", options.keep) as lab:
-            yield measure_scale.measure(lab, options.runs["scale"], options.hosts)
+            yield measure_scale.measure(lab, runs["scale"], options.hosts)
 
 
 def show(result: Result, as_json: bool) -> None:

@@ -16,6 +16,9 @@ from bench_variants import Host
 WIDE, CHAIN, SLEEP = "bench_wide", "bench_chain", "bench_sleep"
 WIDE_TASKS, CHAIN_TASKS = 200, 20
 _FILE = Path(__file__).parent / "dags" / "airstrip_bench.py"
+_DIRECTORY = "/srv/airflow/dags"
+# As long as it is there, the tasks of the sleeping DAG hold their slots.
+_HOLD = f"{_DIRECTORY}/bench_hold"
 _PAGE = 100
 
 
@@ -40,7 +43,7 @@ class Run:
 
 def install(host: Host) -> None:
     """Put the DAGs where Airflow looks for DAGs."""
-    host.site.lab.put(host.name, "/srv/airflow/dags", {_FILE.name: _FILE.read_text(encoding="utf-8")})
+    host.site.lab.put(host.name, _DIRECTORY, {_FILE.name: _FILE.read_text(encoding="utf-8")})
 
 
 def wait_for_dags(airflow: Airflow) -> None:
@@ -90,8 +93,9 @@ def count(airflow: Airflow, run: str, *states: str) -> int:
     return sum(task["state"] in states for task in tasks(airflow, SLEEP, run))
 
 
-def fill_slots(airflow: Airflow) -> tuple[str, int]:
-    """Start tasks that sleep; return their run and how many run at once, when no more start."""
+def fill_slots(host: Host, airflow: Airflow) -> tuple[str, int]:
+    """Start tasks that hold their slots; return their run and how many run at once, when no more start."""
+    host.run("touch", _HOLD)
     run, running, since = airflow.start(SLEEP), 0, time.monotonic()
     end = since + 150
     while time.monotonic() < end:
@@ -104,9 +108,7 @@ def fill_slots(airflow: Airflow) -> tuple[str, int]:
     raise BenchError(f"the number of running tasks does not settle: {running} now")
 
 
-def empty_slots(airflow: Airflow, run: str) -> None:
-    """End the tasks that sleep."""
-    airflow.request("PATCH", f"/api/v2/dags/{SLEEP}/dagRuns/{run}", {"state": "failed"})
-    end = time.monotonic() + 240
-    while count(airflow, run, "running", "queued", "scheduled") and time.monotonic() < end:
-        time.sleep(2)
+def empty_slots(host: Host, airflow: Airflow, run: str) -> None:
+    """Let the tasks that hold the slots end, and those that wait for one run through."""
+    host.run("rm", _HOLD)
+    airflow.wait(SLEEP, run, seconds=240)

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import bench_play
 from bench_play import PROJECT, BenchError
@@ -42,10 +43,24 @@ class Lab:
     def boot(self, hosts: Mapping[str, Sequence[str]]) -> None:
         """Boot hosts, each with its shared volumes ("NAME:PATH"); those that run stay as they are."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        platforms = [{"name": name, "suite": "trixie", "volumes": list(volumes)} for name, volumes in hosts.items()]
-        variables = json.dumps({"lab_name": self.label, "lab_platforms": platforms})
+        platforms = [
+            {"name": name, "suite": "trixie", "connection": "ssh", "volumes": list(volumes)}
+            for name, volumes in hosts.items()
+        ]
+        variables = json.dumps(
+            {"lab_name": self.label, "lab_platforms": platforms, "lab_directory": str(self.directory)}
+        )
         book = PROJECT / "molecule" / "shared" / "create.yml"
         bench_play.playbook("localhost,", book, self.log("create"), "--extra-vars", variables)
+
+    @property
+    def connection(self) -> dict[str, Any]:
+        """The variables by which Ansible reaches each host at its address, as users reach a VM: by SSH and sudo."""
+        return {
+            "ansible_connection": "ssh",
+            "ansible_ssh_common_args": f"-F {self.directory}/ssh_config",
+            "ansible_become": True,
+        }
 
     def log(self, name: str) -> Path:
         """Return the file for the output of a command."""

@@ -25,7 +25,6 @@ SHARED = ("airflow:/srv/airflow",)
 
 # What belongs to the containers, and not to the example.
 _LAB_VARIABLES = {
-    "ansible_connection": "community.docker.docker",
     "base_ca_certificates": "{{ lookup('ansible.builtin.fileglob', '/usr/local/share/ca-certificates/*.crt', "
     "wantlist=true) }}",
 }
@@ -52,7 +51,8 @@ class Site:
                 groups.setdefault(name, {"hosts": {}})["hosts"][host] = {}
         tree = {name: groups.pop(name) for name in DATA} | {"airflow": {"children": groups}}
         hosts = {
-            host: {"ansible_host": self.lab.container(host)} | dict(variables.get(host, {})) for host in self.groups
+            host: dict(variables[host]) if host in variables else {"ansible_host": self.lab.address(host)}
+            for host in self.groups
         }
         self.inventory.mkdir(parents=True, exist_ok=True)
         # Copied, not linked: the link to the wiring is relative.
@@ -60,7 +60,7 @@ class Site:
         shutil.copytree(source, self.inventory / "group_vars", dirs_exist_ok=True)
         content = yaml.safe_dump({"all": {"hosts": hosts, "children": tree}}, sort_keys=False)
         (self.inventory / "hosts.yml").write_text(content, encoding="utf-8")
-        self.set("zz_lab", _LAB_VARIABLES)
+        self.set("zz_lab", self.lab.connection | _LAB_VARIABLES)
 
     def set(self, name: str, variables: Mapping[str, Any]) -> None:
         """Write variables of all hosts into a file of their own."""

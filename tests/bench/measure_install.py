@@ -20,21 +20,19 @@ _SCRIPT = Path(__file__).with_name("reference_install.sh")
 _ROLE = PROJECT / "roles" / "airflow"
 
 
-def requirements() -> str:
-    """Return what the role installs by default, as a requirements file."""
+def given() -> dict[str, str]:
+    """Return the files that the script reads: what the role installs by default on Debian 13, and from which lock."""
     defaults = yaml.safe_load((_ROLE / "defaults" / "main" / "install.yml").read_text(encoding="utf-8"))
-    version, extras = defaults["airflow_version"], sorted(defaults["airflow_extras"])
-    metadata = json.loads((_ROLE / "files" / "locks" / version / "metadata.json").read_text(encoding="utf-8"))
+    version, extras = str(defaults["airflow_version"]), sorted(defaults["airflow_extras"])
+    locks = _ROLE / "files" / "locks" / version
+    metadata = json.loads((locks / "metadata.json").read_text(encoding="utf-8"))
     providers = [metadata["providers"][extra] for extra in extras if extra in metadata["providers"]]
     names = [f"apache-airflow[{','.join(extras)}]=={version}", f"apache-airflow-core[gunicorn]=={version}", *providers]
-    return "".join(f"{name}\n" for name in names)
-
-
-def lock() -> str:
-    """Return the lock of the default version for Debian 13's Python."""
-    defaults = yaml.safe_load((_ROLE / "defaults" / "main" / "install.yml").read_text(encoding="utf-8"))
-    version = str(defaults["airflow_version"])
-    return (_ROLE / "files" / "locks" / version / "py3.13.txt").read_text(encoding="utf-8")
+    return {
+        "requirements.in": "".join(f"{name}\n" for name in names),
+        "constraints.txt": (locks / "py3.13.txt").read_text(encoding="utf-8"),
+        "uv.txt": (_ROLE / "files" / "uv.txt").read_text(encoding="utf-8"),
+    }
 
 
 def steps(output: str) -> dict[str, int]:
@@ -46,8 +44,7 @@ def reference(lab: Lab) -> Timing:
     """Install by the script, on a fresh host."""
     lab.boot({"reference": ()})
     lab.trust("reference")
-    uv = (_ROLE / "files" / "uv.txt").read_text(encoding="utf-8")
-    lab.put("reference", "/root/given", {"requirements.in": requirements(), "constraints.txt": lock(), "uv.txt": uv})
+    lab.put("reference", "/root/given", given())
     lab.put("reference", "/root", {_SCRIPT.name: _SCRIPT.read_text(encoding="utf-8")}, mode=0o755)
     container = lab.container("reference")
     command = ["docker", "exec", container, f"/root/{_SCRIPT.name}", "/root/given"]

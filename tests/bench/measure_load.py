@@ -4,51 +4,54 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
 import bench_dags
 from airstrip_airflow import Airflow
-from bench_dags import CHAIN, CHAIN_TASKS, WIDE, WIDE_TASKS
+from bench_dags import CHAIN, CHAIN_TASKS, WIDE, WIDE_TASKS, Run
 from bench_play import say
 from bench_result import Result
 from bench_site import Site
 from bench_variants import COMPONENTS, Defaults, Host, Ours, Variant, difference, switch, with_services
 
-NAMES = ("throughput", "latency", "memory")
 _REST = 60
 
-# What is known of one variant: for each measure its runs, each with a `value` to compare.
-Seen = dict[str, list[dict[str, Any]]]
+# What was seen of a variant, one for each run; `value` is what is compared.
+Seen = list[dict[str, Any]]
 
 
-def throughput(host: Host, airflow: Airflow, variant: Variant) -> dict[str, Any]:
-    """Run the wide DAG once."""
+@dataclass(frozen=True)
+class Load:
+    """A measure of tasks: its DAG with its number of tasks, and what is compared, with its unit."""
+
+    dag: str
+    tasks: int
+    value: Callable[[Run], float]
+    unit: str
+
+
+LOADS = {
+    "throughput": Load(WIDE, WIDE_TASKS, lambda run: WIDE_TASKS / run.first_queued_to_last_end, "tasks/s"),
+    "latency": Load(CHAIN, CHAIN_TASKS, lambda run: run.seconds / CHAIN_TASKS, "s per task of the chain"),
+}
+NAMES = (*LOADS, "memory")
+
+
+def once(load: Load, host: Host, airflow: Airflow, variant: Variant) -> dict[str, Any]:
+    """Run a load's DAG once."""
     units = with_services(host, variant)
     before = host.probe(units)
-    run = bench_dags.finish(airflow, WIDE, WIDE_TASKS)
+    run = bench_dags.finish(airflow, load.dag, load.tasks)
     used = difference(before, host.probe(units))
-    rate = WIDE_TASKS / run.first_queued_to_last_end
-    say(f"{variant.name}: {rate:.2f} tasks/s, {sum(used.values()) / WIDE_TASKS:.2f} CPU s per task")
+    value = load.value(run)
+    say(f"{variant.name}: {value:.2f} {load.unit}, {sum(used.values()) / load.tasks:.2f} CPU s per task")
     return {
-        "value": rate,
+        "value": value,
         "queued_to_start_p50": run.wait_p50,
         "queued_to_start_p95": run.wait_p95,
-        "cpu_seconds_per_task": {name: seconds / WIDE_TASKS for name, seconds in used.items()},
-    }
-
-
-def latency(host: Host, airflow: Airflow, variant: Variant) -> dict[str, Any]:
-    """Run the chain once."""
-    units = with_services(host, variant)
-    before = host.probe(units)
-    run = bench_dags.finish(airflow, CHAIN, CHAIN_TASKS)
-    used = difference(before, host.probe(units))
-    say(f"{variant.name}: {run.seconds / CHAIN_TASKS:.2f} s per task of the chain")
-    return {
-        "value": run.seconds / CHAIN_TASKS,
-        "queued_to_start_p50": run.wait_p50,
-        "cpu_seconds_per_task": {name: seconds / CHAIN_TASKS for name, seconds in used.items()},
+        "cpu_seconds_per_task": {name: seconds / load.tasks for name, seconds in used.items()},
     }
 
 
@@ -60,31 +63,19 @@ def memory(host: Host, variant: Variant) -> tuple[float, dict[str, float]]:
     return total, held
 
 
-def repeated(runs: int, once: Callable[[], dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return what came of a number of runs, after one that warms up."""
-    once()
-    return [once() for _ in range(runs)]
+def at_rest(host: Host, variant: Variant) -> dict[str, Any]:
+    """Measure the memory of a variant that has just been started, before any task: a worker keeps what one needed."""
+    time.sleep(_REST)
+    total, held = memory(host, variant)
+    return {"value": total, "rest_mb": held}
 
 
-def look_at(host: Host, airflow: Airflow, variant: Variant, runs: Mapping[str, int]) -> Seen:
-    """Measure one variant, which has just been started."""
-    seen: Seen = {}
-    bench_dags.wait_for_dags(airflow)
-    if "memory" in runs:
-        # Before any task: a worker keeps what a task needed.
-        time.sleep(_REST)
-        total, rest = memory(host, variant)
-        seen["memory"] = [{"value": total, "rest_mb": rest}]
-    if "throughput" in runs:
-        seen["throughput"] = repeated(runs["throughput"], lambda: throughput(host, airflow, variant))
-    if "latency" in runs:
-        seen["latency"] = repeated(runs["latency"], lambda: latency(host, airflow, variant))
-    if "memory" in runs:
-        run, slots = bench_dags.fill_slots(airflow)
-        total, busy = memory(host, variant)
-        seen["memory"][0] |= {"busy_total_mb": total, "busy_mb": busy, "busy_slots": slots}
-        bench_dags.empty_slots(airflow, run)
-    return seen
+def when_busy(host: Host, airflow: Airflow, variant: Variant) -> dict[str, Any]:
+    """Measure the memory of a variant with a task in each of its slots."""
+    run, slots = bench_dags.fill_slots(host, airflow)
+    total, held = memory(host, variant)
+    bench_dags.empty_slots(host, airflow, run)
+    return {"busy_total_mb": total, "busy_mb": held, "busy_slots": slots}
 
 
 def measure(names: Sequence[str], site: Site, runs: Mapping[str, int]) -> list[Result]:
@@ -94,18 +85,30 @@ def measure(names: Sequence[str], site: Site, runs: Mapping[str, int]) -> list[R
     ours = Ours(host)
     defaults = Defaults(host, ours)
     variants: list[Variant] = [ours, defaults]
-    rounds = runs["memory"] if list(names) == ["memory"] else 1
-    seen: dict[str, Seen] = {variant.name: {name: [] for name in names} for variant in variants}
-    chosen = {name: runs[name] for name in names}
+    seen: dict[tuple[str, str], Seen] = {(variant.name, name): [] for variant in variants for name in names}
+
+    def start(variant: Variant) -> Airflow:
+        airflow = switch(host, variants, variant)
+        bench_dags.wait_for_dags(airflow)
+        return airflow
+
     try:
-        for _ in range(rounds):
+        for _ in range(runs["memory"] if "memory" in names else 0):
             for variant in variants:
-                found = look_at(host, switch(host, variants, variant), variant, chosen)
-                for name in names:
-                    seen[variant.name][name] += found[name]
+                start(variant)
+                seen[variant.name, "memory"].append(at_rest(host, variant))
+        for variant in variants:
+            airflow = start(variant)
+            for name, load in LOADS.items():
+                if name in names:
+                    # The first run warms up.
+                    found = [once(load, host, airflow, variant) for _ in range(1 + runs[name])]
+                    seen[variant.name, name] = found[1:]
+            if "memory" in names:
+                seen[variant.name, "memory"][0] |= when_busy(host, airflow, variant)
     finally:
         switch(host, variants, ours)
-    return [result(name, seen[ours.name][name], seen[defaults.name][name]) for name in names]
+    return [result(name, seen[ours.name, name], seen[defaults.name, name]) for name in names]
 
 
 def result(name: str, mine: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) -> Result:

@@ -31,8 +31,9 @@ def addresses(lab: Lab, count: int) -> list[str]:
 def provide(lab: Lab, count: int) -> Site:
     """Write the inventory of a site of `count` hosts: one for all that is central, and workers."""
     names = [f"worker-{number}" for number in range(1, count)]
+    alias = f"-o HostKeyAlias={lab.address(_WORKER)}"
     variables: dict[str, dict[str, Any]] = {
-        name: {"ansible_host": lab.container(_WORKER), "airflow_host_address": address}
+        name: {"ansible_host": address, "airflow_host_address": address, "ansible_ssh_extra_args": alias}
         for name, address in zip(names, addresses(lab, count - 1), strict=True)
     }
     site = Site(lab, {_CONTROL: (*DATA, *CONTROL)} | dict.fromkeys(names, WORKER))

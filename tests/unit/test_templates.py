@@ -99,6 +99,18 @@ FILES: list[tuple[str, str, str, dict[str, Any]]] = [
         {"airflow_tool": "airflow", "airflow_host_components": ["worker"]},
     ),
     ("airflow/airflow-celery", "airflow", "airflow.j2", {"airflow_tool": "airflow-celery"}),
+    ("airflow/build.sh", "airflow", "build.sh.j2", {}),
+    (
+        "airflow/build.sh.offline",
+        "airflow",
+        "build.sh.j2",
+        {
+            "airflow_wheelhouse": "/srv/wheel house",
+            "airflow_package_index_enabled": False,
+            "airflow_source_packages_allowed": True,
+            "airflow_constraints": "https://example.com/constraints.txt",
+        },
+    ),
     ("postgresql/pg_hba.conf", "postgresql", "pg_hba.conf.j2", CLIENTS),
     ("postgresql/airstrip.conf", "postgresql", "airstrip.conf.j2", CLIENTS),
     ("postgresql/createcluster.conf", "postgresql", "createcluster.conf.j2", {}),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from airflow.sdk import DAG, task
 
 WIDE = 200
 CHAIN = 20
 SLEEPERS = 80
+HOLD = Path(__file__).with_name("bench_hold")
+LIMIT = 300
 
 
 def nothing(number: int) -> None:
@@ -16,8 +19,10 @@ def nothing(number: int) -> None:
 
 
 def sleep(number: int) -> None:  # noqa: ARG001 what it is mapped over
-    """Hold a slot until the benchmark has looked."""
-    time.sleep(180)
+    """Hold a slot until the benchmark has looked, which removes the file."""
+    end = time.monotonic() + LIMIT
+    while HOLD.exists() and time.monotonic() < end:
+        time.sleep(0.5)
 
 
 with DAG("bench_wide", schedule=None, catchup=False, is_paused_upon_creation=False):
