@@ -59,6 +59,7 @@ CONFIGURED: dict[str, Any] = {
         }
     ],
     "airflow_environment": {"QUOTED": 'a "b" \\ c', "NUMBER": 1},
+    "airflow_site_slots": 48,
     "airflow_proxy_environment": {"https_proxy": "http://proxy.example.com:3128"},
     "airflow_api_server_forwarded_allow_ips": ["192.0.2.20", "192.0.2.21"],
 }

@@ -1,4 +1,4 @@
-"""How much the schedulers hand out at once."""
+"""How much the schedulers hand out at once, and how soon a slot is free again."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 
 @pytest.mark.parametrize(
-    ("slots", "parallelism", "pool", "batch"),
-    [(0, 32, 128, 32), (8, 32, 128, 32), (16, 32, 128, 32), (32, 64, 128, 64), (100, 200, 200, 200),
-     (400, 800, 800, 512)],
+    ("slots", "parallelism", "pool", "batch", "interval"),
+    [(0, 32, 128, 32, 1), (8, 32, 128, 32, 1), (16, 32, 128, 32, 1), (32, 64, 128, 64, 1), (41, 82, 128, 82, 2),
+     (100, 200, 200, 200, 3), (400, 800, 800, 512, 5)],
 )  # fmt: skip
-def test_options_follow_from_the_slots(slots: int, parallelism: int, pool: int, batch: int) -> None:
+def test_options_follow_from_the_slots(slots: int, parallelism: int, pool: int, batch: int, interval: int) -> None:
     assert airflow_scheduling(slots) == {
         "core": {
             "parallelism": parallelism,
@@ -22,6 +22,7 @@ def test_options_follow_from_the_slots(slots: int, parallelism: int, pool: int, 
             "default_pool_task_slot_count": pool,
         },
         "scheduler": {"max_tis_per_query": batch},
+        "workers": {"min_heartbeat_interval": interval},
     }
 
 
