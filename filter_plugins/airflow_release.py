@@ -1,5 +1,5 @@
 """
-Which lock a host installs from, what its release directory is called, and which changes of version are possible.
+What a release's directory is called, and which changes of version are possible.
 
 Upgrades within Airflow 3 may skip versions; Airflow 2 must be at 2.7 or newer before 3, and going back means
 `airflow db downgrade` with the newer code first (Airflow: installation/upgrading.rst, upgrading_to_airflow3.rst).
@@ -16,7 +16,6 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:(a|b|rc)(\d+))?\Z", re.ASCII)
-_PYTHON = re.compile(r"(\d+\.\d+)(?:\.\d+)?\Z", re.ASCII)
 # Sorts a final release behind its pre-releases.
 _FINAL = "z"
 # Lists whose order says nothing.
@@ -40,34 +39,6 @@ def _parse(version: object) -> Version | None:
         return None
     major, minor, patch, stage, number = match.groups()
     return int(major), int(minor), int(patch), stage or _FINAL, int(number or 0)
-
-
-def _listing(available: Mapping[str, Any]) -> str:
-    ordered = sorted(available, key=lambda version: (_parse(version) or (0, 0, 0, "", 0), version))
-    return "; ".join(f"{version} for Python {', '.join(map(str, available[version]))}" for version in ordered) or "none"
-
-
-def airflow_lock_name(request: object) -> str:
-    """
-    Return the lock file, relative to the directory of locks, for an Airflow and a Python version.
-
-    Example: `{'version': '3.3.2', 'python': '3.13.5', 'available': {'3.3.2': ['3.13']}} | airflow_lock_name` gives
-    `3.3.2/py3.13.txt`. Raises AnsibleFilterError with the list of available locks if there is none.
-    """
-    given = _mapping(request, "airflow_lock_name: the request")
-    available = _mapping(given.get("available"), "airflow_lock_name: available")
-    version, python = given.get("version"), given.get("python")
-    if not isinstance(version, str) or not isinstance(python, str):
-        raise AnsibleFilterError(
-            "airflow_lock_name: version and python must be strings; quote them, as 3.10 is read as 3.1"
-        )
-    minor = _PYTHON.match(python)
-    if minor is None or minor[1] not in [str(known) for known in available.get(version, [])]:
-        raise AnsibleFilterError(
-            f"airflow_version: there is no lock for Airflow {version} on Python {python}. Available are: "
-            f"{_listing(available)}. Choose one of these, or set airflow_constraints, or run bin/lock {version}"
-        )
-    return f"{version}/py{minor[1]}.txt"
 
 
 def _plain(value: object) -> Any:
@@ -149,7 +120,6 @@ class FilterModule:
     def filters(self) -> dict[str, Any]:
         """Name the filters of this file."""
         return {
-            "airflow_lock_name": airflow_lock_name,
             "airflow_release_name": airflow_release_name,
             "airflow_version_problems": airflow_version_problems,
         }

@@ -151,21 +151,6 @@ def airflow_secret_problems(secrets: object, roles: object = ()) -> list[str]:
     return problems
 
 
-def airflow_secret_requests(existing: object, wanted: object) -> list[str]:
-    """
-    List the names of wanted secrets that have no value yet, sorted.
-
-    Example: `{'a': 'x'} | airflow_secret_requests({'a': 'key', 'b': 'fernet'})` gives `['b']`. Raises
-    AnsibleFilterError on an unknown kind and on wrong types.
-    """
-    known = _mapping(existing, "airflow_secret_requests: the existing secrets")
-    kinds = _mapping(wanted, "airflow_secret_requests: the wanted secrets")
-    for name, kind in kinds.items():
-        if kind not in _KINDS:
-            raise AnsibleFilterError(f"airflow_secret_requests: the kind of {name} must be one of {', '.join(_KINDS)}")
-    return sorted(name for name in kinds if not known.get(name))
-
-
 class FilterModule:
     """Ansible's entry point."""
 
@@ -173,5 +158,4 @@ class FilterModule:
         """Name the filters of this file."""
         return {
             "airflow_secret_problems": airflow_secret_problems,
-            "airflow_secret_requests": airflow_secret_requests,
         }

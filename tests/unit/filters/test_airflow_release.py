@@ -1,56 +1,12 @@
-"""Locks, release names and changes of version."""
+"""Release names and changes of version."""
 
 from typing import Any
 
 import pytest
-from airflow_release import airflow_lock_name, airflow_release_name, airflow_version_problems
+from airflow_release import airflow_release_name, airflow_version_problems
 from ansible.errors import AnsibleFilterError
 from hypothesis import given
 from hypothesis import strategies as st
-
-AVAILABLE = {"3.10.0": ["3.13"], "3.3.2": ["3.11", "3.12", "3.13"], "3.1.7": ["3.11"]}
-
-
-@pytest.mark.parametrize(
-    ("version", "python", "lock"),
-    [
-        ("3.3.2", "3.13", "3.3.2/py3.13.txt"),
-        ("3.3.2", "3.11.2", "3.3.2/py3.11.txt"),
-        ("3.1.7", "3.11", "3.1.7/py3.11.txt"),
-    ],
-)
-def test_lock_name(version: str, python: str, lock: str) -> None:
-    assert airflow_lock_name({"version": version, "python": python, "available": AVAILABLE}) == lock
-
-
-@pytest.mark.parametrize(
-    ("version", "python"), [("3.3.1", "3.13"), ("3.1.7", "3.13"), ("3.3.2", "3.1"), ("3.3.2", "three"), ("3.3.2", "")]
-)
-def test_no_lock_lists_what_there_is(version: str, python: str) -> None:
-    with pytest.raises(AnsibleFilterError) as caught:
-        airflow_lock_name({"version": version, "python": python, "available": AVAILABLE})
-    message = str(caught.value)
-    assert f"no lock for Airflow {version} on Python {python}." in message
-    assert "3.1.7 for Python 3.11; 3.3.2 for Python 3.11, 3.12, 3.13; 3.10.0 for Python 3.13." in message
-    assert "airflow_constraints" in message
-
-
-def test_no_locks_at_all() -> None:
-    with pytest.raises(AnsibleFilterError, match="Available are: none"):
-        airflow_lock_name({"version": "3.3.2", "python": "3.13", "available": {}})
-
-
-@pytest.mark.parametrize(
-    ("request_", "message"),
-    [
-        (None, "the request must be a mapping, found NoneType"),
-        ({"version": "3.3.2", "python": "3.13"}, "available must be a mapping"),
-        ({"version": "3.3.2", "python": 3.13, "available": AVAILABLE}, "must be strings; quote them"),
-    ],
-)
-def test_lock_name_refuses_wrong_types(request_: Any, message: str) -> None:
-    with pytest.raises(AnsibleFilterError, match=message):
-        airflow_lock_name(request_)
 
 
 def test_release_name_is_stable_across_versions_of_this_filter() -> None:

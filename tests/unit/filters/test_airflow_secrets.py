@@ -6,7 +6,7 @@ import secrets
 from typing import Any
 
 import pytest
-from airflow_secrets import airflow_secret_problems, airflow_secret_requests
+from airflow_secrets import airflow_secret_problems
 from ansible.errors import AnsibleFilterError
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -143,23 +143,3 @@ def test_passwords_of_roles_are_checked_where_they_are_given() -> None:
         airflow_secret_problems({}, {})
     with pytest.raises(AnsibleFilterError, match="postgresql_roles: each role must be a mapping, found str"):
         airflow_secret_problems({}, ["app"])
-
-
-def test_requests_are_what_is_missing() -> None:
-    existing = {"a": "x", "b": "", "c": None, "unrelated": "y"}
-    wanted = {"d": "fernet", "c": "key", "b": "password", "a": "password"}
-    assert airflow_secret_requests(existing, wanted) == ["b", "c", "d"]
-    assert airflow_secret_requests({}, {}) == []
-
-
-@pytest.mark.parametrize(
-    ("existing", "wanted", "message"),
-    [
-        ([], {}, "the existing secrets must be a mapping"),
-        ({}, [], "the wanted secrets must be a mapping"),
-        ({}, {"a": "pin"}, "the kind of a must be one of"),
-    ],
-)
-def test_requests_refuses(existing: Any, wanted: Any, message: str) -> None:
-    with pytest.raises(AnsibleFilterError, match=message):
-        airflow_secret_requests(existing, wanted)
