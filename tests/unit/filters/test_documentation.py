@@ -2,6 +2,7 @@
 
 import importlib.util
 import inspect
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ def _filters() -> Iterator[tuple[str, Callable[..., Any]]]:
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
+        # As Ansible does: dataclasses look their module up.
+        sys.modules[spec.name] = module
         spec.loader.exec_module(module)
         yield from module.FilterModule().filters().items()
 

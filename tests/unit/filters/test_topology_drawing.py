@@ -1,0 +1,115 @@
+"""The topology as text and as a drawing."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from topology import airflow_topology
+from topology_drawing import airflow_topology_svg, airflow_topology_text
+
+PROJECT = Path(__file__).parents[3]
+SVG = "{http://www.w3.org/2000/svg}"
+OPTIONS: dict[str, Any] = {
+    "executor": "CeleryExecutor",
+    "ports": {"postgresql": 5432, "redis": 6379, "api_server": 8080, "worker_logs": 8793, "triggerer_logs": 8794},
+    "databases": {
+        "metadata": {"name": "airflow", "user": "airflow"},
+        "results": {"name": "results", "user": "results"},
+    },
+}
+
+
+CONTROL = ("api_server", "scheduler", "dag_processor", "triggerer")
+
+
+def placed(components: Sequence[str], *hosts: str) -> dict[str, list[str]]:
+    return {component: list(hosts) for component in components}
+
+
+def topology(**components: list[str]) -> dict[str, Any]:
+    hosts = {host for listed in components.values() for host in listed}
+    return airflow_topology(components, {host: host for host in hosts}, OPTIONS)
+
+
+def site(workers: int) -> dict[str, Any]:
+    control = placed(CONTROL, "control")
+    names = [f"worker-{number}" for number in range(1, workers + 1)]
+    return topology(postgresql=["data"], redis=["data"], **control, worker=names)
+
+
+def drawn(document: str) -> tuple[list[str], int, int]:
+    """Return the texts of a drawing, and the numbers of its boxes and of its arrows."""
+    root = ET.fromstring(document)  # noqa: S314 it has just been made here
+    classes = [element.get("class") for element in root.iter()]
+    return [str(text.text) for text in root.iter(f"{SVG}text")], classes.count("group"), classes.count("way")
+
+
+def test_the_text_names_each_group_and_what_it_reaches() -> None:
+    assert airflow_topology_text(site(2)).splitlines() == [
+        "worker-1, worker-2: worker",
+        "    to control: Execution API 8080",
+        "    to data: PostgreSQL 5432, broker 6379",
+        "control: API server, scheduler, DAG processor, triggerer",
+        "    to worker-1, worker-2: worker logs 8793",
+        "    to data: PostgreSQL 5432, broker 6379",
+        "data: PostgreSQL, broker",
+    ]
+
+
+@pytest.mark.parametrize("workers", [1, 3, 40])
+def test_a_drawing_has_a_box_for_each_group_and_an_arrow_for_each_way(workers: int) -> None:
+    texts, boxes, arrows = drawn(airflow_topology_svg(site(workers)))
+    assert (boxes, arrows) == (3, 4)
+    assert texts.count("PostgreSQL 5432, broker 6379") == 2
+    assert {"Execution API 8080", "worker logs 8793", "control", "data"} <= set(texts)
+
+
+def test_many_hosts_are_named_by_the_first_and_the_last() -> None:
+    assert airflow_topology_text(site(40)).startswith("worker-1 to worker-40 (40 hosts): worker\n")
+    assert "worker-1 to worker-40 (40 hosts)" in drawn(airflow_topology_svg(site(40)))[0]
+
+
+def test_everything_on_one_host_is_one_box_without_arrows() -> None:
+    everything = placed(("postgresql", "redis", *CONTROL, "worker"), "vm")
+    assert drawn(airflow_topology_svg(topology(**everything)))[1:] == (1, 0)
+    assert airflow_topology_text(topology(**everything)).count("\n") == 1
+
+
+def test_hosts_of_one_group_that_talk_to_each_other_say_so() -> None:
+    control = placed(CONTROL, "control-1", "control-2")
+    found = topology(postgresql=["data"], redis=["data"], **control, worker=["worker-1"])
+    assert "    to control-1, control-2: triggerer logs 8794" in airflow_topology_text(found).splitlines()
+    assert "among them: triggerer logs 8794" in drawn(airflow_topology_svg(found))[0]
+
+
+def test_a_name_cannot_break_the_drawing() -> None:
+    assert "a<b&c" in drawn(airflow_topology_svg(topology(postgresql=["a<b&c"])))[0]
+
+
+def test_a_site_without_hosts_is_an_empty_drawing() -> None:
+    assert drawn(airflow_topology_svg(topology())) == ([], 0, 0)
+    assert airflow_topology_text(topology()) == ""
+
+
+@pytest.mark.parametrize("draw", [airflow_topology_text, airflow_topology_svg])
+@pytest.mark.parametrize("given", [None, [], {}, {"hosts": {}}])
+def test_anything_else_is_refused(draw: Any, given: Any) -> None:
+    with pytest.raises(AnsibleFilterError, match="give the result of airflow_topology"):
+        draw(given)
+
+
+def test_the_documents_show_the_example_of_several_hosts(tmp_path: Path) -> None:
+    program = Path(sys.executable).with_name("ansible-playbook")
+    inventory, book = PROJECT / "inventory" / "distributed", PROJECT / "playbooks" / "topology.yml"
+    argv = [str(program), "--inventory", str(inventory), str(book), "--extra-vars", f"topology_directory={tmp_path}"]
+    result = subprocess.run(argv, cwd=PROJECT, capture_output=True, check=False, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    made = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
+    assert made == {
+        name: (PROJECT / "docs" / name).read_text(encoding="utf-8") for name in ("topology.txt", "topology.svg")
+    }
