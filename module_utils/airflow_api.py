@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -17,6 +18,11 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "api_password": {"type": "str", "required": True, "no_log": True},
     "api_timeout": {"type": "int", "default": 30},
 }
+
+# FAB also says that a password is wrong when its connection to the database broke since it was last used (the database
+# restarted, say): seen of 3.3.2, once for each process of the API server.
+_LOGINS = 4
+_SECONDS_BETWEEN_LOGINS = 1
 
 
 class AirflowApiError(Exception):
@@ -51,17 +57,20 @@ class AirflowApi:
         return self._send("GET", path)
 
     def _log_in(self) -> str:
-        try:
-            return str(self._send("POST", "/auth/token", self._credentials)["access_token"])
-        except AirflowApiError as error:
-            if error.status != 401:
-                raise
-            name = self._credentials["username"]
-            raise AirflowApiError(
-                f"Airflow refuses the password of user {name}. If it was changed in Airflow, give the present one "
-                "in the variable from which it comes (airflow_admin_password for the first administrator).",
-                401,
-            ) from error
+        for attempt in range(1, _LOGINS + 1):
+            try:
+                return str(self._send("POST", "/auth/token", self._credentials)["access_token"])
+            except AirflowApiError as error:
+                if error.status != 401:
+                    raise
+            if attempt < _LOGINS:
+                time.sleep(_SECONDS_BETWEEN_LOGINS)
+        name = self._credentials["username"]
+        raise AirflowApiError(
+            f"Airflow refuses the password of user {name}. If it was changed in Airflow, give the present one "
+            "in the variable from which it comes (airflow_admin_password for the first administrator).",
+            401,
+        )
 
     def _send(self, method: str, path: str, body: Any = None) -> Any:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}

@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-# Status and body (JSON, or text as it is) by method and path, the query included.
-Answers = Mapping[str, tuple[int, Any]]
+# Status and body (JSON, or text as it is).
+Answer = tuple[int, Any]
+# By method and path, the query included. Of a list, each request gets the next one, and the last one is repeated.
+Answers = Mapping[str, Answer | list[Answer]]
 
 
 class Server:
@@ -26,10 +28,12 @@ class Server:
         """Return method and path of each request."""
         return [request for request, _, _ in self.requests]
 
-    def answer(self, request: str, authorization: str, body: Any) -> tuple[int, Any]:
+    def answer(self, request: str, authorization: str, body: Any) -> Answer:
         """Remember a request; return its answer: 404 for one that was not foreseen."""
+        before = self.asked().count(request)
         self.requests.append((request, authorization, body))
-        return self.answers.get(request, (404, {"detail": "not foreseen"}))
+        found = self.answers.get(request, (404, {"detail": "not foreseen"}))
+        return found[min(before, len(found) - 1)] if isinstance(found, list) else found
 
 
 @contextmanager

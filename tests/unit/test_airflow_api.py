@@ -73,6 +73,20 @@ def test_empty_answer_is_none() -> None:
         assert client(server).request("DELETE", "/users/ada") is None
 
 
+@pytest.fixture(name="at_once")
+def fixture_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "_SECONDS_BETWEEN_LOGINS", 0)
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_login_that_fails_for_a_broken_connection_is_tried_again() -> None:
+    refusal = (401, {"detail": "Invalid credentials"})
+    with serving({"POST /auth/token": [refusal, refusal, TOKEN["POST /auth/token"]], "GET /x": (200, {})}) as server:
+        assert client(server).request("GET", "/x") == {}
+    assert server.asked() == ["POST /auth/token"] * 3 + ["GET /x"]
+
+
+@pytest.mark.usefixtures("at_once")
 def test_wrong_password_is_explained_without_it() -> None:
     with (
         serving({"POST /auth/token": (401, {"detail": "Invalid credentials"})}) as server,
