@@ -138,18 +138,18 @@ def _sides(source: int, destination: int) -> tuple[int, int]:
     return (1, -1) if source < destination else (-1, 1)
 
 
-def _ways(groups: Sequence[_Group]) -> Iterator[tuple[int, int, str]]:
+def _ways(groups: Sequence[_Group]) -> Iterator[tuple[tuple[int, int], tuple[int, int], str]]:
+    """Yield what is drawn between groups: both their numbers, the sides at which the way ends, and its label."""
     for number, group in enumerate(groups):
         for other, uses in sorted(group.uses.items()):
             if other != number:
-                yield number, other, _uses(uses)
+                yield (number, other), _sides(group.column, groups[other].column), _uses(uses)
 
 
 def _boxes(groups: Sequence[_Group]) -> list[_Box]:
     ends: dict[tuple[int, int], int] = {}
-    for source, destination, _ in _ways(groups):
-        pair = zip((source, destination), _sides(groups[source].column, groups[destination].column), strict=True)
-        for end in pair:
+    for numbers, sides, _ in _ways(groups):
+        for end in zip(numbers, sides, strict=True):
             ends[end] = ends.get(end, 0) + 1
     columns = sorted({group.column for group in groups})
     below = dict.fromkeys(columns, _GAP)
@@ -174,8 +174,7 @@ def _curve(start: tuple[int, int], end: tuple[int, int], sides: tuple[int, int])
     ys = (start[1], start[1], end[1], end[1])
     share = 0.5 if sides[0] != sides[1] else 0.25
     weights = ((1 - share) ** 3, 3 * share * (1 - share) ** 2, 3 * share**2 * (1 - share), share**3)
-    at = (round(sum(w * x for w, x in zip(weights, xs, strict=True))) for xs in (xs, ys))
-    x, y = at
+    x, y = (round(sum(w * value for w, value in zip(weights, values, strict=True))) for values in (xs, ys))
     return f"M {xs[0]} {ys[0]} C {xs[1]} {ys[1]}, {xs[2]} {ys[2]}, {xs[3]} {ys[3]}", (x, y - 5)
 
 
@@ -188,9 +187,8 @@ def _way_below(start: tuple[int, int], end: tuple[int, int], depth: int) -> tupl
 def _draw_ways(root: ET.Element, groups: Sequence[_Group], boxes: Sequence[_Box]) -> int:
     """Draw an arrow for each way; return how deep the lowest one is."""
     depth = max((box.y + box.height for box in boxes), default=0)
-    for source, destination, label in _ways(groups):
-        sides = _sides(groups[source].column, groups[destination].column)
-        start, end = boxes[source].anchor(sides[0]), boxes[destination].anchor(sides[1])
+    for numbers, sides, label in _ways(groups):
+        start, end = (boxes[number].anchor(side) for number, side in zip(numbers, sides, strict=True))
         if sides == (0, 0):
             depth += _LINE + _PADDING
             path, place = _way_below(start, end, depth)
@@ -224,7 +222,6 @@ def airflow_topology_svg(topology: object) -> str:
         for row, line in enumerate(_lines(group, number), start=2):
             _text(root, (box.x + _PADDING, box.y + row * _LINE), line)
     height = _draw_ways(root, groups, boxes) + _GAP
-    # A way between groups of the last column needs room at its right.
     width = max((box.x + _WIDTH for box in boxes), default=0) + _GAP
     root.set("viewBox", f"0 0 {width} {height}")
     ET.indent(root)

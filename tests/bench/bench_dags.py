@@ -88,9 +88,9 @@ def moment(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-def count(airflow: Airflow, run: str, *states: str) -> int:
-    """Return how many tasks of a run of the sleeping DAG are in one of these states."""
-    return sum(task["state"] in states for task in tasks(airflow, SLEEP, run))
+def busy_slots(airflow: Airflow, run: str) -> int:
+    """Return how many tasks of a run of the sleeping DAG hold a slot."""
+    return sum(task["state"] == "running" for task in tasks(airflow, SLEEP, run))
 
 
 def fill_slots(host: Host, airflow: Airflow) -> tuple[str, int]:
@@ -99,7 +99,7 @@ def fill_slots(host: Host, airflow: Airflow) -> tuple[str, int]:
     run, running, since = airflow.start(SLEEP), 0, time.monotonic()
     end = since + 150
     while time.monotonic() < end:
-        now = count(airflow, run, "running")
+        now = busy_slots(airflow, run)
         if now != running:
             running, since = now, time.monotonic()
         elif running and time.monotonic() - since > 10:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from airstrip_topology import OPTIONS
 from ansible.errors import AnsibleFilterError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,14 +16,6 @@ from topology import (
     airflow_topology_listen,
 )
 
-OPTIONS: dict[str, Any] = {
-    "executor": "CeleryExecutor",
-    "ports": {"postgresql": 5432, "redis": 6379, "api_server": 8080, "worker_logs": 8793, "triggerer_logs": 8794},
-    "databases": {
-        "metadata": {"name": "airflow", "user": "airflow_rw"},
-        "results": {"name": "celery", "user": "celery_rw"},
-    },
-}
 SITE: dict[str, list[str]] = {
     "postgresql": ["store"],
     "redis": ["store"],

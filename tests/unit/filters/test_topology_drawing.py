@@ -8,22 +8,13 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from airstrip_topology import OPTIONS
+from airstrip_tree import PROJECT
 from ansible.errors import AnsibleFilterError
 from topology import airflow_topology
 from topology_drawing import airflow_topology_svg, airflow_topology_text
 
-PROJECT = Path(__file__).parents[3]
 SVG = "{http://www.w3.org/2000/svg}"
-OPTIONS: dict[str, Any] = {
-    "executor": "CeleryExecutor",
-    "ports": {"postgresql": 5432, "redis": 6379, "api_server": 8080, "worker_logs": 8793, "triggerer_logs": 8794},
-    "databases": {
-        "metadata": {"name": "airflow", "user": "airflow"},
-        "results": {"name": "results", "user": "results"},
-    },
-}
-
-
 CONTROL = ("api_server", "scheduler", "dag_processor", "triggerer")
 
 
