@@ -35,6 +35,7 @@ SECRETS = {
     "airflow_results_database_password": "secret-results-password",
     "airflow_broker_password": "secret-broker-password",
     "airflow_admin_password": "secret-admin-password",
+    "airflow_api_server_certificate_key": "secret-api-server-certificate-key",
     "redis_airflow_password": "secret-broker-password",
     "redis_admin_password": "secret-redis-admin-password",
     "smoke_test_password": "secret-admin-password",
@@ -49,7 +50,7 @@ HOST: dict[str, Any] = {
     "airflow_database_host": "192.0.2.10",
     "airflow_migration_host": "host-1",
     "airflow_broker_host": "192.0.2.11",
-    "airflow_api_server_host": "192.0.2.12",
+    "airflow_execution_api_server_url": "http://192.0.2.12:8080/execution/",
     "smoke_test_api_url": "http://192.0.2.12:8080",
     **SECRETS,
 }
