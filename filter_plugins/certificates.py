@@ -19,7 +19,9 @@ def _entries(value: object, name: str, keys: Sequence[str]) -> list[dict[str, An
     entries = []
     for entry in value:
         if not isinstance(entry, Mapping) or (missing := [key for key in keys if key not in entry]):
-            raise AnsibleFilterError(f"{name}: an entry has no '{missing[0] if isinstance(entry, Mapping) else keys[0]}'")
+            raise AnsibleFilterError(
+                f"{name}: an entry has no '{missing[0] if isinstance(entry, Mapping) else keys[0]}'"
+            )
         entries.append({str(key): item for key, item in entry.items()})
     return entries
 
