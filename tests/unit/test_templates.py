@@ -83,6 +83,17 @@ BASE: dict[str, Any] = {
     "base_ntp_servers": ["ntp1.example.com", "ntp2.example.com"],
     "base_locale": "de_DE.UTF-8",
 }
+FIREWALL: dict[str, Any] = {
+    "firewall_comment": "SHA-256",
+    "firewall_ssh_sources": ["192.0.2.0/24", "2001:db8::/32"],
+    "firewall_rules": [
+        {"service": "https", "protocol": "tcp", "port": 443, "sources": []},
+        {"service": "postgresql", "protocol": "tcp", "port": 5432, "sources": ["192.0.2.11", "2001:db8::11"]},
+        {"service": "vrrp", "protocol": "vrrp", "port": 0, "sources": ["192.0.2.12"]},
+    ],
+    "firewall_extra_rules": [{"comment": "media", "port": "5000-5010", "protocol": "udp"}],
+    "firewall_log_enabled": True,
+}
 
 # Golden file, role, template and variables.
 FILES: list[tuple[str, str, str, dict[str, Any]]] = [
@@ -125,6 +136,9 @@ FILES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("base/locale", "base", "locale.j2", BASE),
     ("base/pip.conf", "base", "pip.conf.j2", {}),
     ("base/uv.toml", "base", "uv.toml.j2", {}),
+    ("firewall/firewall.nft", "firewall", "firewall.nft.j2", FIREWALL),
+    ("firewall/firewall.nft.ssh_only", "firewall", "firewall.nft.j2", {"firewall_comment": "SHA-256"}),
+    ("firewall/airstrip-firewall.service", "firewall", "airstrip-firewall.service.j2", {}),
 ]
 
 # Suffix of the golden file, component and variables.
