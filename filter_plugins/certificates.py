@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -84,7 +85,7 @@ def _signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
 
 
 def _chain_problem(chain: Sequence[x509.Certificate], ca: str) -> str:
-    for certificate, issuer in zip(chain, chain[1:], strict=False):
+    for certificate, issuer in itertools.pairwise(chain):
         if not _signed_by(certificate, issuer):
             return "has a chain whose certificates do not follow from each other"
     anchors = _chain(ca)
@@ -146,6 +147,24 @@ def airflow_certificate_problems(certificates: object, options: object) -> list[
     ]
 
 
+def airflow_authority_problems(leafs: object, options: object) -> list[str]:
+    """
+    Say whether an authority whose key is not there would have to sign certificates.
+
+    Example: `leafs | airflow_authority_problems({'ca': pem, 'key': '', 'days': 30})`. Entries, which also have `name`,
+    and options are those of airflow_certificates_due; `key` is the authority's. Raises AnsibleFilterError on other
+    shapes.
+    """
+    due = airflow_certificates_due(leafs, options)
+    if not due or (isinstance(options, Mapping) and options.get("key")):
+        return []
+    return [
+        "airflow_ca_key is empty, and the authority has to sign "
+        f"{', '.join(str(entry.get('name')) for entry in due)}. Set it to the key of airflow_ca_certificate_file, or give "
+        "these services certificates of your own."
+    ]
+
+
 class FilterModule:
     """Ansible's entry point."""
 
@@ -154,4 +173,5 @@ class FilterModule:
         return {
             "airflow_certificates_due": airflow_certificates_due,
             "airflow_certificate_problems": airflow_certificate_problems,
+            "airflow_authority_problems": airflow_authority_problems,
         }
