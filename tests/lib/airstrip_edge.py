@@ -27,7 +27,7 @@ _FETCH = (
     "o = r.build_opener(r.ProxyHandler({}), r.HTTPSHandler(context=ssl.create_default_context()))\n"
     "try: a = o.open(sys.argv[1], timeout=10)\n"
     "except urllib.error.HTTPError as e: a = e\n"
-    "print(a.status); print(a.read().decode())"
+    "sys.stdout.write(f'{a.status}\\n' + a.read().decode())"
 )
 
 
