@@ -148,5 +148,6 @@ def test_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_an_url_that_is_none_is_named() -> None:
+    parameters = {"api_url": "nowhere", "api_username": "a", "api_password": "b", "api_timeout": 1}
     with pytest.raises(api.AirflowApiError, match="nowhere does not answer: unknown url type"):
-        api.AirflowApi({"api_url": "nowhere", "api_username": "a", "api_password": "b", "api_timeout": 1}).anonymous("/")
+        api.AirflowApi(parameters).anonymous("/")
