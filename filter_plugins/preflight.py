@@ -42,6 +42,8 @@ _SYSTEMD_NAME = re.compile(r"[A-Za-z0-9:_.-]+\Z")
 _MAX_UNIT_NAME = 255
 # Queues stand in a unit's command line, separated by commas.
 _QUEUE_NAME = re.compile(r"[A-Za-z0-9:_.-]+\Z")
+# Address and port of the client, then of the server (ssh(1), ENVIRONMENT).
+_SSH_CONNECTION_FIELDS = 4
 
 
 def _group(component: str) -> str:
@@ -283,6 +285,40 @@ def _workers(facts: Facts) -> Iterator[str]:
             yield f"{_here(facts)}airflow_workers: the worker {name} {problem}."
 
 
+def _networks(values: object) -> Iterator[tuple[object, Any]]:
+    """Yield each value with its network; none, if it is no address or network."""
+    for value in _list(values, "firewall.ssh_sources"):
+        try:
+            yield value, ipaddress.ip_network(str(value), strict=False)
+        except ValueError:
+            yield value, None
+
+
+def _firewall(facts: Facts) -> Iterator[str]:
+    firewall = _mapping(facts["firewall"], "firewall")
+    port, networks = firewall.get("ssh_port"), dict(_networks(firewall.get("ssh_sources") or []))
+    for value in [value for value, network in networks.items() if network is None]:
+        yield (
+            f"{_here(facts)}firewall_ssh_sources: {value!r} is neither an address nor a network. Write it like "
+            "192.0.2.10 or 192.0.2.0/24."
+        )
+    connection = _list(firewall.get("connection") or [], "firewall.connection")
+    # sshd writes UNKNOWN where a connection does not come by IP.
+    if len(connection) != _SSH_CONNECTION_FIELDS or not _is_ip(str(connection[0])):
+        return
+    source, server_port = ipaddress.ip_address(str(connection[0])), str(connection[3])
+    if networks and not any(network and source in network for network in networks.values()):
+        yield (
+            f"{_here(facts)}firewall_ssh_sources: the controller connects from {source}, which is none of "
+            f"{', '.join(map(str, networks))}: the firewall would lock it out. Add its address or its network."
+        )
+    if server_port != str(port):
+        yield (
+            f"{_here(facts)}firewall_ssh_port is {port}, and the controller is connected to port {server_port}: the "
+            f"firewall would lock it out. Set firewall_ssh_port to {server_port}."
+        )
+
+
 def _database(facts: Facts) -> Iterator[str]:
     database = _mapping(facts["database"], "database")
     number = int(_number(database.get("version_num"), "database.version_num"))
@@ -308,10 +344,13 @@ _CHECKS: tuple[tuple[tuple[str, ...], Callable[[Facts], Iterator[str]]], ...] = 
     (("airflow",), _lock),
     (("version_problems",), lambda facts: _findings(facts, "version_problems")),
     (("override_problems",), lambda facts: _findings(facts, "override_problems")),
+    (("edge_problems",), lambda facts: _findings(facts, "edge_problems")),
+    (("certificate_problems",), lambda facts: _findings(facts, "certificate_problems")),
     (("secret_problems",), lambda facts: _findings(facts, "secret_problems")),
     (("memory_mb", "needed_memory_mb"), _memory),
     (("disk",), _disk),
     (("ports",), _ports),
+    (("firewall",), _firewall),
     (("database",), _database),
 )
 _KNOWN = sorted({"host", "external", "max_clock_skew", *(key for keys, _ in _CHECKS for key in keys)})

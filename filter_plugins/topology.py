@@ -5,6 +5,8 @@ The connections follow from Airflow 3's design: tasks reach the metadata databas
 so a worker has no connection to it; the API server reads task logs from the log servers of workers and triggerers
 over HTTP (Airflow: security/security_model.rst and logging-tasks.rst, `[logging] worker_log_server_port` 8793,
 `trigger_log_server_port` 8794). With the LocalExecutor the scheduler runs the tasks, so it takes the worker's part.
+
+With load balancers, people and tasks reach the API servers through them, at ports of their own; without, directly.
 """
 
 from __future__ import annotations
@@ -14,13 +16,27 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-COMPONENTS = ("postgresql", "redis", "api_server", "scheduler", "dag_processor", "triggerer", "worker")
+COMPONENTS = (
+    "postgresql",
+    "redis",
+    "load_balancer",
+    "api_server",
+    "scheduler",
+    "dag_processor",
+    "triggerer",
+    "worker",
+)
+# Services, and the names of their ports.
 SERVICES = {
     "postgresql": "postgresql",
     "redis": "redis",
-    "execution_api": "api_server",
+    "api": "api_server",
+    "execution_api": "execution_api",
+    "http": "http",
+    "https": "https",
     "worker_logs": "worker_logs",
     "triggerer_logs": "triggerer_logs",
+    "vrrp": "",
 }
 LOOPBACK = "127.0.0.1"
 _LAST_PORT = 65535
@@ -37,13 +53,13 @@ _CELERY_ROUTES: tuple[Route, ...] = (
     ("worker", "postgresql", "postgresql", "results"),
     ("scheduler", "redis", "redis", ""),
     ("worker", "redis", "redis", ""),
-    ("worker", "execution_api", "api_server", ""),
     ("api_server", "worker_logs", "worker", ""),
 )
-_LOCAL_ROUTES: tuple[Route, ...] = (
-    ("scheduler", "execution_api", "api_server", ""),
-    ("api_server", "worker_logs", "scheduler", ""),
-)
+_LOCAL_ROUTES: tuple[Route, ...] = (("api_server", "worker_logs", "scheduler", ""),)
+# By executor: the component that runs the tasks, and its routes.
+_EXECUTOR_ROUTES = {"CeleryExecutor": ("worker", _CELERY_ROUTES), "LocalExecutor": ("scheduler", _LOCAL_ROUTES)}
+_API: Route = ("load_balancer", "api", "api_server", "")
+_VRRP: Route = ("load_balancer", "vrrp", "load_balancer", "")
 
 
 def _mapping(value: object, what: str) -> dict[str, Any]:
@@ -86,20 +102,25 @@ def _host_table(components: Mapping[str, Sequence[str]], addresses: object) -> d
     return table
 
 
-def _routes(executor: object) -> list[Route]:
+def _routes(topology: Mapping[str, Any], executor: object) -> list[Route]:
     if not isinstance(executor, str) or not executor.strip():
         raise AnsibleFilterError("airflow_topology: options.executor must name Airflow's executor, e.g. CeleryExecutor")
-    routes = [*_METADATA_ROUTES, _TRIGGERER_LOGS]
+    balanced = bool(topology["components"]["load_balancer"])
+    routes = [*_METADATA_ROUTES, _TRIGGERER_LOGS, *([_API] if balanced else [])]
+    if topology["virtual_address"]:
+        routes.append(_VRRP)
     # A substring, as `[core] executor` may be a list, hold aliases (CeleryExecutor:fast) or full class paths.
-    if "CeleryExecutor" in executor:
-        routes += _CELERY_ROUTES
-    if "LocalExecutor" in executor:
-        routes += _LOCAL_ROUTES
+    for name, (runner, own) in _EXECUTOR_ROUTES.items():
+        if name in executor:
+            routes += [*own, (runner, "execution_api", "load_balancer" if balanced else "api_server", "")]
     return routes
 
 
-def _port(ports: Mapping[str, Any], service: str) -> int:
-    name = SERVICES[service]
+def _port(ports: Mapping[str, Any], service: str, component: str) -> int:
+    """Return a service's port, 0 for one without ports. An API server has one port for all that it serves."""
+    name = "api_server" if component == "api_server" else SERVICES[service]
+    if not name:
+        return 0
     port = ports.get(name)
     try:
         number = 0 if isinstance(port, bool) else int(port)  # type: ignore[arg-type]
@@ -125,11 +146,13 @@ def _login(databases: object, database: str) -> tuple[str | None, str | None]:
 
 
 def _pairs(topology: Mapping[str, Any], route: Route) -> Iterator[dict[str, Any]]:
-    source_component, _, destination_component, _ = route
+    source_component, service, destination_component, _ = route
     hosts = topology["hosts"]
     for source in topology["components"][source_component]:
         for destination in topology["components"][destination_component]:
             local = source == destination
+            if local and service == "vrrp":
+                continue
             yield {
                 "source": source,
                 "source_address": LOOPBACK if local else hosts[source]["address"],
@@ -140,12 +163,26 @@ def _pairs(topology: Mapping[str, Any], route: Route) -> Iterator[dict[str, Any]
 
 def _connections(topology: Mapping[str, Any], options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     ports = _mapping(options.get("ports"), "airflow_topology: options.ports")
-    for route in _routes(options.get("executor")):
-        component, service, _, database = route
+    for route in _routes(topology, options.get("executor")):
+        component, service, destination, database = route
         for pair in _pairs(topology, route):
             name, user = _login(options.get("databases"), database)
-            purpose = {"port": _port(ports, service), "service": service, "component": component}
+            purpose = {"port": _port(ports, service, destination), "service": service, "component": component}
             yield pair | purpose | {"database": name, "user": user}
+
+
+def _public(topology: Mapping[str, Any], options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield what everybody may reach: the load balancers, or the API servers where there are none."""
+    ports = _mapping(options.get("ports"), "airflow_topology: options.ports")
+    component = "load_balancer" if topology["components"]["load_balancer"] else "api_server"
+    for host in topology["components"][component]:
+        for service in ("http", "https") if component == "load_balancer" else ("api",):
+            yield {
+                "destination": host,
+                "destination_address": topology["hosts"][host]["address"],
+                "port": _port(ports, service, component),
+                "service": service,
+            }
 
 
 def _sorted_unique(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -163,9 +200,14 @@ def airflow_topology(component_hosts: object, addresses: object, options: object
     address, a missing executor, port, database or user. A service without hosts (external) has no connections.
     """
     components = _components(component_hosts)
-    topology: dict[str, Any] = {"hosts": _host_table(components, addresses), "components": components}
-    rows = list(_connections(topology, _mapping(options, "airflow_topology: options")))
-    return topology | {"connections": _sorted_unique(rows)}
+    given = _mapping(options, "airflow_topology: options")
+    topology: dict[str, Any] = {
+        "hosts": _host_table(components, addresses),
+        "components": components,
+        "virtual_address": str(given.get("virtual_address") or ""),
+    }
+    rows = list(_connections(topology, given))
+    return topology | {"connections": _sorted_unique(rows), "public": _sorted_unique(_public(topology, given))}
 
 
 def _checked(topology: object, filter_name: str) -> dict[str, Any]:

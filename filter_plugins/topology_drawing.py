@@ -17,9 +17,14 @@ from ansible.errors import AnsibleFilterError
 _NAMES = {
     "postgresql": "PostgreSQL",
     "redis": "broker",
+    "load_balancer": "load balancer",
     "api_server": "API server",
     "dag_processor": "DAG processor",
+    "api": "API",
     "execution_api": "Execution API",
+    "http": "HTTP",
+    "https": "HTTPS",
+    "vrrp": "VRRP",
     "worker_logs": "worker logs",
     "triggerer_logs": "triggerer logs",
 }
@@ -47,10 +52,11 @@ Use = tuple[str, int]
 
 @dataclass
 class _Group:
-    """Hosts with the same components, and what they use of which group, by its number."""
+    """Hosts with the same components, what everybody may use of them, and what they use of which group, by number."""
 
     components: list[str]
     hosts: list[str] = field(default_factory=list)
+    public: set[Use] = field(default_factory=set)
     uses: dict[int, set[Use]] = field(default_factory=dict)
 
     @property
@@ -88,11 +94,12 @@ def _title(name: str) -> str:
 
 
 def _uses(uses: set[Use]) -> str:
-    return ", ".join(f"{_title(service)} {port}" for service, port in sorted(uses))
+    """Name services and their ports; an IP protocol of its own (VRRP) has none."""
+    return ", ".join(f"{_title(service)} {port or ''}".rstrip() for service, port in sorted(uses))
 
 
 def _groups(topology: object, name: str) -> list[_Group]:
-    if not isinstance(topology, Mapping) or not {"hosts", "components", "connections"} <= set(topology):
+    if not isinstance(topology, Mapping) or not {"hosts", "components", "connections", "public"} <= set(topology):
         raise AnsibleFilterError(f"{name}: give the result of airflow_topology")
     named = [host for hosts in topology["components"].values() for host in hosts]
     groups: dict[tuple[str, ...], _Group] = {}
@@ -105,6 +112,8 @@ def _groups(topology: object, name: str) -> list[_Group]:
         if row["source"] != row["destination"]:
             uses = ordered[number[row["source"]]].uses.setdefault(number[row["destination"]], set())
             uses.add((str(row["service"]), int(row["port"])))
+    for row in topology["public"]:
+        ordered[number[row["destination"]]].public.add((str(row["service"]), int(row["port"])))
     return ordered
 
 
@@ -119,14 +128,19 @@ def airflow_topology_text(topology: object) -> str:
     groups = _groups(topology, "airflow_topology_text")
     for group in groups:
         lines.append(f"{group.name}: {', '.join(map(_title, group.components))}")
+        lines += [f"    {_everybody(group)}"] if group.public else []
         lines += [f"    to {groups[other].name}: {_uses(uses)}" for other, uses in sorted(group.uses.items())]
     return "".join(f"{line}\n" for line in lines)
+
+
+def _everybody(group: _Group) -> str:
+    return f"open to everybody: {_uses(group.public)}"
 
 
 def _lines(group: _Group, number: int) -> list[str]:
     """Return what stands in the box of a group, under its name."""
     among = [f"among them: {_uses(uses)}" for other, uses in group.uses.items() if other == number]
-    return [*map(_title, group.components), *among]
+    return [*map(_title, group.components), *([_everybody(group)] if group.public else []), *among]
 
 
 def _sides(source: int, destination: int) -> tuple[int, int]:

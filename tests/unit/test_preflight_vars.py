@@ -45,3 +45,17 @@ def test_another_version_for_one_component_is_refused(installed: str, tags: list
 )
 def test_everything_else_is_let_pass(installed: str, tags: list[str]) -> None:
     assert not partial_change(installed, *tags)
+
+
+@pytest.mark.parametrize(("enabled", "ssh_port"), [(True, 2222), ("true", 2222), (False, None), ("false", None)])
+def test_only_hosts_with_a_firewall_are_asked_how_they_are_reached(enabled: bool | str, ssh_port: int | None) -> None:
+    connection = ["192.0.2.7", "50000", "192.0.2.1", "2222"]
+    variables: dict[str, Any] = {
+        "preflight_firewall_enabled": enabled,
+        "firewall_ssh_port": 2222,
+        "firewall_ssh_sources": [],
+        "__preflight_look": {"rc": 0, "stdout": json.dumps({"ssh_connection": connection})},
+    }
+    found = Role("preflight", variables).evaluate("__preflight_host_facts.firewall")
+    expected = {"connection": connection, "ssh_port": 2222, "ssh_sources": []}
+    assert found == (expected if ssh_port else None)

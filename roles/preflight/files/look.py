@@ -1,10 +1,16 @@
-"""Print what a host says of itself and no Ansible fact does, as JSON: Python, clock, release of Airflow, free space.
+"""Print what a host says of itself and no Ansible fact does, as JSON.
 
-Arguments: the controller's time in seconds since the epoch, the link to the release, then paths. Runs on any Python 3.
+Python, clock, release of Airflow, free space, the SSH connection that this runs through, and who has an address.
+
+Arguments: the controller's time in seconds since the epoch, the link to the release, an IPv4 address in the host's
+network (or nothing), then paths. Runs on Python 3.7.
 """
+
+from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 import time
 from pathlib import Path
@@ -24,10 +30,51 @@ def target(link: str) -> str:
     return os.readlink(link) if Path(link).is_symlink() else ""  # noqa: PTH115 Path.readlink is new in Python 3.9
 
 
+def read(path: str) -> str:
+    """Return what is in a file of /proc; nothing if it is gone, or not for our eyes."""
+    try:
+        return Path(path).read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def ssh_connection() -> list[str]:
+    """Return addresses and ports of the SSH connection, the client's first; nothing if there is none.
+
+    sudo drops the variable, so it is looked for in the processes above this one, too.
+    """
+    process = str(os.getpid())
+    while process:
+        for variable in read(f"/proc/{process}/environ").split("\0"):
+            if variable.startswith("SSH_CONNECTION="):
+                return variable.partition("=")[2].split()
+        # pid (comm) state ppid: see proc(5); a name may contain blanks and parentheses.
+        process = "".join(read(f"/proc/{process}/stat").rpartition(")")[2].split()[1:2])
+    return []
+
+
+def neighbour(address: str) -> str:
+    """Return the hardware address that answers for an address in this network; nothing if none does in a second."""
+    if not address:
+        return ""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        # Whatever is sent, the kernel has to ask who has the address. 9 is the port that discards.
+        probe.sendto(b"", (address, 9))
+    for _ in range(10):
+        for fields in map(str.split, read("/proc/net/arp").splitlines()):
+            # Address, type, flags (2: complete), hardware address.
+            if fields[0] == address and fields[2] == "0x2":
+                return fields[3]
+        time.sleep(0.1)
+    return ""
+
+
 seen = {
     "python": ".".join(map(str, sys.version_info[:2])),
     "clock_offset": round(time.time() - float(sys.argv[1]), 3),
     "release": target(sys.argv[2]),
-    "free_mb": {path: free_mb(path) for path in sys.argv[3:]},
+    "free_mb": {path: free_mb(path) for path in sys.argv[4:]},
+    "ssh_connection": ssh_connection(),
+    "neighbour": neighbour(sys.argv[3]),
 }
 print(json.dumps(seen))

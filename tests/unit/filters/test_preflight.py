@@ -50,6 +50,11 @@ FINE: dict[str, Any] = {
         WORKER | {"name": "c", "concurrency": 1},
     ],
     "database": {"version_num": 140012, "minimum": 14},
+    "firewall": {
+        "connection": ["192.0.2.7", "50000", "192.0.2.1", "2222"],
+        "ssh_port": 2222,
+        "ssh_sources": ["2001:db8::/32", "192.0.2.0/24"],
+    },
 }
 
 
@@ -71,11 +76,37 @@ def _worker(**options: Any) -> dict[str, Any]:
     return {"workers": [WORKER | options]}
 
 
+def _firewall(**options: Any) -> dict[str, Any]:
+    return {"host": "app1", "firewall": FINE["firewall"] | options}
+
+
 def _unit(name: object) -> dict[str, Any]:
     return {"systemd_names": [{"variable": "airflow_workers", "value": name}]}
 
 
 CASES: list[tuple[str, dict[str, Any], str]] = [
+    (
+        "controller outside of the networks",
+        _firewall(ssh_sources=["192.0.3.0/24", "192.0.2.8"]),
+        "app1: firewall_ssh_sources: the controller connects from 192.0.2.7, which is none of 192.0.3.0/24, 192.0.2.8: "
+        "the firewall would lock it out. Add its address or its network.",
+    ),
+    (
+        "controller with another protocol",
+        _firewall(ssh_sources=["::/0"]),
+        "app1: firewall_ssh_sources: the controller connects from 192.0.2.7, which is none of ::/0",
+    ),
+    (
+        "SSH server at another port",
+        _firewall(ssh_port="22"),
+        "app1: firewall_ssh_port is 22, and the controller is connected to port 2222: the firewall would lock it out. "
+        "Set firewall_ssh_port to 2222.",
+    ),
+    (
+        "no network",
+        _firewall(ssh_sources=["192.0.2.0/24", "office"]),
+        "app1: firewall_ssh_sources: 'office' is neither an address nor a network.",
+    ),
     (
         "no API server",
         {"component_hosts": HOSTS | {"api_server": []}},
@@ -298,8 +329,25 @@ def test_several_mistakes_have_a_message_each() -> None:
 
 
 @pytest.mark.parametrize(
+    "options",
+    [
+        {"ssh_sources": []},
+        {"ssh_sources": ["192.0.2.7"]},
+        {"ssh_port": "2222"},
+        {"connection": ["2001:db8::1", "50000", "2001:db8::2", "2222"]},
+        {"connection": [], "ssh_port": 1, "ssh_sources": ["198.51.100.1"]},
+        {"connection": ["UNKNOWN", "65535", "UNKNOWN", "65535"], "ssh_sources": ["198.51.100.1"]},
+    ],
+    ids=["everybody", "an address", "a port as text", "IPv6", "no SSH", "SSH without IP"],
+)
+def test_firewalls_that_let_the_controller_in_are_fine(options: dict[str, Any]) -> None:
+    assert preflight_problems(_firewall(**options)) == []
+
+
+@pytest.mark.parametrize(
     ("facts", "message"),
     [
+        ({"firewall": {"ssh_sources": "192.0.2.7"}}, "firewall.ssh_sources must be a list, found str"),
         ([], "the facts must be a mapping, found list"),
         ({"memory": 1}, "unknown fact 'memory'; known: addresses, airflow"),
         ({"ports": "8080"}, "ports must be a list, found str"),

@@ -26,7 +26,9 @@ SITE: dict[str, list[str]] = {
     "worker": ["worker2", "worker1"],
 }
 ADDRESSES = {"store": "10.0.0.1", "control": "10.0.0.2", "worker1": "10.0.0.11", "worker2": "10.0.0.12"}
-LOCAL = {component: ["vm"] for component in COMPONENTS if component not in ("redis", "worker")}
+LOCAL = {component: ["vm"] for component in COMPONENTS if component not in ("redis", "load_balancer", "worker")}
+BALANCED = SITE | {"load_balancer": ["edge1", "edge2"], "api_server": ["control", "edge1"]}
+BALANCED_ADDRESSES = ADDRESSES | {"edge1": "10.0.0.21", "edge2": "10.0.0.22"}
 
 
 def _edges(topology: dict[str, Any]) -> set[tuple[str, str, str, str, int, str | None]]:
@@ -54,6 +56,48 @@ def test_distributed_celery_site_has_exactly_these_connections() -> None:
         ("api_server", "control", "worker2", "worker_logs", 8793, None),
         ("api_server", "control", "control", "triggerer_logs", 8794, None),
     }
+
+
+def test_with_load_balancers_tasks_reach_the_api_through_them() -> None:
+    topology = airflow_topology(BALANCED, BALANCED_ADDRESSES, OPTIONS)
+    api = {edge for edge in _edges(topology) if edge[3] in ("api", "execution_api", "vrrp")}
+    assert api == {
+        ("load_balancer", "edge1", "control", "api", 8080, None),
+        ("load_balancer", "edge1", "edge1", "api", 8080, None),
+        ("load_balancer", "edge2", "control", "api", 8080, None),
+        ("load_balancer", "edge2", "edge1", "api", 8080, None),
+        ("worker", "worker1", "edge1", "execution_api", 8443, None),
+        ("worker", "worker1", "edge2", "execution_api", 8443, None),
+        ("worker", "worker2", "edge1", "execution_api", 8443, None),
+        ("worker", "worker2", "edge2", "execution_api", 8443, None),
+    }
+    assert topology["virtual_address"] == ""
+
+
+def test_load_balancers_with_a_virtual_address_talk_to_each_other() -> None:
+    topology = airflow_topology(BALANCED, BALANCED_ADDRESSES, OPTIONS | {"virtual_address": "10.0.0.100"})
+    assert {edge[1:5] for edge in _edges(topology) if edge[3] == "vrrp"} == {
+        ("edge1", "edge2", "vrrp", 0),
+        ("edge2", "edge1", "vrrp", 0),
+    }
+    assert topology["virtual_address"] == "10.0.0.100"
+
+
+def _public(topology: dict[str, Any]) -> list[tuple[str, str, str, int]]:
+    return [(row["destination"], row["destination_address"], row["service"], row["port"]) for row in topology["public"]]
+
+
+def test_everybody_reaches_the_load_balancers_only() -> None:
+    assert _public(airflow_topology(BALANCED, BALANCED_ADDRESSES, OPTIONS)) == [
+        ("edge1", "10.0.0.21", "http", 80),
+        ("edge1", "10.0.0.21", "https", 443),
+        ("edge2", "10.0.0.22", "http", 80),
+        ("edge2", "10.0.0.22", "https", 443),
+    ]
+
+
+def test_everybody_reaches_the_api_servers_without_load_balancers() -> None:
+    assert _public(airflow_topology(SITE, ADDRESSES, OPTIONS)) == [("control", "10.0.0.2", "api", 8080)]
 
 
 def test_local_executor_makes_the_scheduler_run_tasks_and_needs_no_broker() -> None:
@@ -155,8 +199,8 @@ def test_readers_of_the_topology_refuse_unknown_names() -> None:
         airflow_topology_address(topology, "vm", "redis")
     with pytest.raises(AnsibleFilterError, match="unknown component 'broker'"):
         airflow_topology_address(topology, "vm", "broker")
-    with pytest.raises(AnsibleFilterError, match="unknown service 'http'"):
-        airflow_topology_clients(topology, "vm", "http")
+    with pytest.raises(AnsibleFilterError, match="unknown service 'smtp'"):
+        airflow_topology_clients(topology, "vm", "smtp")
     with pytest.raises(AnsibleFilterError, match="host 'other' runs no component"):
         airflow_topology_listen(topology, "other", "redis")
     with pytest.raises(AnsibleFilterError, match="the topology has no 'connections'"):

@@ -46,6 +46,7 @@ def test_the_text_names_each_group_and_what_it_reaches() -> None:
         "    to control: Execution API 8080",
         "    to data: PostgreSQL 5432, broker 6379",
         "control: API server, scheduler, DAG processor, triggerer",
+        "    open to everybody: API 8080",
         "    to worker-1, worker-2: worker logs 8793",
         "    to data: PostgreSQL 5432, broker 6379",
         "data: PostgreSQL, broker",
@@ -60,6 +61,23 @@ def test_a_drawing_has_a_box_for_each_group_and_an_arrow_for_each_way(workers: i
     assert {"Execution API 8080", "worker logs 8793", "control", "data"} <= set(texts)
 
 
+def test_load_balancers_are_what_everybody_reaches() -> None:
+    components = {"load_balancer": ["edge-1", "edge-2"], "api_server": ["control"], "worker": ["worker"]}
+    addresses = {name: name for names in components.values() for name in names}
+    found = airflow_topology(components, addresses, OPTIONS | {"virtual_address": "edge"})
+    assert airflow_topology_text(found).splitlines() == [
+        "worker: worker",
+        "    to edge-1, edge-2: Execution API 8443",
+        "control: API server",
+        "    to worker: worker logs 8793",
+        "edge-1, edge-2: load balancer",
+        "    open to everybody: HTTP 80, HTTPS 443",
+        "    to control: API 8080",
+        "    to edge-1, edge-2: VRRP",
+    ]
+    assert "open to everybody: HTTP 80, HTTPS 443" in drawn(airflow_topology_svg(found))[0]
+
+
 def test_many_hosts_are_named_by_the_first_and_the_last() -> None:
     assert airflow_topology_text(site(40)).startswith("worker-1 to worker-40 (40 hosts): worker\n")
     assert "worker-1 to worker-40 (40 hosts)" in drawn(airflow_topology_svg(site(40)))[0]
@@ -68,7 +86,7 @@ def test_many_hosts_are_named_by_the_first_and_the_last() -> None:
 def test_everything_on_one_host_is_one_box_without_arrows() -> None:
     everything = placed(("postgresql", "redis", *CONTROL, "worker"), "vm")
     assert drawn(airflow_topology_svg(topology(**everything)))[1:] == (1, 0)
-    assert airflow_topology_text(topology(**everything)).count("\n") == 1
+    assert airflow_topology_text(topology(**everything)).count("\n") == 2
 
 
 def test_hosts_of_one_group_that_talk_to_each_other_say_so() -> None:

@@ -1,0 +1,154 @@
+"""
+What a host lets in, as the topology says, and the nftables statements for it.
+
+A rule is a mapping of `protocol` (tcp, udp or vrrp), `port` (a number or a range; VRRP has none), `sources` (addresses
+and networks; none means everybody) and a name: `service` of the topology's rules, `comment` of the user's.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+_LOOPBACK = "127.0.0.1"
+_LAST_PORT = 65535
+_PORTS = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?\Z")
+# By number: a minimal system has no /etc/protocols, by which nft would know the name.
+_VRRP = "meta l4proto 112"
+_MAX_COMMENT_BYTES = 128
+_BAD_COMMENT = re.compile(r'["\x00-\x1f\x7f]')
+
+
+def _mapping(value: object, what: str) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise AnsibleFilterError(f"{what} must be a mapping, found {type(value).__name__}")
+    return {str(key): item for key, item in value.items()}
+
+
+def _list(value: object, what: str) -> list[Any]:
+    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
+        raise AnsibleFilterError(f"{what} must be a list, found {type(value).__name__}")
+    return list(value)
+
+
+def _rows(topology: Mapping[str, Any], key: str, columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    for row in _list(topology.get(key), f"airflow_firewall_rules: topology.{key}"):
+        given = _mapping(row, f"airflow_firewall_rules: each of topology.{key}")
+        if missing := [column for column in columns if column not in given]:
+            raise AnsibleFilterError(f"airflow_firewall_rules: each of topology.{key} needs '{missing[0]}'")
+        yield given
+
+
+def _incoming(topology: Mapping[str, Any], host: str) -> Iterator[tuple[str, int, str]]:
+    """Yield service, port and source of what reaches the host from others; everybody has the source ""."""
+    for row in _rows(topology, "connections", ("destination", "source_address", "service", "port")):
+        if row["destination"] == host and row["source_address"] != _LOOPBACK:
+            yield str(row["service"]), int(row["port"]), str(row["source_address"])
+    for row in _rows(topology, "public", ("destination", "service", "port")):
+        if row["destination"] == host:
+            yield str(row["service"]), int(row["port"]), ""
+
+
+def airflow_firewall_rules(topology: object, host: str) -> list[dict[str, Any]]:
+    """
+    List what `host` lets in: service, protocol, port and sources, one rule for each service and port, sorted.
+
+    Example: `topology | airflow_firewall_rules('db1')` gives `[{'service': 'postgresql', 'protocol': 'tcp', 'port':
+    5432, 'sources': ['10.0.0.2']}]`. No sources means everybody. What the host tells itself is no rule, and a host that
+    offers nothing has none. Raises AnsibleFilterError if the topology is none.
+    """
+    given = _mapping(topology, "airflow_firewall_rules: the topology")
+    sources: dict[tuple[str, int], set[str]] = {}
+    for service, port, source in _incoming(given, host):
+        sources.setdefault((service, port), set()).add(source)
+    return [
+        {
+            "service": service,
+            "protocol": "vrrp" if service == "vrrp" else "tcp",
+            "port": port,
+            "sources": [] if "" in sources[service, port] else sorted(sources[service, port]),
+        }
+        for service, port in sorted(sources)
+    ]
+
+
+def _named(rule: Mapping[str, Any]) -> str:
+    name = str(rule.get("service") or rule.get("comment") or "")
+    if not name or _BAD_COMMENT.search(name) or len(name.encode()) > _MAX_COMMENT_BYTES:
+        raise AnsibleFilterError(
+            f"firewall_extra_rules: a rule has the comment {name!r}. Give it one of one line, without double quotes, "
+            f"of {_MAX_COMMENT_BYTES} bytes at most."
+        )
+    return name
+
+
+def _matched(rule: Mapping[str, Any], name: str) -> str:
+    """Return what a rule's packets have in common besides their sources."""
+    protocol, port = str(rule.get("protocol") or "tcp"), str(rule.get("port") or "")
+    if protocol == "vrrp":
+        return _VRRP
+    if protocol not in ("tcp", "udp"):
+        raise AnsibleFilterError(f"firewall_extra_rules: the protocol of {name!r} is {protocol!r}. Use tcp or udp.")
+    match = _PORTS.match(port)
+    first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+    if not 1 <= first <= last <= _LAST_PORT:
+        raise AnsibleFilterError(
+            f"firewall_extra_rules, firewall_ssh_port: the port of {name!r} is {port!r}. Use a port between 1 and "
+            f"{_LAST_PORT}, or a range such as 8000-8010."
+        )
+    return f"{protocol} dport {first}" if first == last else f"{protocol} dport {first}-{last}"
+
+
+def _networks(sources: object, name: str) -> Iterator[Any]:
+    for source in _list(sources, f"firewall_extra_rules, firewall_ssh_sources: the sources of {name!r}"):
+        try:
+            yield ipaddress.ip_network(str(source), strict=False)
+        except ValueError:
+            raise AnsibleFilterError(
+                f"firewall_extra_rules, firewall_ssh_sources: {source!r}, a source of {name!r}, is neither an address "
+                "nor a network. Write it like 192.0.2.10, 192.0.2.0/24 or 2001:db8::/32."
+            ) from None
+
+
+def _origins(sources: object, name: str) -> Iterator[str]:
+    """Yield the matches for the sources, one for each of IPv4 and IPv6; an empty one for everybody."""
+    networks = list(_networks(sources, name))
+    if not networks:
+        yield ""
+    for version, keyword in ((4, "ip"), (6, "ip6")):
+        # nft refuses sets whose networks overlap.
+        merged = list(ipaddress.collapse_addresses([network for network in networks if network.version == version]))
+        if merged and merged[0].prefixlen == 0:
+            yield f"meta nfproto ipv{version} "
+        elif merged:
+            written = [str(net.network_address if net.prefixlen == net.max_prefixlen else net) for net in merged]
+            yield f"{keyword} saddr {{ {', '.join(written)} }} "
+
+
+def firewall_statements(rules: object) -> list[str]:
+    """
+    Write rules as nftables statements, at most two for each: IPv4 and IPv6 are told apart.
+
+    Example: `[{'service': 'redis', 'protocol': 'tcp', 'port': 6379, 'sources': ['10.0.0.2']}] | firewall_statements`
+    gives `['ip saddr { 10.0.0.2 } tcp dport 6379 accept comment "redis"']`. Raises AnsibleFilterError on a protocol,
+    port, source or comment that nft would not take.
+    """
+    written: list[str] = []
+    for entry in _list(rules, "firewall_statements: the rules"):
+        rule = _mapping(entry, "firewall_statements: each of the rules")
+        name = _named(rule)
+        match = _matched(rule, name)
+        written += [f'{origin}{match} accept comment "{name}"' for origin in _origins(rule.get("sources") or [], name)]
+    return written
+
+
+class FilterModule:
+    """Ansible's entry point."""
+
+    def filters(self) -> dict[str, Any]:
+        """Name the filters of this file."""
+        return {"airflow_firewall_rules": airflow_firewall_rules, "firewall_statements": firewall_statements}

@@ -1,0 +1,289 @@
+"""Role firewall: who reaches what, measured from every host and from outside, is what the topology says."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import testinfra
+from airstrip_site import Site
+from airstrip_units import properties
+from firewall import airflow_firewall_rules
+
+UNIT = "airstrip-firewall.service"
+TIMER = "airstrip-firewall-revert.timer"
+LIST = "nft --stateless list table inet airstrip"
+# Where nothing listens, and nothing is let in.
+CLOSED_PORTS = frozenset({1, 23, 111, 3000, 9100, 54321, 65535})
+
+# What answers, and what refuses, was let in by the firewall: of the rest it says nothing.
+PROBE = """
+import asyncio, json, sys
+async def probe(address, port):
+    try:
+        _, writer = await asyncio.wait_for(asyncio.open_connection(address, port), 2)
+        writer.close()
+        return "open"
+    except ConnectionRefusedError:
+        return "refused"
+    except (OSError, asyncio.TimeoutError):
+        return "silent"
+async def probe_all(targets):
+    return await asyncio.gather(*(probe(*target) for target in targets))
+print(json.dumps(asyncio.run(probe_all(json.loads(sys.argv[1])))))
+"""
+
+# The variables of each host as its run would see them.
+SHOW = """
+- hosts: firewall
+  gather_facts: false
+  tasks:
+    - ansible.builtin.setup:
+        gather_subset: ["!all", "!min", network]
+    - ansible.builtin.copy:
+        content: "{{ shown | to_json }}"
+        dest: "{{ shown_directory }}/{{ inventory_hostname }}.json"
+        mode: "0600"
+      delegate_to: localhost
+      become: false
+      vars:
+        ansible_connection: local
+        ansible_python_interpreter: "{{ ansible_playbook_python }}"
+        shown:
+          topology: "{{ airflow_topology }}"
+          own_rules:
+            - {port: "{{ firewall_ssh_port }}", sources: "{{ firewall_ssh_sources }}"}
+            - "{{ firewall_extra_rules | default([]) }}"
+"""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A port at an address of a host."""
+
+    host: str
+    address: str
+    port: int
+
+
+@dataclass
+class Firewalls:
+    """The firewalls of a site: what they let in by the inventory, and what was found."""
+
+    topology: Mapping[str, Any]
+    rules: Mapping[str, list[dict[str, Any]]]
+    ports: set[int] = field(default_factory=set)
+    holder: str | None = None
+    probes: int = 0
+
+    @property
+    def targets(self) -> list[Target]:
+        """All ports at all addresses."""
+        addresses = [(host, str(entry["address"])) for host, entry in self.topology["hosts"].items()]
+        if self.holder:
+            addresses.append((self.holder, self.topology["virtual_address"]))
+        return [Target(host, address, port) for host, address in addresses for port in sorted(self.ports)]
+
+    def let_in(self, source: str, target: Target) -> bool:
+        """Whether the inventory says that the target's host lets an address in at that port."""
+        return any(
+            first <= target.port <= last and (not networks or any(address in network for network in networks))
+            for first, last, networks in map(_span, self.rules[target.host])
+            for address in [ipaddress.ip_address(source)]
+        )
+
+    def probe(self, run: Callable[[list[str]], str], targets: list[Target]) -> dict[Target, str]:
+        """Try all targets at once from where `run` runs programs; return what each said."""
+        given = json.dumps([(target.address, target.port) for target in targets])
+        answers = json.loads(run(["python3", "-c", PROBE, given]))
+        self.probes += len(targets)
+        return dict(zip(targets, answers, strict=True))
+
+
+def _span(rule: Mapping[str, Any]) -> tuple[int, int, list[Any]]:
+    """Return first port, last port and networks of a rule for TCP; of another protocol, no port."""
+    if rule.get("protocol", "tcp") != "tcp":
+        return 1, 0, []
+    first, _, last = str(rule["port"]).partition("-")
+    return int(first), int(last or first), [ipaddress.ip_network(source) for source in rule.get("sources") or []]
+
+
+def connect(site: Site, hostname: str) -> Any:
+    return testinfra.get_host(site.connection(hostname))
+
+
+def listening(host: Any) -> set[int]:
+    """Return the TCP ports of a host at which something listens, at whatever address."""
+    return {int(line.split()[3].rpartition(":")[2]) for line in host.check_output("ss -Htln").splitlines()}
+
+
+def has_address(host: Any, address: str) -> bool:
+    return f" {address}/" in host.check_output("ip -oneline address show")
+
+
+@pytest.fixture(scope="module")
+def firewalls(
+    site: Site, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Firewalls]:
+    directory = tmp_path_factory.mktemp("shown")
+    (directory / "show.yml").write_text(SHOW, encoding="utf-8")
+    result = site.command("ansible-playbook", f"{directory}/show.yml", "-e", f"shown_directory={directory}")
+    assert result.returncode == 0, result.stdout[-4000:] + result.stderr
+    shown = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in directory.glob("*.json")}
+    topology = next(iter(shown.values()))["topology"]
+    rules: dict[str, list[dict[str, Any]]] = {}
+    for host, entry in shown.items():
+        ssh, extra = entry["own_rules"]
+        rules[host] = [ssh, *extra, *airflow_firewall_rules(topology, host)]
+    found = Firewalls(topology, rules)
+    found.ports |= {rule["port"] for host in rules for rule in airflow_firewall_rules(topology, host)} - {0}
+    found.ports |= CLOSED_PORTS
+    for name in rules:
+        host = connect(site, name)
+        found.ports |= listening(host)
+        if topology["virtual_address"] and has_address(host, topology["virtual_address"]):
+            found.holder = name
+    yield found
+    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:
+        reporter.write_line(f"\n{found.probes} ports probed ({len(found.ports)} at each address)")
+
+
+def test_all_hosts_have_a_firewall(site: Site) -> None:
+    if site.scenario == "distributed":
+        assert sorted(site.group("firewall")) == site.hosts
+
+
+def test_from_a_host_exactly_the_topology_is_reachable(
+    host: Any, site: Site, firewalls: Firewalls, inventory_hostname: str
+) -> None:
+    source = site.address(inventory_hostname)
+    # What a host tells itself goes by its loopback interface.
+    targets = [target for target in firewalls.targets if target.host != inventory_hostname]
+    answers = firewalls.probe(lambda argv: str(host.check_output(" ".join(["%s"] * len(argv)), *argv)), targets)
+    reached = {target for target, answer in answers.items() if answer != "silent"}
+    assert reached == {target for target in targets if firewalls.let_in(source, target)}
+    needed = {
+        (row["destination_address"], row["port"])
+        for row in firewalls.topology["connections"]
+        if row["source"] == inventory_hostname != row["destination"] and row["port"]
+    }
+    answered = {(target.address, target.port) for target, answer in answers.items() if answer == "open"}
+    assert needed <= answered
+
+
+@pytest.mark.only_in("distributed")
+def test_from_outside_only_what_is_public_is_reachable(outsider: Any, firewalls: Firewalls) -> None:
+    def run(argv: list[str]) -> str:
+        result = outsider.run(argv)
+        assert result.returncode == 0, result.stderr
+        return str(result.stdout)
+
+    answers = firewalls.probe(run, firewalls.targets)
+    reached = {target for target, answer in answers.items() if answer != "silent"}
+    assert reached == {target for target in answers if firewalls.let_in(outsider.address, target)}
+    public = {(row["destination_address"], row["port"]) for row in firewalls.topology["public"]}
+    if firewalls.holder:
+        public |= {(firewalls.topology["virtual_address"], row["port"]) for row in firewalls.topology["public"]}
+    answered = {(target.address, target.port) for target, answer in answers.items() if answer == "open"}
+    assert public <= answered
+
+
+def test_a_host_answers_to_itself_and_to_ping(host: Any, site: Site, inventory_hostname: str) -> None:
+    rules = host.check_output(LIST)
+    assert "policy drop;" in rules
+    assert 'iifname "lo" accept' in rules
+    with_itself = host.run(
+        f"python3 -c 'import socket; socket.create_connection((\"{site.address(inventory_hostname)}\", 22), 2)'"
+    )
+    assert with_itself.rc == 0, with_itself.stderr
+
+
+def test_rules_are_there_after_a_boot(host: Any) -> None:
+    assert host.service(UNIT).is_enabled
+    unit = properties(host, UNIT, "Before", "ActiveState")
+    assert unit["ActiveState"] == "active"
+    assert "network-pre.target" in unit["Before"].split()
+    before = host.check_output(LIST)
+    others = host.check_output("nft list tables").splitlines()
+    try:
+        host.check_output(f"systemctl stop {UNIT}")
+        left = host.check_output("nft list tables").splitlines()
+        assert left == [table for table in others if table != "table inet airstrip"]
+    finally:
+        host.check_output(f"systemctl start {UNIT}")
+    assert host.check_output(LIST) == before
+
+
+def run_firewall(site: Site, *argv: str) -> tuple[int, str, dict[str, int]]:
+    """Run the role on the site; return the status, what was printed, and the number of changes on each host."""
+    result = site.command("ansible-playbook", "site.yml", "--tags", "firewall", *argv)
+    recap = re.findall(r"^(\S+) +: ok=\d+ +changed=(\d+) ", result.stdout, flags=re.MULTILINE)
+    return result.returncode, result.stdout + result.stderr, {name: int(changed) for name, changed in recap}
+
+
+@pytest.mark.only_in("distributed")
+def test_what_is_changed_by_hand_or_left_by_an_interrupted_run_is_mended(site: Site) -> None:
+    deleted, changed, interrupted, *untouched = site.group("firewall")
+    before = {name: connect(site, name).check_output(LIST) for name in site.group("firewall")}
+    connect(site, deleted).check_output("nft delete table inet airstrip && nft add table inet other")
+    connect(site, changed).check_output("nft add rule inet airstrip input tcp dport 9 accept")
+    connect(site, interrupted).check_output(
+        "nft insert rule inet airstrip input tcp dport 9 accept"
+        " && echo 'delete table inet airstrip' >/run/airstrip-firewall-previous.nft"
+        " && systemd-run --unit=airstrip-firewall-revert --collect --on-active=40"
+        " nft --file /run/airstrip-firewall-previous.nft"
+    )
+    started = time.monotonic()
+    try:
+        status, output, changes = run_firewall(site)
+        assert status == 0, output[-4000:]
+        assert connect(site, deleted).check_output("nft list tables").splitlines().count("table inet other") == 1
+    finally:
+        connect(site, deleted).check_output("nft delete table inet other")
+    assert all(changes[name] > 0 for name in (deleted, changed, interrupted))
+    assert {name: changes[name] for name in untouched} == dict.fromkeys(untouched, 0)
+    # Past the moment at which the interrupted run's revert would have come.
+    time.sleep(max(0, 45 - (time.monotonic() - started)))
+    after = {name: connect(site, name).check_output(LIST) for name in site.group("firewall")}
+    assert after == before
+    assert connect(site, interrupted).run(f"systemctl is-active {TIMER}").stdout.strip() == "inactive"
+
+
+@pytest.mark.only_in("distributed")
+def test_a_firewall_that_would_lock_the_controller_out_is_refused(site: Site) -> None:
+    name = site.group("firewall")[-1]
+    before = connect(site, name).check_output(LIST)
+    for variable, value in {"firewall_ssh_port": "2", "firewall_ssh_sources": '["192.0.2.1"]'}.items():
+        given = json.dumps({variable: json.loads(value)})
+        status, output, _ = run_firewall(site, "--limit", name, "-e", given)
+        assert status != 0
+        assert f"{name}: {variable}" in " ".join(output.split())
+        assert "would lock it out" in " ".join(output.split())
+    assert connect(site, name).check_output(LIST) == before
+
+
+@pytest.mark.only_in("distributed")
+def test_rules_that_cut_the_controller_off_are_taken_back_by_the_host(site: Site) -> None:
+    name = site.group("firewall")[-1]
+    before = connect(site, name).check_output(LIST)
+    wrong = {"firewall_ssh_port": 2, "firewall_revert_seconds": 10, "preflight_firewall_enabled": False}
+    status, output, _ = run_firewall(site, "--limit", name, "-e", json.dumps(wrong))
+    assert status != 0
+    told = " ".join(output.split())
+    assert f"{name}: the new firewall rules cut the controller off" in told, told[-3000:]
+    assert "The host has taken the former rules back by itself." in told
+    # All that was let in before is let in again; the kept rules, those of the next boot, never changed.
+    host = connect(site, name)
+    assert set(before.splitlines()) <= set(host.check_output(LIST).splitlines())
+    host.check_output(f"systemctl restart {UNIT}")
+    assert host.check_output(LIST) == before
+    status, output, changes = run_firewall(site)
+    assert status == 0, output[-4000:]
+    assert sum(changes.values()) == 0
