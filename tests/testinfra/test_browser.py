@@ -48,6 +48,7 @@ def desk(site: Site, outsider: Outsider) -> Outsider:
     shutil.rmtree(PICTURES, ignore_errors=True)
     install(outsider)
     outsider.name(site.virtual_address, site.public_name)
+    assert site.ca_certificate is not None
     trust(outsider, STAFF, site.ca_certificate.read_text(encoding="utf-8"))
     return outsider
 
