@@ -2,59 +2,18 @@
 
 from __future__ import annotations
 
-import ipaddress
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from airstrip_certificates import Issued, issue
 from ansible.errors import AnsibleFilterError
-from certificates import airflow_certificate_problems, airflow_certificates_due
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
+from certificates import airflow_authority_problems, airflow_certificate_problems, airflow_certificates_due
 
-
-class Issued:
-    """A certificate with its key, signed by another one or by itself."""
-
-    def __init__(
-        self, name: str, issuer: Issued | None = None, names: tuple[str, ...] = (), begin: int = -1, end: int = 90
-    ) -> None:
-        self.private_key = ec.generate_private_key(ec.SECP256R1())
-        self.subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        now = datetime.now(UTC)
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(self.subject)
-            .issuer_name((issuer or self).subject)
-            .public_key(self.private_key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now + timedelta(days=begin))
-            .not_valid_after(now + timedelta(days=end))
-        )
-        if names:
-            builder = builder.add_extension(x509.SubjectAlternativeName([_general(name) for name in names]), False)
-        self.pem = builder.sign((issuer or self).private_key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
-
-    @property
-    def key(self) -> str:
-        return self.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-
-
-def _general(name: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(name))
-    except ValueError:
-        return x509.DNSName(name)
-
-
-CA = Issued("authority")
-OTHER_CA = Issued("other authority")
-BETWEEN = Issued("intermediate", CA)
+CA = issue("authority")
+OTHER_CA = issue("other authority")
+BETWEEN = issue("intermediate", CA)
 NAMES = ("db1", "db1.example.com", "10.0.0.1", "2001:db8::1")
-GOOD = Issued("db1", CA, NAMES)
+GOOD = issue("db1", CA, NAMES)
 
 
 def entry(issued: Issued, **changes: Any) -> dict[str, Any]:
@@ -73,29 +32,29 @@ def findings(given: dict[str, Any], days: int = 30, ca: str = CA.pem) -> list[st
 FINE = {
     "signed by the authority": entry(GOOD),
     "other spelling": entry(GOOD, names=["DB1", "2001:db8:0::1"]),
-    "wildcard": entry(Issued("x", CA, ("*.example.com",)), names=["a.example.com"]),
-    "with its chain": entry(chained := Issued("db1", BETWEEN, NAMES), certificate=chained.pem + BETWEEN.pem),
+    "wildcard": entry(issue("x", CA, ("*.example.com",)), names=["a.example.com"]),
+    "with its chain": entry(chained := issue("db1", BETWEEN, NAMES), certificate=chained.pem + BETWEEN.pem),
     "no names wanted": entry(CA, names=[]),
 }
 PROBLEMS = {
     "empty": (entry(GOOD, certificate=""), "is no certificate in PEM"),
     "broken": (entry(GOOD, certificate=GOOD.pem[:200]), "is no certificate in PEM"),
-    "expired": (entry(Issued("db1", CA, NAMES, begin=-9, end=-2)), r"expired on \d{4}-\d\d-\d\d"),
-    "ends soon": (entry(Issued("db1", CA, NAMES, end=29)), r"ends on .*, in fewer than 30 days"),
-    "not yet": (entry(Issued("db1", CA, NAMES, begin=2)), "is not valid before"),
+    "expired": (entry(issue("db1", CA, NAMES, days=(-9, -2))), r"expired on \d{4}-\d\d-\d\d"),
+    "ends soon": (entry(issue("db1", CA, NAMES, days=(-1, 29))), r"ends on .*, in fewer than 30 days"),
+    "not yet": (entry(issue("db1", CA, NAMES, days=(2, 90))), "is not valid before"),
     "other key": (entry(GOOD, key=CA.key), "does not belong to its private key"),
     "no key": (entry(GOOD, key=""), "does not belong to its private key"),
     "other names": (entry(GOOD, names=["db1", "db2", "10.0.0.2"]), "is not valid for db2, 10.0.0.2"),
     "wildcard for two labels": (
-        entry(Issued("x", CA, ("*.example.com",)), names=["a.b.example.com"]),
+        entry(issue("x", CA, ("*.example.com",)), names=["a.b.example.com"]),
         "is not valid for a.b.example.com",
     ),
-    "other authority": (entry(Issued("db1", OTHER_CA, NAMES)), "is not signed by the site's authority"),
+    "other authority": (entry(issue("db1", OTHER_CA, NAMES)), "is not signed by the site's authority"),
     "chain of others": (
         entry(GOOD, certificate=GOOD.pem + BETWEEN.pem),
         "has a chain whose certificates do not follow",
     ),
-    "chain is missing": (entry(Issued("db1", BETWEEN, NAMES)), "is not signed by the site's authority"),
+    "chain is missing": (entry(issue("db1", BETWEEN, NAMES)), "is not signed by the site's authority"),
 }
 
 
@@ -114,8 +73,16 @@ def test_each_problem_names_the_variable_and_the_remedy(given: dict[str, Any], m
 
 
 def test_without_an_authority_any_signature_will_do() -> None:
-    assert findings(entry(Issued("db1", OTHER_CA, NAMES)), ca="") == []
+    assert findings(entry(issue("db1", OTHER_CA, NAMES)), ca="") == []
     assert findings(entry(GOOD) | {"ca": ""}, ca=OTHER_CA.pem) == []
+
+
+def test_an_authority_without_a_key_is_told_what_it_cannot_sign() -> None:
+    leafs = [entry(GOOD, name="redis-db1"), entry(GOOD, name="redis-db2", certificate="")]
+    assert airflow_authority_problems(leafs[:1], {"ca": CA.pem, "key": "", "days": 30}) == []
+    assert airflow_authority_problems(leafs, {"ca": CA.pem, "key": CA.key, "days": 30}) == []
+    (found,) = airflow_authority_problems(leafs, {"ca": CA.pem, "key": "", "days": 30})
+    assert found.startswith("airflow_ca_key is empty, and the authority has to sign redis-db2. Set it")
 
 
 def test_no_message_contains_a_key() -> None:
