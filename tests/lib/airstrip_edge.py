@@ -8,6 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http.client import HTTPSConnection
 from pathlib import Path
@@ -106,34 +107,41 @@ class Client:
             connection.close()
 
 
+@dataclass(frozen=True)
+class Request:
+    """One request: when it began and how long it took, in seconds, and what was wrong with it; nothing, mostly."""
+
+    began: float
+    took: float
+    wrong: str
+
+
 class Probe:
     """Asks a URL ten times a second, each time by a new connection, and remembers how it went.
 
-    A request has failed if there is no answer with 200 within `timeout` seconds.
+    A request has failed if there is no answer with 200 within `timeout` seconds. It waits for no other one.
     """
 
-    def __init__(self, url: str, ca: Path, interval: float = 0.1, timeout: float = 2.0) -> None:
+    def __init__(self, url: str, ca: Path, interval: float = 0.1, timeout: float = 5.0) -> None:
         self._url, self._ca, self._interval, self._timeout = url, ca, interval, timeout
-        # When each request began, counted from the first one, and what was wrong with it; nothing, if it was answered.
-        self.requests: list[tuple[float, str]] = []
+        self._requests: list[Request] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def _ask(self) -> str:
+    def _ask(self, began: float) -> None:
         try:
             with requests.Session() as session:
                 session.trust_env = False
                 status = session.get(self._url, verify=str(self._ca), timeout=self._timeout).status_code
+                wrong = "" if status == 200 else str(status)
         except requests.RequestException as error:
-            return f"{type(error).__name__}: {error}"
-        return "" if status == 200 else str(status)
+            wrong = f"{type(error).__name__}: {error}"
+        self._requests.append(Request(began, time.monotonic() - began, wrong))
 
     def _run(self) -> None:
-        first = time.monotonic()
-        while not self._stop.is_set():
-            began = time.monotonic()
-            self.requests.append((began - first, self._ask()))
-            self._stop.wait(max(0.0, began + self._interval - time.monotonic()))
+        with ThreadPoolExecutor(max_workers=round(2 * self._timeout / self._interval)) as pool:
+            while not self._stop.wait(self._interval):
+                pool.submit(self._ask, time.monotonic())
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -146,28 +154,37 @@ class Probe:
         self._thread.join()
 
     @property
+    def requests(self) -> list[Request]:
+        """The requests, in the order in which they began."""
+        return sorted(self._requests, key=lambda request: request.began)
+
+    @property
     def failures(self) -> list[str]:
         """What was wrong with the requests that failed."""
-        return [wrong for _, wrong in self.requests if wrong]
+        return [request.wrong for request in self.requests if request.wrong]
 
     @property
     def failed_seconds(self) -> float:
-        """The time from the first request that failed to the next one that was answered, all such times added up."""
+        """The seconds of failed requests."""
         return failed_seconds(self.requests)
 
     def __str__(self) -> str:
-        return f"{self.failed_seconds:.1f} s, {len(self.failures)} of {len(self.requests)} requests failed"
+        slowest = max((request.took for request in self.requests if not request.wrong), default=0.0)
+        return (
+            f"{self.failed_seconds:.1f} s, {len(self.failures)} of {len(self.requests)} requests failed; "
+            f"the slowest answer took {slowest:.1f} s"
+        )
 
 
-def failed_seconds(asked: Sequence[tuple[float, str]]) -> float:
-    """Return the seconds of failed requests of a list of their beginnings and what was wrong with them.
+def failed_seconds(asked: Sequence[Request]) -> float:
+    """Return the seconds from the first request that failed to the next one that did not, all such times added up.
 
-    The last request is not the end of a time in which all fail: it counts until then.
+    A time without such an end counts until the last request began.
     """
     total, since = 0.0, -1.0
-    for began, wrong in asked:
-        if wrong and since < 0:
-            since = began
-        elif not wrong and since >= 0:
-            total, since = total + began - since, -1.0
-    return total + (asked[-1][0] - since if since >= 0 else 0.0)
+    for request in asked:
+        if request.wrong and since < 0:
+            since = request.began
+        elif not request.wrong and since >= 0:
+            total, since = total + request.began - since, -1.0
+    return total + (asked[-1].began - since if since >= 0 else 0.0)

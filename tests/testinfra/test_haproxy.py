@@ -320,7 +320,7 @@ def test_rolling_restart_costs_no_request(site: Site, balancers: list[Any]) -> N
     wait_for(lambda: all_up(balancers), "all API servers are up", 120)
     run = ["ansible-playbook", "site.yml", "--tags", "airflow_api_server"]
     began = balancers[0].check_output("date +%s")
-    with Probe(f"{site.edge_url}/api/v2/version", trusted(site), timeout=10) as probe:
+    with Probe(f"{site.edge_url}/api/v2/version", trusted(site)) as probe:
         # A change of the unit, and then back.
         for more in (["--extra-vars", '{"airflow_restart_delay": 6}'], []):
             result = site.command(*run, *more)

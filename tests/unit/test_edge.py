@@ -1,7 +1,7 @@
 """What the tests of the load balancers count."""
 
 import pytest
-from airstrip_edge import failed_seconds
+from airstrip_edge import Request, failed_seconds
 
 
 @pytest.mark.parametrize(
@@ -15,4 +15,4 @@ from airstrip_edge import failed_seconds
     ],
 )
 def test_failures_count_until_the_next_answer(asked: list[tuple[float, str]], seconds: float) -> None:
-    assert failed_seconds(asked) == pytest.approx(seconds)
+    assert failed_seconds([Request(began, 0.1, wrong) for began, wrong in asked]) == pytest.approx(seconds)
