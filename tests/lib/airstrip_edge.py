@@ -48,6 +48,11 @@ def servers(host: Any) -> dict[tuple[str, str], str]:
     return found
 
 
+def all_up(balancers: Sequence[Any]) -> bool:
+    """Whether every load balancer sends requests to every API server."""
+    return all(set(servers(balancer).values()) == {"UP"} for balancer in balancers)
+
+
 def wait_for(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
     """Return once a condition holds; raise TimeoutError if it does not in time."""
     limit = time.monotonic() + seconds

@@ -16,7 +16,7 @@ import certifi
 import pytest
 import requests
 import testinfra
-from airstrip_edge import Client, Probe, fetch, haproxy, servers, wait_for
+from airstrip_edge import Client, Probe, all_up, fetch, haproxy, servers, wait_for
 from airstrip_site import Site
 
 pytestmark = pytest.mark.only_in("distributed")
@@ -292,10 +292,6 @@ def test_drained_server_gets_no_requests(host: Any, client: Client, site: Site) 
     finally:
         haproxy(host, f"set server airflow_api/{name} state ready")
     wait_for(lambda: servers(host)["airflow_api", name] == "UP", f"{name} is back")
-
-
-def all_up(balancers: list[Any]) -> bool:
-    return all(set(servers(balancer).values()) == {"UP"} for balancer in balancers)
 
 
 def test_killed_api_server_costs_few_requests(site: Site, balancers: list[Any]) -> None:
