@@ -24,7 +24,7 @@ def airflow_host_processes(host: Mapping[str, Any]) -> list[dict[str, Any]]:
             for worker in host["workers"]:
                 slots = _slots(worker, host["concurrency"])
                 entries.append({"component": "worker", "processes": 1, "concurrency": slots})
-        elif component not in ("postgresql", "redis"):
+        elif component not in ("postgresql", "redis", "load_balancer"):
             processes = int(host["api_server_workers"]) if component == "api_server" else 1
             entries.append({"component": component, "processes": processes})
     return entries

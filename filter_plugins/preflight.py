@@ -344,6 +344,8 @@ _CHECKS: tuple[tuple[tuple[str, ...], Callable[[Facts], Iterator[str]]], ...] = 
     (("airflow",), _lock),
     (("version_problems",), lambda facts: _findings(facts, "version_problems")),
     (("override_problems",), lambda facts: _findings(facts, "override_problems")),
+    (("edge_problems",), lambda facts: _findings(facts, "edge_problems")),
+    (("certificate_problems",), lambda facts: _findings(facts, "certificate_problems")),
     (("secret_problems",), lambda facts: _findings(facts, "secret_problems")),
     (("memory_mb", "needed_memory_mb"), _memory),
     (("disk",), _disk),

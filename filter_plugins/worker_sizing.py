@@ -21,6 +21,7 @@ _SYSTEM_MB = 512
 _COMPONENT_MB = {
     "postgresql": 512,
     "redis": 128,
+    "load_balancer": 64,
     "api_server": 355,
     "scheduler": 177,
     "dag_processor": 155,

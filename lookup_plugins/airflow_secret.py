@@ -19,6 +19,8 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultLib
 from ansible.plugins.lookup import LookupBase
 from ansible.utils.display import Display
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 DOCUMENTATION = """
 name: airflow_secret
@@ -40,8 +42,9 @@ options:
       - V(password) is 32 letters and digits (190 bits).
       - V(key) is 64 random bytes as URL-safe base64. RFC 7518, 3.2 asks for 64 bytes for HS512.
       - V(fernet) is 32 random bytes as URL-safe base64, as the Fernet specification defines a key.
+      - V(private_key) is the private key of a certificate, ECDSA on the curve P-256, as PEM (PKCS 8).
     type: str
-    choices: [password, key, fernet]
+    choices: [password, key, fernet, private_key]
     default: password
   file:
     description: Path of the secrets file on the controller.
@@ -79,6 +82,9 @@ def generate(kind: str) -> str:
         return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
     if kind == "key":
         return secrets.token_urlsafe(64)
+    if kind == "private_key":
+        key = ec.generate_private_key(ec.SECP256R1())
+        return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     return "".join(secrets.choice(_ALPHABET) for _ in range(32))
 
 

@@ -85,7 +85,7 @@ class AirflowApi:
         except HTTPError as error:
             detail = error.read().decode(errors="replace")[:500]
             raise AirflowApiError(f"{method} {path}: HTTP {error.code}: {detail}", error.code) from error
-        except (URLError, OSError) as error:
+        except (URLError, OSError, ValueError) as error:  # a URL that is none is a ValueError
             raise AirflowApiError(f"{method} {path}: {self._url} does not answer: {error}") from error
         try:
             return json.loads(content) if content else None

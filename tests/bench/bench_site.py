@@ -20,7 +20,14 @@ DATA = ("postgresql", "redis")
 WORKER = ("airflow_worker",)
 # Hosts of each layout, with their groups.
 SINGLE_NODE = {"node-1": (*DATA, *CONTROL, *WORKER)}
-DISTRIBUTED = {"control-1": CONTROL, "data-1": DATA, "worker-1": WORKER, "worker-2": WORKER}
+EDGE = ("load_balancer",)
+DISTRIBUTED = {
+    "control-1": (*EDGE, *CONTROL),
+    "control-2": (*EDGE, *CONTROL),
+    "data-1": DATA,
+    "worker-1": WORKER,
+    "worker-2": WORKER,
+}
 SHARED = ("airflow:/srv/airflow",)
 
 # What belongs to the containers, and not to the example.
@@ -49,7 +56,9 @@ class Site:
         for host, names in self.groups.items():
             for name in names:
                 groups.setdefault(name, {"hosts": {}})["hosts"][host] = {}
-        tree = {name: groups.pop(name) for name in DATA} | {"airflow": {"children": groups}}
+        tree = {name: groups.pop(name) for name in (*DATA, *EDGE) if name in groups} | {"airflow": {"children": groups}}
+        if EDGE[0] in tree:
+            tree["firewall"] = {"children": {name: {} for name in tree}}
         hosts = {
             host: dict(variables[host]) if host in variables else {"ansible_host": self.lab.address(host)}
             for host in self.groups
@@ -60,7 +69,9 @@ class Site:
         shutil.copytree(source, self.inventory / "group_vars", dirs_exist_ok=True)
         content = yaml.safe_dump({"all": {"hosts": hosts, "children": tree}}, sort_keys=False)
         (self.inventory / "hosts.yml").write_text(content, encoding="utf-8")
-        self.set("zz_lab", self.lab.connection | _LAB_VARIABLES)
+        # Docker gives addresses from the other end of the network.
+        virtual = "{{ ansible_facts['default_ipv4']['broadcast'][:-3] ~ '250' }}" if EDGE[0] in tree else ""
+        self.set("zz_lab", self.lab.connection | _LAB_VARIABLES | {"airflow_virtual_address": virtual})
 
     def set(self, name: str, variables: Mapping[str, Any]) -> None:
         """Write variables of all hosts into a file of their own."""

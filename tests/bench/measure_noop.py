@@ -92,7 +92,7 @@ def change(site: Site, runs: int) -> Result:
     configure(1)
     site.converge()
     mine, others = against_yardstick(site, "control-1", runs, run)
-    wanted = ["control-1: airflow-triggerer.service"]
+    wanted = [f"control-{number}: airflow-triggerer.service" for number in (1, 2)]
     problems = [f"restarted {', '.join(units) or 'nothing'}" for units in restarted if units != wanted]
     details = {**summary(mine, others), "restarted": restarted, "problems": [*problems, *unchanged(others)]}
     return Result("change", runs_of(mine, others), details)

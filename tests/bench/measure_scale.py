@@ -28,6 +28,12 @@ def addresses(lab: Lab, count: int) -> list[str]:
     return [lab.address(_WORKER), *added]
 
 
+def admit_all(lab: Lab) -> None:
+    """Let the worker's SSH server take the connections of all its names at once: it would refuse some after ten."""
+    command = "echo 'MaxStartups 1000' >/etc/ssh/sshd_config.d/bench.conf && systemctl reload ssh"
+    lab.run(_WORKER, "sh", "-c", command)
+
+
 def provide(lab: Lab, count: int) -> Site:
     """Write the inventory of a site of `count` hosts: one for all that is central, and workers."""
     names = [f"worker-{number}" for number in range(1, count)]
@@ -65,6 +71,7 @@ def measure(lab: Lab, runs: int, counts: Sequence[int]) -> Result:
     if len(set(counts)) < 2 or min(counts) < 2:
         raise BenchError("scale needs two counts of hosts or more, each at least 2: --hosts 10,30")
     lab.boot({_CONTROL: SHARED, _WORKER: SHARED})
+    admit_all(lab)
     say("install control and one worker")
     site = provide(lab, 2)
     site.converge()

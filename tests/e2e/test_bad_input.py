@@ -15,10 +15,12 @@ from typing import Any
 
 import pytest
 import yaml
+from airstrip_certificates import issue
 from airstrip_site import PROJECT, Site
 from preflight import preflight_problems
 
 ALL = ("api_server", "scheduler", "dag_processor", "triggerer", "worker")
+STORES = ("postgresql", "redis")
 MARKER = "/run/airstrip-test-marker"
 # Where programs may be run, unlike below /run.
 SCRATCH = "/root/airstrip-test"
@@ -30,13 +32,17 @@ SHORT_PASSWORD = "Xk9-short"  # noqa: S105
 SHORT_KEY = "Qz7-too-short-for-a-key"
 BAD_FERNET_KEY = "Vv3-this-is-no-fernet-key-at-all-Vv3"
 EXAMPLE_WORD = "changeme-changeme-changeme-changeme-please"
+AUTHORITY, OTHER_AUTHORITY = issue("authority"), issue("other authority")
+LOCAL = ("node-1", "127.0.0.1")
+# A second host: an address of documentation, which is no machine's.
+PAIR: Mapping[str, Mapping[str, Any]] = {"node-1": {}, "second": {"airflow_host_address": "192.0.2.9"}}
 
 
 @dataclass(frozen=True)
 class Run:
     """One run of the checks: what differs from a site that works."""
 
-    groups: Sequence[str] = ("postgresql", "redis", *ALL)
+    groups: Sequence[str] = (*STORES, *ALL)
     variables: Mapping[str, Any] = field(default_factory=dict)
     # Variables of each host; all of them lead to the same machine.
     hosts: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"node-1": {}})
@@ -128,6 +134,43 @@ RUNS = {
             "unknown": {"airflow_host_address": "no-such-host.invalid"},
         }
     ),
+    "balancers": Run(
+        groups=(*STORES, *ALL, "load_balancer"),
+        hosts=PAIR,
+        variables={"haproxy_https_port": 8080, "airflow_ca_key": ""},
+    ),
+    "elsewhere": Run(
+        groups=(*STORES, *ALL, "load_balancer"), hosts=PAIR, variables={"airflow_virtual_address": "192.0.2.100"}
+    ),
+    "taken": Run(
+        groups=(*STORES, *ALL, "load_balancer"),
+        hosts=PAIR,
+        variables={"airflow_virtual_address": "{{ ansible_facts['default_ipv4']['gateway'] }}"},
+    ),
+    "certificates": Run(
+        groups=(*STORES, *ALL, "load_balancer"),
+        hosts=PAIR,
+        variables={
+            "airflow_virtual_address": "192.0.2.100",
+            "airflow_ca_certificate": AUTHORITY.pem,
+            "airflow_ca_key": AUTHORITY.key,
+            "airflow_certificates": {
+                "expired": vars(issue("x", AUTHORITY, LOCAL, days=(-9, -2))),
+                "other_name": vars(issue("x", AUTHORITY, ("other.example.com",))),
+                "other_authority": vars(issue("x", OTHER_AUTHORITY, LOCAL)),
+                "good": vars(issue("x", AUTHORITY, ("192.0.2.100",))),
+            },
+            "redis_certificate": "{{ airflow_certificates.expired.pem }}",
+            "redis_certificate_key": "{{ airflow_certificates.expired.key }}",
+            "postgresql_certificate": "{{ airflow_certificates.other_name.pem }}",
+            "postgresql_certificate_key": "{{ airflow_certificates.other_name.key }}",
+            "airflow_api_server_certificate": "{{ airflow_certificates.other_authority.pem }}",
+            "airflow_api_server_certificate_key": "{{ airflow_certificates.other_authority.key }}",
+            "haproxy_certificate": "{{ airflow_certificates.good.pem }}",
+            "haproxy_certificate_key": "{{ airflow_certificates.expired.key }}",
+        },
+    ),
+    "plain": Run(hosts={"node-1": {"airflow_host_address": "8.8.8.8"}}),
     "clocks": Run(
         hosts={
             "node-1": {},
@@ -190,6 +233,16 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "no address": ("addresses", ("nowhere has no address", "set airflow_host_address")),
     "loopback address": ("addresses", ("inward has the address 127.0.0.1", "Set airflow_host_address")),
     "unresolvable address": ("addresses", ("unknown has the address no-such-host", "is no IP address", "Set airflow")),
+    "load balancers without address": ("balancers", ("airflow_virtual_address is empty", "second", "Set it to a free")),
+    "port of a load balancer": ("balancers", ("port 8080 is used by haproxy_https_port and airflow_api", "Give")),
+    "authority without key": ("balancers", ("airflow_ca_key is empty", "has to sign postgresql-node-1", "Set it")),
+    "address of another network": ("elsewhere", ("airflow_virtual_address: 192.0.2.100 is not in", "Set it to a free")),
+    "address that is taken": ("taken", ("airflow_virtual_address", "is taken", "hardware address", "Set it to a free")),
+    "expired certificate": ("certificates", ("redis_certificate: the certificate expired on", "Replace it")),
+    "name of a certificate": ("certificates", ("postgresql_certificate: the certificate is not valid for", "Replace")),
+    "chain of a certificate": ("certificates", ("airflow_api_server_certificate: the", "is not signed by", "Replace")),
+    "key of a certificate": ("certificates", ("haproxy_certificate: the", "not belong to its private key", "Replace")),
+    "plain on a public address": ("plain", ("8.8.8.8 is a public address", "airflow_plain_http_allowed to true")),
     "clocks apart": ("clocks", ("The clocks of late and node-1 are", "s apart, and 5 s are allowed", "Synchronise")),
 }  # fmt: skip
 
@@ -216,7 +269,9 @@ def write_inventory(directory: Path, site: Site, run: Run) -> Path:
     kept = {name: original[name] for name in ("airflow_secrets_file", "base_ca_certificates")}
     hosts = {name: reach | kept | dict(variables) for name, variables in run.hosts.items()}
     first = {next(iter(hosts)): None}
-    groups: dict[str, Any] = {name: {"hosts": first} for name in run.groups if name in ("postgresql", "redis")}
+    groups: dict[str, Any] = {name: {"hosts": first} for name in run.groups if name in STORES}
+    if "load_balancer" in run.groups:
+        groups["load_balancer"] = {"hosts": dict.fromkeys(hosts)}
     groups["airflow"] = {"children": {f"airflow_{name}": {"hosts": first} for name in ALL if name in run.groups}}
     directory.mkdir()
     content = {"all": {"hosts": hosts, "children": groups}}

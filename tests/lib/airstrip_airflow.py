@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import requests
 
 
 class Airflow:
-    """One API server, as one user. Every request that is not answered with 2xx raises requests.HTTPError."""
+    """The API at one URL, as one user. Every request that is not answered with 2xx raises requests.HTTPError.
 
-    def __init__(self, url: str, username: str, password: str) -> None:
+    `ca` is the file of the authority whose certificates are good; None for the controller's own ones.
+    """
+
+    def __init__(self, url: str, username: str, password: str, ca: Path | None = None) -> None:
         self.url = url
         self._session = requests.Session()
         # Whatever proxy the controller has: the hosts of a site are reached without it.
         self._session.trust_env = False
+        self._session.verify = True if ca is None else str(ca)
         answer = self._session.post(f"{url}/auth/token", json={"username": username, "password": password}, timeout=30)
         answer.raise_for_status()
         self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"

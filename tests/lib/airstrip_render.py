@@ -15,7 +15,7 @@ from ansible.utils.collection_loader import AnsibleCollectionConfig
 
 # What Ansible finds out about a host, and what the wiring of an inventory computes from it.
 FACTS: dict[str, Any] = {
-    "default_ipv4": {"address": "192.0.2.1"},
+    "default_ipv4": {"address": "192.0.2.1", "interface": "eth0"},
     "distribution_major_version": "13",
     "fqdn": "vm1.example.com",
     "hostname": "vm1",
@@ -36,9 +36,14 @@ SECRETS = {
     "airflow_broker_password": "secret-broker-password",
     "airflow_admin_password": "secret-admin-password",
     "airflow_api_server_certificate_key": "secret-api-server-certificate-key",
+    "certificates_ca_key": "secret-ca-key",
+    "postgresql_certificate_key": "secret-postgresql-certificate-key",
+    "redis_certificate_key": "secret-redis-certificate-key",
     "redis_airflow_password": "secret-broker-password",
     "redis_admin_password": "secret-redis-admin-password",
     "smoke_test_password": "secret-admin-password",
+    "haproxy_certificate_key": "secret-certificate-key",
+    "haproxy_internal_certificate_key": "secret-internal-certificate-key",
 }
 
 HOST: dict[str, Any] = {
@@ -50,8 +55,15 @@ HOST: dict[str, Any] = {
     "airflow_database_host": "192.0.2.10",
     "airflow_migration_host": "host-1",
     "airflow_broker_host": "192.0.2.11",
+    "inventory_dir": "/inventory",
     "airflow_execution_api_server_url": "http://192.0.2.12:8080/execution/",
     "smoke_test_api_url": "http://192.0.2.12:8080",
+    "haproxy_api_servers": [
+        {"name": "vm1", "address": "192.0.2.1", "port": 8080},
+        {"name": "vm2", "address": "192.0.2.2", "port": 8080},
+    ],
+    "keepalived_virtual_address": "192.0.2.100",
+    "keepalived_peers": ["192.0.2.2"],
     **SECRETS,
 }
 

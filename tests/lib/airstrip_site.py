@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import re
@@ -176,12 +177,43 @@ class Site:
             return f"ssh://{hostname}?ssh_config={self.directory}/ssh_config&sudo=true"
         return f"docker://{self.inventory['_meta']['hostvars'][hostname]['ansible_host']}"
 
-    def airflow(self, username: str = "admin", password: str | None = None) -> Airflow:
-        """Return a client of the first API server, from outside; without a password, as the first administrator."""
+    @property
+    def is_shared(self) -> bool:
+        """Whether hosts talk to each other: then they do it by TLS, and through firewalls."""
+        return len(self.hosts) > 1
+
+    @property
+    def ca_certificate(self) -> Path | None:
+        """The certificate of the site's own authority; None without TLS."""
+        return self.directory / ".certificates" / "ca.crt" if self.is_shared else None
+
+    @cached_property
+    def virtual_address(self) -> str:
+        """The load balancers' own address, as the scenario chooses it from Docker's network; empty without them."""
+        if not self.group("load_balancer"):
+            return ""
+        template = "{{(index .IPAM.Config 0).Subnet}}"
+        argv = ["docker", "network", "inspect", "--format", template, f"airstrip-{self.scenario}"]
+        subnet = subprocess.run(argv, capture_output=True, check=True, text=True).stdout.strip()
+        return str(ipaddress.ip_network(subnet).broadcast_address - 5)
+
+    @property
+    def public_name(self) -> str:
+        """The name by which people know the site."""
+        return str(self.variable(self.hosts[0], "airflow_public_name"))
+
+    @cached_property
+    def edge_url(self) -> str:
+        """The URL at which people reach the site, by address."""
+        if self.virtual_address:
+            return f"https://{self.virtual_address}"
         hostname = self.group("airflow_api_server")[0]
-        port = self.variable(hostname, "airflow_api_server_port")
+        return f"http://{self.address(hostname)}:{self.variable(hostname, 'airflow_api_server_port')}"
+
+    def airflow(self, username: str = "admin", password: str | None = None) -> Airflow:
+        """Return a client of the site, from outside; without a password, as the first administrator."""
         secret = self.secrets["airflow_admin_password"] if password is None else password
-        return Airflow(f"http://{self.address(hostname)}:{port}", username, secret)
+        return Airflow(self.edge_url, username, secret, self.ca_certificate)
 
     def _relay(self, hostname: str, address: str, port: int) -> list[str]:
         """Return the command that joins its standard input and output with a TCP port as seen from a host."""

@@ -6,7 +6,8 @@ its hosts, fails the run: a module that is renamed, or skipped, does not vanish 
 
 Fixtures: `inventory_hostname` (str, one test for each applicable host), `host` (Testinfra's, connected to it as root),
 `site` (airstrip_site.Site), `inventory` (dict, as `ansible-inventory --list` gives it), `airflow` (the REST API as the
-first administrator), `probe_dags` (the DAGs of tests/testinfra/dags are there).
+first administrator), `probe_dags` (the DAGs of tests/testinfra/dags are there), `outsider` (airstrip_outsider.Outsider,
+a host beside the site's, unknown to its inventory).
 
 Marker: `only_in(*scenarios)`, for tests that take long and prove the same everywhere.
 """
@@ -23,11 +24,12 @@ from typing import Any
 import pytest
 import testinfra
 from airstrip_airflow import Airflow
+from airstrip_outsider import Outsider, outside
 from airstrip_site import PROJECT, Site
 
 TESTS = Path(__file__).parent
 # What an installer's journal is about, for the report of a failed test.
-UNITS = ("airflow*", "postgresql*", "redis*", "valkey*")
+UNITS = ("airflow*", "postgresql*", "redis*", "valkey*", "haproxy*", "keepalived*")
 PASSED = pytest.StashKey[set[tuple[str, str | None]]]()
 
 
@@ -67,6 +69,12 @@ def host(inventory_hostname: str, site: Site) -> Any:
 @pytest.fixture(scope="session")
 def airflow(site: Site) -> Airflow:
     return site.airflow()
+
+
+@pytest.fixture(scope="session")
+def outsider(site: Site) -> Iterator[Outsider]:
+    with outside(site.scenario) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from airstrip_airflow import Airflow
+from airstrip_site import Site
 from airstrip_units import properties
 
 UNIT = "airflow-dag-processor.service"
@@ -31,6 +32,7 @@ def test_stops_in_time(host: Any) -> None:
     assert properties(host, UNIT, "TimeoutStopUSec") == {"TimeoutStopUSec": "1min"}
 
 
-def test_gets_its_secrets_and_no_others(host: Any) -> None:
+def test_gets_its_secrets_and_no_others(host: Any, site: Site) -> None:
     main = properties(host, UNIT, "MainPID")["MainPID"]
-    assert host.check_output(f"ls /proc/{main}/root/run/credentials/{UNIT}").split() == ["database_url", "fernet_key"]
+    expected = ["database_url", "fernet_key", *(["database_async_url"] if site.is_shared else [])]
+    assert host.check_output(f"ls /proc/{main}/root/run/credentials/{UNIT}").split() == sorted(expected)

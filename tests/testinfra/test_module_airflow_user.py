@@ -34,8 +34,10 @@ class Module:
     def run(self, arguments: dict[str, Any], *options: str) -> tuple[bool, str]:
         """Run it; return whether it reports a change, and its output. Raise RuntimeError if it fails."""
         api = {
-            "api_url": "http://127.0.0.1:8080", "api_username": "admin", "api_password": "{{ airflow_admin_password }}",
-        }  # fmt: skip
+            "api_url": f"{'https' if self._site.is_shared else 'http'}://127.0.0.1:8080",
+            "api_username": "admin",
+            "api_password": "{{ airflow_admin_password }}",
+        }
         result = self._site.command(
             "ansible", self._hostname, "-m", "airflow_user", "-a", json.dumps(api | arguments),
             "-e", f"@{self._variables}", *options,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -37,24 +36,16 @@ def connect(port: int, user: str, password: str, database: str, address: str = "
     ).close()  # fmt: skip
 
 
-def is_shared(site: Site) -> bool:
-    """Whether other hosts use the database; otherwise it has no business outside of its host."""
-    return len(site.hosts) > 1
-
-
 @pytest.fixture(scope="module")
 def port(site: Site, inventory_hostname: str) -> Iterator[int]:
     """A port of the controller that leads to the server's loopback address, or to its address where it has none."""
-    target = site.address(inventory_hostname) if is_shared(site) else "127.0.0.1"
+    target = site.address(inventory_hostname) if site.is_shared else "127.0.0.1"
     with site.tunnel(inventory_hostname, 5432, target) as local:
         yield local
 
 
-def test_listens_where_the_topology_needs_it(site: Site, inventory_hostname: str) -> None:
-    with socket.socket() as probe:
-        probe.settimeout(10)
-        answered = probe.connect_ex((site.address(inventory_hostname), 5432)) == 0
-    assert answered == is_shared(site)
+def test_listens_where_the_topology_needs_it(host: Any, site: Site, inventory_hostname: str) -> None:
+    assert host.socket(f"tcp://{site.address(inventory_hostname)}:5432").is_listening == site.is_shared
 
 
 def test_cluster_has_checksums_and_utf8(host: Any) -> None:
@@ -82,7 +73,7 @@ def test_roles_have_no_privileges_beyond_login(host: Any) -> None:
     assert powerful == [["postgres"]]
 
 
-def test_access_list_names_hosts_and_roles_one_by_one(host: Any) -> None:
+def test_access_list_names_hosts_and_roles_one_by_one(host: Any, site: Site) -> None:
     rules = query(
         host,
         "SELECT type, array_to_string(database, ','), array_to_string(user_name, ','), address || '/' || netmask,"
@@ -91,7 +82,7 @@ def test_access_list_names_hosts_and_roles_one_by_one(host: Any) -> None:
     assert rules[0] == ["local", "all", "postgres", "", "peer", ""]
     assert rules[1:]
     for kind, database, user, address, method, error in rules[1:]:
-        assert (kind, method, error) == ("host", "scram-sha-256", "")
+        assert (kind, method, error) == ("hostssl" if site.is_shared else "host", "scram-sha-256", "")
         assert address.endswith(("/255.255.255.255", "/ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"))
         assert not {database, user} & {"all", "postgres", "template1", "sameuser", "samerole", "replication"}
 
@@ -106,7 +97,7 @@ def test_access_list_is_what_the_server_uses(host: Any) -> None:
 
 
 def test_airflow_logs_in_with_its_password(site: Site, port: int) -> None:
-    if is_shared(site):
+    if site.is_shared:
         # A forwarded connection comes from the host itself, which is no client; the components prove this case.
         with pytest.raises(psycopg2.OperationalError, match=r"no pg_hba\.conf entry"):
             connect(port, "airflow", site.secrets["airflow_database_password"], "airflow")
@@ -147,7 +138,8 @@ def test_controller_is_refused_as_airflow(site: Site, inventory_hostname: str) -
 def test_application_uses_its_own_database(site: Site, inventory_hostname: str, name: str) -> None:
     arguments: dict[str, Any] = {
         "host": site.address(inventory_hostname), "port": 5432, "user": name, "connect_timeout": 15,
-        "password": site.secrets[f"postgresql_role_{name}"],
+        "password": site.secrets[f"postgresql_role_{name}"], "sslmode": "verify-full",
+        "sslrootcert": str(site.ca_certificate),
     }  # fmt: skip
     connection = psycopg2.connect(**arguments, dbname=name)
     with connection, connection.cursor() as cursor:

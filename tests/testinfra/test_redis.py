@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -17,46 +16,35 @@ from redis.retry import Retry
 PORT = 6379
 
 
-def is_shared(site: Site) -> bool:
-    """Whether other hosts use the broker; otherwise it has no business outside of its host."""
-    return len(site.hosts) > 1
+Client = Callable[[str | None, str | None], Any]
 
 
 @pytest.fixture(scope="module")
-def address(site: Site, inventory_hostname: str) -> Iterator[tuple[str, int]]:
-    """Where the controller reaches the broker: directly where it listens to other hosts, otherwise by a tunnel."""
-    if is_shared(site):
-        yield site.address(inventory_hostname), PORT
-    else:
-        with site.tunnel(inventory_hostname, PORT) as local:
-            yield "127.0.0.1", local
-
-
-def client(address: tuple[str, int], username: str | None, password: str | None) -> Any:
-    """Return a client that asks once: a refusal is not tried again."""
-    return redis.Redis(
-        host=address[0], port=address[1], username=username, password=password, socket_timeout=15,
-        decode_responses=True, protocol=2, retry=Retry(NoBackoff(), 0),
-    )  # fmt: skip
+def client(site: Site, inventory_hostname: str) -> Iterator[Client]:
+    """Make clients of the broker that ask once: a refusal is not tried again. Firewalls let in no other host."""
+    tls: dict[str, Any] = {"ssl": True, "ssl_ca_certs": str(site.ca_certificate)} if site.is_shared else {}
+    with site.tunnel(inventory_hostname, PORT) as local:
+        yield lambda username, password: redis.Redis(
+            host="127.0.0.1", port=local, username=username, password=password, socket_timeout=15,
+            decode_responses=True, protocol=2, retry=Retry(NoBackoff(), 0), **tls,
+        )  # fmt: skip
 
 
 @pytest.fixture
-def as_airflow(address: tuple[str, int], site: Site) -> Iterator[Any]:
-    with client(address, "airflow", site.secrets["airflow_broker_password"]) as connection:
+def as_airflow(client: Client, site: Site) -> Iterator[Any]:
+    with client("airflow", site.secrets["airflow_broker_password"]) as connection:
         yield connection
 
 
 @pytest.fixture
-def as_admin(address: tuple[str, int], site: Site) -> Iterator[Any]:
-    with client(address, "admin", site.secrets["redis_admin_password"]) as connection:
+def as_admin(client: Client, site: Site) -> Iterator[Any]:
+    with client("admin", site.secrets["redis_admin_password"]) as connection:
         yield connection
 
 
-def test_listens_where_the_topology_needs_it(site: Site, inventory_hostname: str) -> None:
-    with socket.socket() as probe:
-        probe.settimeout(10)
-        answered = probe.connect_ex((site.address(inventory_hostname), PORT)) == 0
-    assert answered == is_shared(site)
+def test_listens_where_the_topology_needs_it(host: Any, site: Site, inventory_hostname: str) -> None:
+    address = site.address(inventory_hostname)
+    assert host.socket(f"tcp://{address}:{PORT}").is_listening == site.is_shared
 
 
 def test_engine_is_the_one_that_was_asked_for(host: Any, inventory: dict[str, Any], inventory_hostname: str) -> None:
@@ -67,16 +55,16 @@ def test_engine_is_the_one_that_was_asked_for(host: Any, inventory: dict[str, An
 
 
 @pytest.mark.parametrize("command", ["PING", "INFO", "KEYS *", "GET x"])
-def test_nobody_gets_in_without_a_user(address: tuple[str, int], command: str) -> None:
-    with client(address, None, None) as connection, pytest.raises(redis.RedisError, match=r"NOAUTH|Authentication"):
+def test_nobody_gets_in_without_a_user(client: Client, command: str) -> None:
+    with client(None, None) as connection, pytest.raises(redis.RedisError, match=r"NOAUTH|Authentication"):
         connection.execute_command(*command.split())
 
 
 @pytest.mark.parametrize(
     ("username", "password"), [(None, "airflow"), ("default", ""), ("airflow", "airflow"), ("admin", "admin")]
 )
-def test_other_passwords_are_refused(address: tuple[str, int], username: str | None, password: str) -> None:
-    with client(address, username, password) as connection, pytest.raises(redis.RedisError):
+def test_other_passwords_are_refused(client: Client, username: str | None, password: str) -> None:
+    with client(username, password) as connection, pytest.raises(redis.RedisError):
         connection.ping()
 
 

@@ -145,3 +145,9 @@ def test_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delenv("no_proxy", raising=False)
     with serving({"GET /version": (200, {"version": "1"})}) as server:
         assert client(server).anonymous("/version") == {"version": "1"}
+
+
+def test_an_url_that_is_none_is_named() -> None:
+    parameters = {"api_url": "nowhere", "api_username": "a", "api_password": "b", "api_timeout": 1}
+    with pytest.raises(api.AirflowApiError, match="nowhere does not answer: unknown url type"):
+        api.AirflowApi(parameters).anonymous("/")

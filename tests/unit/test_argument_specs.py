@@ -30,6 +30,9 @@ SAME = [
     ("redis_airflow_user", "airflow_broker_user"),
     ("smoke_test_directory", "airflow_smoke_test_directory"),
     ("smoke_test_username", "airflow_admin_username"),
+    ("haproxy_socket", "airflow_load_balancer_socket"),
+    ("haproxy_metrics_address", "keepalived_haproxy_address"),
+    ("haproxy_metrics_port", "keepalived_haproxy_port"),
 ]
 
 

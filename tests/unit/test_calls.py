@@ -45,7 +45,8 @@ def called_roles_are_specified(tree: Tree) -> Iterator[str]:
         specs = tree.specs(str(role))
         if entry not in specs:
             yield f"{task.place}: {role} has no argument spec for the entry point {entry}"
-        for name in set(task.keys.get("vars") or {}) - set(specs.get(entry, {})):
+        given = {name for name in task.keys.get("vars") or {} if not name.startswith("ansible_")}
+        for name in given - set(specs.get(entry, {})):
             yield f"{task.place}: {name} is no option of the entry point {entry} of {role}"
     for path in tree.playbooks:
         for play in tree.plays(path):

@@ -162,7 +162,7 @@ def test_options_of_secrets_are_documented() -> None:
         row[0].strip("`"): re.sub(r"\W+", "__", row[1].strip("`[").upper()) for row in rows(document) if len(row) == 3
     }
     table = Role("airflow").evaluate("__airflow_credentials")
-    options = {name: entry["option"].removeprefix("AIRFLOW__") for name, entry in table.items()}
+    options = {name: str(entry.get("option", "")).removeprefix("AIRFLOW__") for name, entry in table.items()}
     assert {name: option for name, option in documented.items() if name in options} == options
 
 
@@ -170,7 +170,8 @@ def test_all_secrets_are_documented() -> None:
     table = rows(section(PROJECT / "docs" / "secrets.md", "What there is"))
     documented = {row[0].strip("`") for row in table}
     generated = set(re.findall(r"lookup\('airflow_secret', '(\w+)'", (PROJECT / "inventory/wiring.yml").read_text()))
-    assert generated <= documented
+    # Of a name that a host's completes, the part before.
+    assert {name for name in generated if not any(known.startswith(name) for known in documented)} == set()
 
 
 def test_the_sandbox_is_documented() -> None:

@@ -18,7 +18,7 @@ SECRET_NAME = re.compile(r"(password|passphrase|secret|_key|_token|credentials?)
 # checks secrets without quoting them, and the names in a list of mappings.
 HARMLESS = (
     r"\{\{(?:(?!\}\}).)*\| hash\('sha256'\) *\}\}",
-    r"\{\{(?:(?!\}\}).)*\| airflow_secret_problems(\([^)]*\))? *\}\}",
+    r"\{\{(?:(?!\}\}).)*\| airflow_(?:secret|certificate|authority)_problems(\([^)]*\))? *\}\}",
     r"\w+ \| map\(attribute='name'\)",
 )
 

@@ -83,6 +83,21 @@ BASE: dict[str, Any] = {
     "base_ntp_servers": ["ntp1.example.com", "ntp2.example.com"],
     "base_locale": "de_DE.UTF-8",
 }
+EDGE: dict[str, Any] = {
+    "haproxy_execution_clients": ["192.0.2.11", "2001:db8::11"],
+    "haproxy_listen_addresses": ["0.0.0.0", "::"],  # noqa: S104 - a load balancer listens to everybody
+}
+PLAIN: dict[str, Any] = {
+    "haproxy_tls_enabled": False,
+    "haproxy_execution_clients": ["192.0.2.11"],
+    "haproxy_api_servers": [{"name": "vm1", "address": "2001:db8::1", "port": 8080}],
+}
+ADDRESS: dict[str, Any] = {
+    "keepalived_virtual_address": "2001:db8::100",
+    "keepalived_address": "2001:db8::1",
+    "keepalived_peers": ["2001:db8::2", "2001:db8::3"],
+    "keepalived_advert_interval_ms": 1000,
+}
 FIREWALL: dict[str, Any] = {
     "firewall_comment": "SHA-256",
     "firewall_ssh_sources": ["192.0.2.0/24", "2001:db8::/32"],
@@ -136,6 +151,11 @@ FILES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("base/locale", "base", "locale.j2", BASE),
     ("base/pip.conf", "base", "pip.conf.j2", {}),
     ("base/uv.toml", "base", "uv.toml.j2", {}),
+    ("haproxy/haproxy.cfg", "haproxy", "haproxy.cfg.j2", EDGE),
+    ("haproxy/haproxy.cfg.plain", "haproxy", "haproxy.cfg.j2", PLAIN),
+    ("keepalived/keepalived.conf", "keepalived", "keepalived.conf.j2", {}),
+    ("keepalived/keepalived.conf.ipv6", "keepalived", "keepalived.conf.j2", ADDRESS),
+    ("keepalived/check-haproxy", "keepalived", "check-haproxy.j2", {}),
     ("firewall/firewall.nft", "firewall", "firewall.nft.j2", FIREWALL),
     ("firewall/firewall.nft.ssh_only", "firewall", "firewall.nft.j2", {"firewall_comment": "SHA-256"}),
     ("firewall/airstrip-firewall.service", "firewall", "airstrip-firewall.service.j2", {}),
@@ -240,9 +260,13 @@ def templates_are_named_after_their_files(tree: Tree) -> Iterator[str]:
                         yield f"{task.place}: there is no {source}"
 
 
+# What it writes on the controller belongs to whoever runs Ansible.
+ROLES_ON_THE_CONTROLLER = {"certificates"}
+
+
 def files_have_owner_and_mode(tree: Tree) -> Iterator[str]:
     modules = ("template", "copy", "blockinfile", "file", "get_url", "unarchive")
-    for role in tree.roles:
+    for role in set(tree.roles) - ROLES_ON_THE_CONTROLLER:
         for task in tree.tasks(role):
             if task.module in {f"ansible.builtin.{name}" for name in modules}:
                 written = [task.arguments]

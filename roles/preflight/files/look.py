@@ -1,14 +1,16 @@
 """Print what a host says of itself and no Ansible fact does, as JSON.
 
-Python, clock, release of Airflow, free space, and the SSH connection that this runs through.
+Python, clock, release of Airflow, free space, the SSH connection that this runs through, and who has an address.
 
-Arguments: the controller's time in seconds since the epoch, the link to the release, then paths. Runs on Python 3.7.
+Arguments: the controller's time in seconds since the epoch, the link to the release, an IPv4 address in the host's
+network (or nothing), then paths. Runs on Python 3.7.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 import time
 from pathlib import Path
@@ -51,11 +53,28 @@ def ssh_connection() -> list[str]:
     return []
 
 
+def neighbour(address: str) -> str:
+    """Return the hardware address that answers for an address in this network; nothing if none does in a second."""
+    if not address:
+        return ""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        # Whatever is sent, the kernel has to ask who has the address. 9 is the port that discards.
+        probe.sendto(b"", (address, 9))
+    for _ in range(10):
+        for fields in map(str.split, read("/proc/net/arp").splitlines()):
+            # Address, type, flags (2: complete), hardware address.
+            if fields[0] == address and fields[2] == "0x2":
+                return fields[3]
+        time.sleep(0.1)
+    return ""
+
+
 seen = {
     "python": ".".join(map(str, sys.version_info[:2])),
     "clock_offset": round(time.time() - float(sys.argv[1]), 3),
     "release": target(sys.argv[2]),
-    "free_mb": {path: free_mb(path) for path in sys.argv[3:]},
+    "free_mb": {path: free_mb(path) for path in sys.argv[4:]},
     "ssh_connection": ssh_connection(),
+    "neighbour": neighbour(sys.argv[3]),
 }
 print(json.dumps(seen))

@@ -1,0 +1,95 @@
+"""Filter: what is wrong with the way on which people come to a site. Its findings go to preflight_problems."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+_KEYS = frozenset(
+    {"load_balancers", "virtual_address", "addresses", "neighbours", "own_neighbours", "public", "tls", "plain_allowed"}
+)
+
+Facts = Mapping[str, Any]
+
+
+def _address(text: object) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(str(text))
+    except ValueError:
+        return None
+
+
+def _placement(facts: Facts) -> Iterator[str]:
+    balancers, virtual = facts["load_balancers"], facts["virtual_address"]
+    if len(balancers) > 1 and not virtual:
+        yield (
+            f"airflow_virtual_address is empty, and {' and '.join(balancers)} are load balancers. Set it to a free "
+            "address in their network, which moves to the one that lives, or keep one load balancer."
+        )
+    if virtual and not balancers:
+        yield (
+            f"airflow_virtual_address is {virtual}, and no host is a load balancer. Put two hosts into the inventory "
+            "group load_balancer, or empty the variable."
+        )
+
+
+def _virtual_address(facts: Facts) -> Iterator[str]:
+    virtual, balancers = facts["virtual_address"], facts["load_balancers"]
+    if not virtual or not balancers:
+        return
+    address = _address(virtual)
+    if address is None:
+        yield f"airflow_virtual_address is {virtual!r}, which is no IP address. Set it to one."
+        return
+    for host, network in balancers.items():
+        if address not in ipaddress.ip_network(network, strict=False):
+            yield (
+                f"airflow_virtual_address: {virtual} is not in {network}, the network of {host}. Set it to a free "
+                "address in the network of all load balancers."
+            )
+    owners = [host for host, known in facts["addresses"].items() if _address(known) == address]
+    found = [mac for mac in facts["neighbours"].values() if mac and mac not in facts["own_neighbours"]]
+    if owners:
+        yield f"airflow_virtual_address: {virtual} is the address of {owners[0]}. Set it to one that no host has."
+    elif found:
+        yield (
+            f"airflow_virtual_address: {virtual} is taken: a host outside of the load balancers answers for it "
+            f"(hardware address {found[0]}). Set it to a free address."
+        )
+
+
+def _plain(facts: Facts) -> Iterator[str]:
+    if facts["tls"] or facts["plain_allowed"]:
+        return
+    reachable = [str(address) for address in facts["public"] if (found := _address(address)) and found.is_global]
+    if reachable:
+        yield (
+            f"airflow_tls_enabled is false, and {reachable[0]} is a public address: passwords would cross the Internet "
+            "in the clear. Set airflow_tls_enabled to true, or airflow_plain_http_allowed to true if that is meant."
+        )
+
+
+def airflow_edge_problems(facts: object) -> list[str]:
+    """
+    List what is wrong with load balancers, their virtual address, and plain HTTP; each message names the remedy.
+
+    The shapes stand in `ansible-doc -t filter airflow_edge_problems`. Raises AnsibleFilterError on missing or unknown
+    facts and on a network that is none.
+    """
+    if not isinstance(facts, Mapping) or set(facts) != _KEYS:
+        raise AnsibleFilterError(f"airflow_edge_problems: the facts have to be {', '.join(sorted(_KEYS))}")
+    try:
+        return [*_placement(facts), *_virtual_address(facts), *_plain(facts)]
+    except ValueError as error:
+        raise AnsibleFilterError(f"airflow_edge_problems: {error}") from error
+
+
+class FilterModule:
+    """Ansible's entry point."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Name the filters of this file."""
+        return {"airflow_edge_problems": airflow_edge_problems}
