@@ -7,6 +7,7 @@ follow the way of a task: workers, what controls them, what stores the data.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,6 +37,8 @@ _SHOWN_HOSTS = 3
 _LINE = 20
 _PADDING = 14
 _WIDTH = 250
+# So many letters fit into a box.
+_CHARACTERS = 32
 _COLUMN = 500
 _GAP = 40
 _STYLE = (
@@ -140,7 +143,8 @@ def _everybody(group: _Group) -> str:
 def _lines(group: _Group, number: int) -> list[str]:
     """Return what stands in the box of a group, under its name."""
     among = [f"among them: {_uses(uses)}" for other, uses in group.uses.items() if other == number]
-    return [*map(_title, group.components), *([_everybody(group)] if group.public else []), *among]
+    notes = [*([_everybody(group)] if group.public else []), *among]
+    return [*map(_title, group.components), *(line for note in notes for line in textwrap.wrap(note, _CHARACTERS))]
 
 
 def _sides(source: int, destination: int) -> tuple[int, int]:
