@@ -9,10 +9,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 import testinfra
+import yaml
 from airstrip_certificates import Issued, issue
 from airstrip_site import Site
 
@@ -247,6 +249,47 @@ def test_load_balancer_takes_no_answer_under_an_expired_certificate(site: Site, 
     raise AssertionError("the server does not come back")
 
 
+def converge(site: Site, directory: Path, variables: dict[str, Any], tag: str) -> None:
+    """Run a part of site.yml with variables, which may be secret: they go by a file."""
+    given = directory / "variables.yml"
+    given.write_text(yaml.safe_dump(variables), encoding="utf-8")
+    result = site.command("ansible-playbook", "site.yml", "--tags", tag, "-e", f"@{given}")
+    assert result.returncode == 0, result.stdout[-4000:]
+
+
+def test_people_get_a_certificate_of_ones_own_and_workers_that_of_the_site(
+    site: Site, authority: Issued, tmp_path: Path
+) -> None:
+    service, other = services(site)["https"], issue("a public authority")
+    own = issue("public", other, (site.public_name, site.address(service.hostname)))
+    converge(site, tmp_path, {"haproxy_certificate": own.pem, "haproxy_certificate_key": own.key}, "haproxy")
+    try:
+        assert connect(site, service, other.pem, name=site.public_name).startswith("TLSv1.3 ")
+        assert "certificate verify failed" in connect(site, service, authority.pem)
+        assert connect(site, services(site)["execution_api"], authority.pem).startswith("TLSv1.3 ")
+    finally:
+        converge(site, tmp_path, {}, "haproxy")
+    assert connect(site, service, authority.pem).startswith("TLSv1.3 ")
+
+
 @pytest.mark.parametrize("program", [POSTGRESQL_CLIENT, BROKER_CLIENT])
 def test_airflows_own_clients_connect(site: Site, program: str) -> None:
     assert python(on(site, site.group("airflow_worker")[0]), program, "/opt/airflow/current/bin/python") == "connected"
+
+
+def test_certificate_that_ends_soon_is_issued_anew_without_a_restart(
+    site: Site, authority: Issued, tmp_path: Path
+) -> None:
+    service = services(site)["postgresql"]
+    host = on(site, service.hostname)
+    asked = (
+        f"openssl x509 -noout -serial -in {service.certificate}",
+        "head -n 1 /var/lib/postgresql/*/main/postmaster.pid",
+    )
+    before = [host.check_output(command) for command in asked]
+    # More than a certificate has at its first moment.
+    converge(site, tmp_path, {"certificates_renew_days": 366}, "postgresql")
+    after = [host.check_output(command) for command in asked]
+    assert after[0] != before[0]
+    assert after[1] == before[1]
+    assert connect(site, service, authority.pem).startswith("TLSv1.3 ")
