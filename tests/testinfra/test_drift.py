@@ -6,6 +6,7 @@ import shlex
 from typing import Any
 
 import pytest
+import testinfra
 from airstrip_site import Site
 
 # Directories with files of ours that say so in their first line, and those where all files are ours.
@@ -22,6 +23,12 @@ DIRECTORIES = (
     "/var/log/airflow",
 )
 LINK = "/opt/airflow/current"
+# Files of ours on a load balancer, and those of TLS on a host of database and broker.
+EDGE = (
+    "/etc/haproxy/haproxy.cfg /etc/haproxy/tls /etc/keepalived/keepalived.conf /usr/local/libexec/keepalived"
+    " /etc/valkey/server.crt /etc/valkey/server.key /etc/postgresql/*/main/server.crt /etc/postgresql/*/main/server.key"
+    " /etc/postgresql/*/main/pg_hba.conf"
+)
 
 # What happens to the files, in turn.
 DAMAGES = (
@@ -47,6 +54,17 @@ def managed_files(host: Any) -> list[str]:
     return sorted(found.split())
 
 
+def damage(host: Any, files: list[str]) -> None:
+    """Change files by hand, each in one of the ways."""
+    for number, path in enumerate(files):
+        host.check_output(DAMAGES[number % len(DAMAGES)].format(path=shlex.quote(path)))
+
+
+def differences(before: dict[str, str], after: dict[str, str]) -> dict[str, str | None]:
+    """Return what is not as it was."""
+    return {path: after.get(path) for path in before if after.get(path) != before[path]}
+
+
 @pytest.mark.only_in("single_node")
 def test_what_is_changed_by_hand_is_mended(host: Any, site: Site) -> None:
     files = managed_files(host)
@@ -56,8 +74,7 @@ def test_what_is_changed_by_hand_is_mended(host: Any, site: Site) -> None:
     assert [path for path in files if "postgresql" in path]
     assert [path for path in files if "redis" in path]
     before = state(host, [*files, *DIRECTORIES, LINK])
-    for number, path in enumerate(files):
-        host.check_output(DAMAGES[number % len(DAMAGES)].format(path=shlex.quote(path)))
+    damage(host, files)
     for path in DIRECTORIES:
         host.check_output(f"chown daemon:daemon {path} && chmod 0711 {path}")
     host.check_output(f"ln --symbolic --force --no-dereference /nowhere {LINK}")
@@ -67,4 +84,23 @@ def test_what_is_changed_by_hand_is_mended(host: Any, site: Site) -> None:
     result = site.command("ansible-playbook", "site.yml")
     assert result.returncode == 0, result.stdout[-8000:] + result.stderr
     mended = state(host, [*files, *DIRECTORIES, LINK])
-    assert {path: mended.get(path) for path in before if mended.get(path) != before[path]} == {}
+    assert differences(before, mended) == {}
+
+
+@pytest.mark.only_in("distributed")
+def test_what_is_changed_by_hand_of_tls_and_load_balancers_is_mended(site: Site) -> None:
+    hosts = {
+        name: testinfra.get_host(site.connection(name))
+        for name in (site.group("load_balancer")[0], site.group("postgresql")[0])
+    }
+    files = {name: host.check_output(f"find {EDGE} -type f 2>/dev/null; true").split() for name, host in hosts.items()}
+    assert sum(map(len, files.values())) >= 10
+    before = {name: state(host, files[name]) for name, host in hosts.items()}
+    for name, host in hosts.items():
+        damage(host, files[name])
+        assert set(differences(before[name], state(host, files[name]))) == set(files[name])
+    result = site.command("ansible-playbook", "site.yml", "--tags", "haproxy,keepalived,postgresql,redis")
+    assert result.returncode == 0, result.stdout[-8000:] + result.stderr
+    assert {name: differences(before[name], state(host, files[name])) for name, host in hosts.items()} == {
+        name: {} for name in hosts
+    }
