@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,7 +26,7 @@ PROBE = """
 import asyncio, json, sys
 async def probe(address, port):
     try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(address, port), 2)
+        _, writer = await asyncio.wait_for(asyncio.open_connection(address, port), 3)
         writer.close()
         return "open"
     except ConnectionRefusedError:
@@ -112,6 +111,11 @@ class Firewalls:
 
     def probe(self, run: Callable[[list[str]], str], targets: list[Target]) -> dict[Target, str]:
         """Try all targets at once from where `run` runs programs; return what each said."""
+        answers = self._probe_once(run, targets)
+        # A host under load may be late: what is silent is asked a second time, and has to stay silent.
+        return answers | self._probe_once(run, [target for target, answer in answers.items() if answer == "silent"])
+
+    def _probe_once(self, run: Callable[[list[str]], str], targets: list[Target]) -> dict[Target, str]:
         given = json.dumps([(target.address, target.port) for target in targets])
         answers = json.loads(run(["python3", "-c", PROBE, given]))
         self.probes += len(targets)
@@ -250,10 +254,9 @@ def test_what_is_changed_by_hand_or_left_by_an_interrupted_run_is_mended(site: S
     connect(site, interrupted).check_output(
         "nft insert rule inet airstrip input tcp dport 9 accept"
         " && echo 'delete table inet airstrip' >/run/airstrip-firewall-previous.nft"
-        " && systemd-run --unit=airstrip-firewall-revert --collect --on-active=25"
+        " && systemd-run --unit=airstrip-firewall-revert --collect --on-active=900"
         " nft --file /run/airstrip-firewall-previous.nft"
     )
-    started = time.monotonic()
     try:
         status, output, changes = run_firewall(site)
         assert status == 0, output[-4000:]
@@ -262,10 +265,9 @@ def test_what_is_changed_by_hand_or_left_by_an_interrupted_run_is_mended(site: S
         connect(site, deleted).check_output("nft delete table inet other")
     assert all(changes[name] > 0 for name in (deleted, changed, interrupted))
     assert {name: changes[name] for name in untouched} == dict.fromkeys(untouched, 0)
-    # Past the moment at which the interrupted run's revert would have come.
-    time.sleep(max(0, 28 - (time.monotonic() - started)))
     after = {name: connect(site, name).check_output(LIST) for name in site.group("firewall")}
     assert after == before
+    # The interrupted run's revert will not come.
     assert connect(site, interrupted).run(f"systemctl is-active {TIMER}").stdout.strip() == "inactive"
 
 
@@ -286,7 +288,7 @@ def test_a_firewall_that_would_lock_the_controller_out_is_refused(site: Site) ->
 def test_rules_that_cut_the_controller_off_are_taken_back_by_the_host(site: Site) -> None:
     name = site.group("firewall")[-1]
     before = connect(site, name).check_output(LIST)
-    wrong = {"firewall_ssh_port": 2, "firewall_revert_seconds": 10, "preflight_firewall_enabled": False}
+    wrong = {"firewall_ssh_port": 2, "firewall_revert_seconds": 30, "preflight_firewall_enabled": False}
     status, output, _ = run_firewall(site, "--limit", name, "-e", json.dumps(wrong))
     assert status != 0
     told = " ".join(output.split())
