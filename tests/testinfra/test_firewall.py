@@ -29,7 +29,7 @@ async def probe(address, port):
         _, writer = await asyncio.wait_for(asyncio.open_connection(address, port), 3)
         writer.close()
         return "open"
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, ConnectionResetError):
         return "refused"
     except (OSError, asyncio.TimeoutError):
         return "silent"
