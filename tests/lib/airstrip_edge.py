@@ -127,7 +127,7 @@ class Probe:
     A request has failed if there is no answer with 200 within `timeout` seconds. It waits for no other one.
     """
 
-    def __init__(self, url: str, ca: Path, interval: float = 0.1, timeout: float = 5.0) -> None:
+    def __init__(self, url: str, ca: Path, interval: float = 0.2, timeout: float = 5.0) -> None:
         self._url, self._ca, self._interval, self._timeout = url, ca, interval, timeout
         self._requests: list[Request] = []
         self._stop = threading.Event()

@@ -257,39 +257,32 @@ def converge(site: Site, directory: Path, variables: dict[str, Any], tag: str) -
     assert result.returncode == 0, result.stdout[-4000:]
 
 
-def test_people_get_a_certificate_of_ones_own_and_workers_that_of_the_site(
-    site: Site, authority: Issued, tmp_path: Path
-) -> None:
-    service, other = services(site)["https"], issue("a public authority")
-    own = issue("public", other, (site.public_name, site.address(service.hostname)))
-    converge(site, tmp_path, {"haproxy_certificate": own.pem, "haproxy_certificate_key": own.key}, "haproxy")
-    try:
-        assert connect(site, service, other.pem, name=site.public_name).startswith("TLSv1.3 ")
-        assert "certificate verify failed" in connect(site, service, authority.pem)
-        assert connect(site, services(site)["execution_api"], authority.pem).startswith("TLSv1.3 ")
-    finally:
-        converge(site, tmp_path, {}, "haproxy")
-    assert connect(site, service, authority.pem).startswith("TLSv1.3 ")
-
-
 @pytest.mark.parametrize("program", [POSTGRESQL_CLIENT, BROKER_CLIENT])
 def test_airflows_own_clients_connect(site: Site, program: str) -> None:
     assert python(on(site, site.group("airflow_worker")[0]), program, "/opt/airflow/current/bin/python") == "connected"
 
 
-def test_certificate_that_ends_soon_is_issued_anew_without_a_restart(
-    site: Site, authority: Issued, tmp_path: Path
-) -> None:
-    service = services(site)["postgresql"]
-    host = on(site, service.hostname)
+def test_own_certificates_and_renewal(site: Site, authority: Issued, tmp_path: Path) -> None:
+    people, workers, database = (services(site)[name] for name in ("https", "execution_api", "postgresql"))
+    other = issue("a public authority")
+    own = issue("public", other, (site.public_name, site.address(people.hostname)))
+    converge(site, tmp_path, {"haproxy_certificate": own.pem, "haproxy_certificate_key": own.key}, "haproxy")
+    # People get it; workers get that of the site.
+    assert connect(site, people, other.pem, name=site.public_name).startswith("TLSv1.3 ")
+    assert "certificate verify failed" in connect(site, people, authority.pem)
+    assert connect(site, workers, authority.pem).startswith("TLSv1.3 ")
+
+    host = on(site, database.hostname)
     asked = (
-        f"openssl x509 -noout -serial -in {service.certificate}",
+        f"openssl x509 -noout -serial -in {database.certificate}",
         "head -n 1 /var/lib/postgresql/*/main/postmaster.pid",
     )
     before = [host.check_output(command) for command in asked]
-    # More than a certificate has at its first moment.
-    converge(site, tmp_path, {"certificates_renew_days": 366}, "postgresql")
+    # More days than a certificate has at its first moment, and none of ones own any more.
+    converge(site, tmp_path, {"certificates_renew_days": 366}, "haproxy,postgresql")
     after = [host.check_output(command) for command in asked]
+    # Another certificate, and the same process: it was reloaded.
     assert after[0] != before[0]
     assert after[1] == before[1]
-    assert connect(site, service, authority.pem).startswith("TLSv1.3 ")
+    for service in (people, workers, database):
+        assert connect(site, service, authority.pem).startswith("TLSv1.3 ")
