@@ -28,6 +28,19 @@ def _general(name: str) -> x509.GeneralName:
         return x509.DNSName(name)
 
 
+def _authority(key: ec.EllipticCurvePublicKey) -> list[tuple[x509.ExtensionType, bool]]:
+    """Return what makes an authority (RFC 5280, 4.2.1), each with whether it is critical."""
+    usage = dict.fromkeys(
+        ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
+         "encipher_only", "decipher_only"), False,
+    )  # fmt: skip
+    return [
+        (x509.BasicConstraints(ca=True, path_length=None), True),
+        (x509.KeyUsage(key_cert_sign=True, crl_sign=True, **usage), True),
+        (x509.SubjectKeyIdentifier.from_public_key(key), False),
+    ]
+
+
 def issue(
     name: str, issuer: Issued | None = None, names: tuple[str, ...] = (), days: tuple[int, int] = (-1, 90)
 ) -> Issued:
@@ -50,6 +63,9 @@ def issue(
     # From 3.13 on, Python's clients want it.
     identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(signing_key.public_key())
     builder = builder.add_extension(identifier, critical=False)
+    if issuer is None:
+        for extension, critical in _authority(key.public_key()):
+            builder = builder.add_extension(extension, critical=critical)
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName([_general(name) for name in names]), critical=False)
     return Issued(
