@@ -122,7 +122,7 @@ class Request:
 
 
 class Probe:
-    """Asks a URL ten times a second, each time by a new connection, and remembers how it went.
+    """Asks a URL five times a second, each time by a new connection, and remembers how it went.
 
     A request has failed if there is no answer with 200 within `timeout` seconds. It waits for no other one.
     """

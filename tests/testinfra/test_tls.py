@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import struct
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import pytest
 import testinfra
 import yaml
 from airstrip_certificates import Issued, issue
+from airstrip_edge import servers, wait_for
 from airstrip_site import Site
 
 pytestmark = pytest.mark.only_in("distributed")
@@ -153,11 +153,7 @@ def certificate(site: Site, service: Service, issued: Issued) -> Iterator[None]:
             # Into the file that is there, which keeps its owner and mode.
             host.check_output(f"echo {base64.b64encode(text.encode()).decode()} | base64 -d >{path}")
         host.check_output(service.reread)
-        for _ in range(60):
-            if "Connection refused" not in connect(site, service, issued.pem):
-                return
-            time.sleep(1)
-        raise TimeoutError(f"{service.name} does not come back")
+        wait_for(lambda: "Connection refused" not in connect(site, service, issued.pem), f"{service.name} is back", 60)
 
     write(paths)
     try:
@@ -218,35 +214,17 @@ def test_clients_refuse_an_expired_certificate(site: Site, service: Service, aut
     assert connect(site, service, authority.pem).startswith("TLSv1.3 ")
 
 
-def server_states(host: Any) -> dict[str, str]:
-    """Return what HAProxy thinks of each API server: its operational state (2: up, 0: down)."""
-    script = (
-        "import socket\n"
-        "with socket.socket(socket.AF_UNIX) as s:\n"
-        "    s.connect('/run/haproxy/admin.sock')\n"
-        "    s.sendall(b'show servers state airflow_api\\n')\n"
-        "    print(s.makefile().read())\n"
-    )
-    rows = [line.split() for line in python(host, script).splitlines()]
-    return {row[3]: row[5] for row in rows if len(row) > 5 and row[1] == "airflow_api"}
-
-
 def test_load_balancer_takes_no_answer_under_an_expired_certificate(site: Site, authority: Issued) -> None:
     service = services(site)["api_server"]
     balancer = on(site, service.client)
-    assert server_states(balancer)[service.hostname] == "2"
+
+    def state() -> str:
+        return servers(balancer)["airflow_api", service.hostname]
+
+    assert state() == "UP"
     with certificate(site, service, expired(site, service, authority)):
-        # Two checks, one second each.
-        for _ in range(20):
-            if server_states(balancer)[service.hostname] == "0":
-                break
-            time.sleep(1)
-        assert server_states(balancer)[service.hostname] == "0"
-    for _ in range(60):
-        if server_states(balancer)[service.hostname] == "2":
-            return
-        time.sleep(1)
-    raise AssertionError("the server does not come back")
+        wait_for(lambda: state() == "DOWN", "the load balancer takes the server out", 20)
+    wait_for(lambda: state() == "UP", "the server is back", 60)
 
 
 def converge(site: Site, directory: Path, variables: dict[str, Any], tag: str) -> None:
