@@ -244,6 +244,16 @@ class Tree:
             *(task for path in self.playbooks for task in self.play_tasks(path)),
         ]
 
+    @cached_property
+    def passed(self) -> set[str]:
+        """The parameters that calls of roles pass: options without a default of their own."""
+        return {
+            name
+            for task in self.calls
+            if task.module.endswith(("import_role", "include_role"))
+            for name in task.keys.get("vars") or {}
+        }
+
 
 def _construct(node: yaml.Node) -> dict[str, Any]:
     value = yaml.SafeLoader("").construct_object(node, deep=True)

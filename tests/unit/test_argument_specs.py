@@ -52,20 +52,10 @@ def prose(text: Any) -> str:
     return " ".join((" ".join(text) if isinstance(text, list) else str(text)).split())
 
 
-def passed(tree: Tree) -> set[str]:
-    """Return the parameters that calls of roles pass."""
-    return {
-        name
-        for task in tree.calls
-        if task.module.endswith(("import_role", "include_role"))
-        for name in task.keys.get("vars") or {}
-    }
-
-
 def variables_are_in_specs_and_defaults(tree: Tree) -> Iterator[str]:
     for role in tree.roles:
         specified, defaults = tree.options(role), {default.name for default in tree.defaults(role)}
-        for name in sorted(set(specified) - defaults - passed(tree)):
+        for name in sorted(set(specified) - defaults - tree.passed):
             yield f"{name}: in the argument specs of {role}, but neither in its defaults nor passed by a call"
         for name in sorted(defaults - set(specified)):
             yield f"{name}: in the defaults of {role}, but not in its argument specs"

@@ -22,6 +22,7 @@ EXPOSURE = 13
 # Redis takes no comments in its access list.
 WITHOUT_FIRST_LINE = {"roles/redis/templates/users.acl.j2"}
 
+TOOL = {"airflow_tool_command": "/opt/airflow/current/bin/program --option"}
 LOCAL: dict[str, Any] = {
     "airflow_executor": "LocalExecutor",
     "airflow_host_components": ["api_server", "scheduler", "dag_processor", "triggerer"],
@@ -118,14 +119,14 @@ FILES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("airflow/airflow.cfg.3.1.7", "airflow", "airflow.cfg.j2", {"airflow_version": "3.1.7"}),
     ("airflow/environment", "airflow", "environment.j2", {}),
     ("airflow/environment.configured", "airflow", "environment.j2", CONFIGURED),
-    ("airflow/airflow", "airflow", "airflow.j2", {"airflow_tool": "airflow"}),
+    ("airflow/airflow", "airflow", "airflow.j2", {"airflow_tool": "airflow"} | TOOL),
     (
         "airflow/airflow.worker_host",
         "airflow",
         "airflow.j2",
-        {"airflow_tool": "airflow", "airflow_host_components": ["worker"]},
+        {"airflow_tool": "airflow", "airflow_host_components": ["worker"]} | TOOL,
     ),
-    ("airflow/airflow-celery", "airflow", "airflow.j2", {"airflow_tool": "airflow-celery"}),
+    ("airflow/airflow-celery", "airflow", "airflow.j2", {"airflow_tool": "airflow-celery"} | TOOL),
     ("airflow/build.sh", "airflow", "build.sh.j2", {}),
     (
         "airflow/build.sh.offline",
@@ -437,11 +438,11 @@ def test_systemd_understands_the_units_and_finds_them_closed(component: str, tmp
     version = subprocess.run(["systemd-analyze", "--version"], capture_output=True, check=True, text=True).stdout
     facts = FACTS | {"systemd": {"version": int(version.split()[1])}}
     # systemd-analyze asks whether the program is there.
-    program = tmp_path / "current" / "bin" / "airflow"
+    variables = {"ansible_facts": facts, "airflow_install_directory": str(tmp_path)} | WORKERS
+    program = Path(Role("airflow", variables).evaluate("__airflow_release_directory"), "bin", "airflow")
     program.parent.mkdir(parents=True)
     program.write_text("#!/bin/sh\n", encoding="utf-8")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    variables = {"ansible_facts": facts, "airflow_install_directory": str(tmp_path)} | WORKERS
     for name, text in component_units(component, variables).items():
         path = tmp_path / name
         # The exception of one worker is no measure for the others; and systemd 252, which sets PrivateMounts by itself
@@ -479,6 +480,6 @@ def test_commands_are_sound_shell(name: str) -> None:
 
 def test_the_imagined_host_gives_each_required_variable() -> None:
     tree = Tree()
-    required = {name for name, option in tree.all_options.items() if option.get("required")} - {"airflow_component"}
+    required = {name for name, option in tree.all_options.items() if option.get("required")} - tree.passed
     assert required <= set(HOST)
     assert (PROJECT / "roles").is_dir()

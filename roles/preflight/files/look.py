@@ -1,9 +1,10 @@
 """Print what a host says of itself and no Ansible fact does, as JSON.
 
-Python, clock, release of Airflow, free space, the SSH connection that this runs through, and who has an address.
+Python, clock, release of Airflow, an upgrade that was interrupted, free space, the SSH connection that this runs
+through, and who has an address.
 
-Arguments: the controller's time in seconds since the epoch, the link to the release, an IPv4 address in the host's
-network (or nothing), then paths. Runs on Python 3.7.
+Arguments: the controller's time in seconds since the epoch, the links to the release and to the backup of an unfinished
+upgrade, an IPv4 address in the host's network (or nothing), then paths. Runs on Python 3.7.
 """
 
 from __future__ import annotations
@@ -73,8 +74,9 @@ seen = {
     "python": ".".join(map(str, sys.version_info[:2])),
     "clock_offset": round(time.time() - float(sys.argv[1]), 3),
     "release": target(sys.argv[2]),
-    "free_mb": {path: free_mb(path) for path in sys.argv[4:]},
+    "unfinished_upgrade": target(sys.argv[3]),
+    "free_mb": {path: free_mb(path) for path in sys.argv[5:]},
     "ssh_connection": ssh_connection(),
-    "neighbour": neighbour(sys.argv[3]),
+    "neighbour": neighbour(sys.argv[4]),
 }
 print(json.dumps(seen))

@@ -1,0 +1,149 @@
+"""Filters that say what an upgrade of Airflow concerns, and what speaks against it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+# Airflow's words when its linter has nothing to say (airflow.cli.commands.config_command.lint_config).
+_LINT_CLEAN = "No issues found"
+
+
+def _sequence(value: object, name: str) -> Sequence[Any]:
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise AnsibleFilterError(f"{name} must be a list, found {type(value).__name__}")
+    return value
+
+
+def _mapping(value: object, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise AnsibleFilterError(f"{name} must be a mapping, found {type(value).__name__}")
+    return value
+
+
+def _import_errors(output: str) -> dict[str, str]:
+    """Return the last line of each error by its file, from what Airflow prints; log lines may stand before the list."""
+    decoder = json.JSONDecoder()
+    for start in (index for index, letter in enumerate(output) if letter == "["):
+        try:
+            rows, _ = decoder.raw_decode(output, start)
+        except json.JSONDecodeError:
+            continue
+        if all(isinstance(row, dict) and "filepath" in row for row in rows):
+            return {row["filepath"]: (row["error"].strip().splitlines() or ["no message"])[-1] for row in rows}
+    return {}
+
+
+def airflow_import_errors_new(outputs: object) -> list[str]:
+    """
+    List the DAG files that the second of two releases cannot import and the first one can.
+
+    Example: `[old, new] | airflow_import_errors_new` is `["/srv/airflow/dags/a.py: ImportError: ..."]`. The outputs are
+    those of `airflow dags list-import-errors --output json`; with fewer than two there is nothing to compare. Raises
+    AnsibleFilterError on wrong types.
+    """
+    given = [str(output) for output in _sequence(outputs, "airflow_import_errors_new: the outputs")]
+    if len(given) < 2:
+        return []
+    old, new = map(_import_errors, given[:2])
+    return [f"{path}: {error}" for path, error in sorted(new.items()) if path not in old]
+
+
+def airflow_drain_order(hosts: object, running: object) -> list[str]:
+    """
+    Order hosts by their longest-running task, the longest last; those without a task come first.
+
+    Example: `{'worker-1': facts} | airflow_drain_order([{'hostname': 'worker-1', 'seconds': 600}])`. The facts of a
+    host are Ansible's, with `fqdn`, `hostname` and `nodename`: Airflow knows a host by one of them. Raises
+    AnsibleFilterError on wrong types.
+    """
+    ages = {
+        str(row["hostname"]): int(row["seconds"] or 0)
+        for row in _sequence(running, "airflow_drain_order: the running tasks")
+    }
+    table = _mapping(hosts, "airflow_drain_order: the hosts")
+    names = {
+        host: [host, *(facts.get(key) for key in ("fqdn", "hostname", "nodename"))] for host, facts in table.items()
+    }
+    return sorted(table, key=lambda host: max(ages.get(str(name), -1) for name in names[host]))
+
+
+def airflow_upgrade_problems(facts: object) -> list[str]:
+    """
+    List why an upgrade is refused on a host, before anything has changed; empty if nothing speaks against it.
+
+    Example: see `ansible-doc -t filter airflow_upgrade_problems`. Raises AnsibleFilterError on wrong types.
+    """
+    given = _mapping(facts, "airflow_upgrade_problems: the facts")
+    host, problems = given["host"], []
+    if errors := given["import_errors"]:
+        problems.append(
+            f"{host}: {len(errors)} DAG file(s) cannot be imported in the new release, but can be in the old one."
+            " Correct them, or set airflow_upgrade_import_errors_allowed to true.\n  " + "\n  ".join(errors)
+        )
+    if (lint := given["lint"].strip()) and _LINT_CLEAN not in lint:
+        problems.append(
+            f"{host}: `airflow config lint` of the new release finds faults. Correct airflow_config_overrides, or set"
+            f" airflow_upgrade_lint_findings_allowed to true.\n  {lint}"
+        )
+    if given["migrates"] and given["external"]:
+        problems.append(
+            "airflow_database_host: the metadata database is outside of the inventory, and is to be migrated. Make a"
+            " backup of it, and say so by airflow_upgrade_external_backup_made: true."
+        )
+    if given["migrates"] and not given["external"] and given["free_mb"] < given["database_mb"]:
+        problems.append(
+            f"airflow_backup_directory: {given['directory']} has {given['free_mb']} MB free on the database's host, and"
+            f" a dump may need {given['database_mb']} MB. Make room, or set it to a directory with more."
+        )
+    return problems
+
+
+def _size(size: float) -> str:
+    """Return a number of bytes as people read it."""
+    return f"{size / 2**30:.1f} GB" if size >= 2**30 else f"{size / 2**20:.0f} MB"
+
+
+def airflow_upgrade_report(plan: object) -> list[str]:
+    """
+    Say what an upgrade is going to do, in lines.
+
+    Example: see `ansible-doc -t filter airflow_upgrade_report`. Raises AnsibleFilterError on wrong types.
+    """
+    given = _mapping(plan, "airflow_upgrade_report: the plan")
+    change = f"Going on to {given['to']}" if given["resumed"] else f"Upgrade: {given['from']} to {given['to']}"
+    lines = [change]
+    lines.append(f"Hosts: {', '.join(given['hosts'])}")
+    database = given["database"]
+    running = database.get("running") or []
+    if given["migrates"]:
+        old, new = (given["revisions"][key]["alembic_version"] for key in ("from", "to"))
+        lines.append(f"Migration: {old} to {new or 'what the release says'}; {_size(database.get('bytes') or 0)}")
+        tables = [f"{table['name']} {_size(table['bytes'])}" for table in database.get("tables") or []]
+        lines.append(f"Largest tables: {', '.join(tables)}")
+        moment = "while nothing writes to it" if given["quiet"] else "before anything stops"
+        lines.append(f"Dump: {moment}")
+        lines.append("Downtime: user interface, APIs and scheduling, during the migration; running tasks go on")
+    else:
+        lines.append("Migration: none; one component restarts after the other")
+        if not given["balanced"]:
+            lines.append("Downtime: user interface and APIs, while the API server restarts")
+    tasks = sum(row["tasks"] for row in running)
+    lines.append(f"Running tasks: {tasks} on {len(running)} host(s); workers wait for theirs")
+    return lines
+
+
+class FilterModule:
+    """Ansible's entry point."""
+
+    def filters(self) -> dict[str, Any]:
+        """Name the filters of this file."""
+        return {
+            "airflow_drain_order": airflow_drain_order,
+            "airflow_import_errors_new": airflow_import_errors_new,
+            "airflow_upgrade_problems": airflow_upgrade_problems,
+            "airflow_upgrade_report": airflow_upgrade_report,
+        }
