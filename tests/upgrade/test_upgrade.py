@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -82,12 +83,13 @@ def starts(tasks: list[dict[str, Any]]) -> list[datetime]:
 def longest_gap(tasks: list[dict[str, Any]]) -> float:
     """Return the most seconds in which no task started while others still had to."""
     times = starts(tasks)
-    return max((after - before).total_seconds() for before, after in zip(times, times[1:], strict=False))
+    return max((after - before).total_seconds() for before, after in itertools.pairwise(times))
 
 
 def pages(site: Site, dag: str, run: str) -> list[dict[str, Any]]:
     """Return all task instances of a run."""
-    airflow, found = site.airflow(), []
+    airflow = site.airflow()
+    found: list[dict[str, Any]] = []
     path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances"
     while part := airflow.request("GET", path, limit="100", offset=str(len(found)))["task_instances"]:
         found += part
@@ -150,9 +152,8 @@ def test_a_scheduler_that_does_not_become_healthy_brings_the_old_release_back(
     assert_works(site)
 
 
-def test_an_upgrade_under_load_loses_no_task(
-    site: Site, hosts: dict[str, Any], load_dags: None, report: dict[str, str]
-) -> None:
+@pytest.mark.usefixtures("load_dags")
+def test_an_upgrade_under_load_loses_no_task(site: Site, hosts: dict[str, Any], report: dict[str, str]) -> None:
     airflow = site.airflow()
     long_run = airflow.start("airstrip_long", seconds=LONG_SECONDS)
     while [task["state"] for task in pages(site, "airstrip_long", long_run)] != ["running"] * 5:
