@@ -319,6 +319,14 @@ def _firewall(facts: Facts) -> Iterator[str]:
         )
 
 
+def _drained(facts: Facts) -> Iterator[str]:
+    drained = _mapping(facts["drained"], "drained")
+    yield (
+        f"{_here(facts)}the host is drained since {drained.get('since')}: {drained.get('reason')}. Take it back by "
+        f"playbooks/undrain.yml, or leave it out by --limit '!{facts.get('host')}'."
+    )
+
+
 def _database(facts: Facts) -> Iterator[str]:
     database = _mapping(facts["database"], "database")
     number = int(_number(database.get("version_num"), "database.version_num"))
@@ -351,6 +359,7 @@ _CHECKS: tuple[tuple[tuple[str, ...], Callable[[Facts], Iterator[str]]], ...] = 
     (("disk",), _disk),
     (("ports",), _ports),
     (("firewall",), _firewall),
+    (("drained",), _drained),
     (("database",), _database),
 )
 _KNOWN = sorted({"host", "external", "max_clock_skew", *(key for keys, _ in _CHECKS for key in keys)})

@@ -41,9 +41,14 @@ def codes(text: str) -> set[str]:
 
 @cache
 def listed_tags() -> frozenset[str]:
-    """Return the tags that Ansible finds in site.yml."""
+    """Return the tags that Ansible finds in site.yml and in the playbooks of operations."""
     result = subprocess.run(
-        [str(Path(sys.executable).with_name("ansible-playbook")), "site.yml", "--list-tags"],
+        [
+            str(Path(sys.executable).with_name("ansible-playbook")),
+            "site.yml",
+            *sorted(str(path) for path in (PROJECT / "playbooks").glob("*.yml")),
+            "--list-tags",
+        ],
         capture_output=True,
         check=True,
         cwd=PROJECT,

@@ -15,7 +15,7 @@ def look(variables: dict[str, str], *command: str) -> dict[str, Any]:
     """Return what it prints when it is run by a shell with these variables, in addition, through a command."""
     environment = {name: value for name, value in os.environ.items() if name != "SSH_CONNECTION"} | variables
     # The shell stays, as it does above sudo: what follows keeps it from being replaced by its command.
-    arguments = ["0", "/nowhere", "/nowhere", "", "/"]
+    arguments = ["0", "/nowhere", "/nowhere", "", "/nowhere", "/"]
     argv = ["sh", "-c", '"$@"; exit $?', "sh", *command, sys.executable, str(LOOK), *arguments]
     result = subprocess.run(argv, capture_output=True, check=True, env=environment, text=True)
     found: dict[str, Any] = json.loads(result.stdout)

@@ -4,7 +4,7 @@ Python, clock, release of Airflow, an upgrade that was interrupted, free space, 
 through, and who has an address.
 
 Arguments: the controller's time in seconds since the epoch, the links to the release and to the backup of an unfinished
-upgrade, an IPv4 address in the host's network (or nothing), then paths. Runs on Python 3.7.
+upgrade, an IPv4 address in the host's network (or nothing), the file of a drained host, then paths. Runs on Python 3.7.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def target(link: str) -> str:
 
 
 def read(path: str) -> str:
-    """Return what is in a file of /proc; nothing if it is gone, or not for our eyes."""
+    """Return what is in a file; nothing if it is gone, or not for our eyes."""
     try:
         return Path(path).read_text(errors="replace")
     except OSError:
@@ -75,7 +75,8 @@ seen = {
     "clock_offset": round(time.time() - float(sys.argv[1]), 3),
     "release": target(sys.argv[2]),
     "unfinished_upgrade": target(sys.argv[3]),
-    "free_mb": {path: free_mb(path) for path in sys.argv[5:]},
+    "drained": read(sys.argv[5]),
+    "free_mb": {path: free_mb(path) for path in sys.argv[6:]},
     "ssh_connection": ssh_connection(),
     "neighbour": neighbour(sys.argv[4]),
 }

@@ -183,6 +183,11 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
         "app1: the host has 3600 MB of memory, and its components need 4096 MB.",
     ),
     (
+        "drained",
+        {"drained": {"since": "2026-11-24T03:00:00Z", "reason": "new disk"}},
+        "app1: the host is drained since 2026-11-24T03:00:00Z: new disk. Take it back by playbooks/undrain.yml",
+    ),
+    (
         "disk",
         {"disk": [{"path": "/var", "free_mb": 999, "needed_mb": 1000}]},
         "app1: /var has 999 MB free, and 1000 MB are needed.",
