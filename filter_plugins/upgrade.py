@@ -8,8 +8,10 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-# Airflow's words when its linter has nothing to say (airflow.cli.commands.config_command.lint_config).
-_LINT_CLEAN = "No issues found"
+# How Airflow's linter begins a finding, and how one about an option that is merely set, whatever its value is: with
+# CeleryExecutor it always reminds of a new default (airflow.cli.commands.config_command).
+_LINT_FINDING = "- "
+_LINT_REMINDER = "- Changed default value"
 
 
 def _sequence(value: object, name: str) -> Sequence[Any]:
@@ -71,6 +73,12 @@ def airflow_drain_order(hosts: object, running: object) -> list[str]:
     return sorted(table, key=lambda host: max(ages.get(str(name), -1) for name in names[host]))
 
 
+def _lint_findings(output: str) -> list[str]:
+    """Return what Airflow's linter finds: options that were removed or renamed."""
+    lines = [line.strip() for line in output.splitlines()]
+    return [line for line in lines if line.startswith(_LINT_FINDING) and not line.startswith(_LINT_REMINDER)]
+
+
 def airflow_upgrade_problems(facts: object) -> list[str]:
     """
     List why an upgrade is refused on a host, before anything has changed; empty if nothing speaks against it.
@@ -84,10 +92,10 @@ def airflow_upgrade_problems(facts: object) -> list[str]:
             f"{host}: {len(errors)} DAG file(s) cannot be imported in the new release, but can be in the old one."
             " Correct them, or set airflow_upgrade_import_errors_allowed to true.\n  " + "\n  ".join(errors)
         )
-    if (lint := given["lint"].strip()) and _LINT_CLEAN not in lint:
+    if lint := _lint_findings(given["lint"]):
         problems.append(
             f"{host}: `airflow config lint` of the new release finds faults. Correct airflow_config_overrides, or set"
-            f" airflow_upgrade_lint_findings_allowed to true.\n  {lint}"
+            " airflow_upgrade_lint_findings_allowed to true.\n  " + "\n  ".join(lint)
         )
     if given["migrates"] and given["external"]:
         problems.append(

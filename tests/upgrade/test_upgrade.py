@@ -71,9 +71,11 @@ def assert_works(site: Site) -> None:
     assert run.returncode == 0, run.stdout[-3000:]
 
 
-def failure(run: Run) -> str:
-    assert run.returncode != 0, run.stdout[-3000:]
-    return run.stdout
+def assert_failed(run: Run, *words: str) -> None:
+    """Fail, with the end of the run's output, if it succeeded or does not say each of the words."""
+    assert run.returncode != 0, run.stdout[-6000:]
+    missing = [word for word in words if word not in run.stdout]
+    assert not missing, f"{missing} not in:\n{run.stdout[-6000:]}"
 
 
 def starts(tasks: list[dict[str, Any]]) -> list[datetime]:
@@ -109,18 +111,19 @@ def test_a_dag_that_the_new_release_cannot_import_is_named_before_anything_chang
     # The module moved in 3.2.
     put_dag("airstrip_gone.py", "from airflow.models.dagbag import BundleDagBag\n")
     try:
-        said = failure(upgrade(site))
+        run = upgrade(site)
     finally:
         put_dag("airstrip_gone.py", "")
-    assert "airflow_upgrade_import_errors_allowed" in said
-    assert "airstrip_gone.py" in said
+    assert_failed(run, "airflow_upgrade_import_errors_allowed", "airstrip_gone.py")
     assert_all_run(site, hosts, OLD)
 
 
 def test_a_package_that_one_host_cannot_install_changes_nothing(site: Site, hosts: dict[str, Any]) -> None:
     wanted = "{{ ['airstrip-is-not-on-any-index==1'] if inventory_hostname == 'worker-2' else [] }}"
-    said = failure(upgrade(site, *variables(airflow_extra_packages=wanted)))
-    assert f"Airflow {NEW} cannot be installed on worker-2; the present release is untouched." in said
+    assert_failed(
+        upgrade(site, *variables(airflow_extra_packages=wanted)),
+        f"Airflow {NEW} cannot be installed on worker-2; the present release is untouched.",
+    )
     assert_all_run(site, hosts, OLD)
 
 
@@ -128,9 +131,7 @@ def test_a_migration_that_fails_half_way_leaves_the_database_as_it_was(site: Sit
     before = sql(hosts, site, "SELECT version_num FROM alembic_version")
     runs = sql(hosts, site, "SELECT count(*), max(id) FROM task_instance_history, dag_run")
     sql(hosts, site, f"CREATE TABLE {IN_THE_WAY} (id int)")
-    said = failure(upgrade(site))
-    assert f"the site is back on {OLD}-" in said
-    assert "Migrate the database" in said
+    assert_failed(upgrade(site), f"the site is back on {OLD}-", "Migrate the database")
     assert sql(hosts, site, "SELECT version_num FROM alembic_version") == before
     assert sql(hosts, site, "SELECT count(*), max(id) FROM task_instance_history, dag_run") == runs
     # What was restored is the moment before, the table in the way included.
@@ -144,9 +145,11 @@ def test_a_scheduler_that_does_not_become_healthy_brings_the_old_release_back(
 ) -> None:
     before = sql(hosts, site, "SELECT version_num FROM alembic_version")
     broken = {"scheduler": {"ExecStartPre": "/bin/false"}}
-    said = failure(upgrade(site, *variables(airflow_unit_options=broken, airflow_health_timeout=20)))
-    assert f"the site is back on {OLD}-" in said
-    assert "Health check" in said
+    assert_failed(
+        upgrade(site, *variables(airflow_unit_options=broken, airflow_health_timeout=20)),
+        f"the site is back on {OLD}-",
+        "Health check",
+    )
     assert sql(hosts, site, "SELECT version_num FROM alembic_version") == before
     assert_all_run(site, hosts, OLD)
     assert_works(site)
@@ -192,8 +195,7 @@ def test_a_second_run_finds_nothing_to_do(site: Site) -> None:
 def test_a_rollback_says_its_price_and_then_brings_the_old_release_back(
     site: Site, hosts: dict[str, Any], report: dict[str, str]
 ) -> None:
-    said = failure(rollback(site))
-    assert "airflow_upgrade_rollback_confirmed=true" in said
+    assert_failed(rollback(site), "airflow_upgrade_rollback_confirmed=true")
     assert_all_run(site, hosts, NEW)
     runs = sql(hosts, site, "SELECT count(*) FROM dag_run")
     began = time.monotonic()

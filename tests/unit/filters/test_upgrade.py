@@ -77,6 +77,7 @@ def test_refusals_name_variable_finding_and_remedy(changed: dict[str, Any], word
     [
         {},
         {"lint": "No issues found in your airflow.cfg. It is ready for Airflow 3!"},
+        {"lint": "Found issues in your airflow.cfg:\n  - Changed default value of `executor` from `A` to `B`."},
         {"migrates": False, "external": True},
         {"migrates": False, "free_mb": 0},
     ],
