@@ -34,6 +34,7 @@ _SERVICES = {
 # Airflow's own limit for a heartbeat, and how long a component may take until its first one.
 _SILENT_AFTER = 30
 _FIRST_BEAT_WITHIN = 60
+# Letters that are shown of a message.
 _MESSAGE = 300
 _FOREIGN = "not in the inventory"
 
@@ -99,10 +100,10 @@ def _pulse(row: Row, host: Mapping[str, Any], site: Mapping[str, Any]) -> tuple[
         ]
         return not site["database"]["error"] and bool(host["names"]), min(ages, default=None)
     if row["kind"] == "worker":
-        answers = [name for name in host["names"] if f"{row['worker']['name']}@{name}" in site["broker"]["answers"]]
-        return site["broker"]["asked"], 0.0 if answers else None
-    answered = host["look"].get("answers", []) if row["kind"] == "api_server" else []
-    return bool(answered), 0.0 if any(seconds is not None for seconds in answered) else None
+        answered = f"{row['worker']['name']}@{host['node']}" in site["broker"]["answers"]
+        return site["broker"]["asked"] and bool(host["node"]), 0.0 if answered else None
+    answers = host["look"].get("answers", []) if row["kind"] == "api_server" else []
+    return bool(answers), 0.0 if any(seconds is not None for seconds in answers) else None
 
 
 def _is_silent(pulse: tuple[bool, float | None], age: float | None) -> bool:
@@ -116,28 +117,36 @@ def _own_slots(worker: Mapping[str, Any], host: Mapping[str, Any]) -> int | None
     return int(worker.get("concurrency", host["concurrency"])) or None
 
 
+def _same_queues(worker: Mapping[str, Any], host: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the workers of a host that have a queue in common with one of them, itself included."""
+    return [other for other in host["workers"] if set(other["queues"]) & set(worker["queues"])]
+
+
 def _slots(row: Row, host: Mapping[str, Any], site: Mapping[str, Any]) -> Row:
     """Return how many slots a component has, and in how many of them tasks run.
 
-    The database knows host and queue of a task; instances of a host that have a queue in common are seen as one.
+    The database knows host and queue of a task only: workers of a host with a queue in common are counted together.
     """
-    nothing = {"busy": None, "slots": None, "shared": False}
+    queues: set[str] = set()
     if row["kind"] == "worker":
-        sets = [
-            set(worker["queues"]) for worker in host["workers"] if set(worker["queues"]) & set(row["worker"]["queues"])
-        ]
-        queues, slots = set().union(*sets), _own_slots(row["worker"], host)
+        together = _same_queues(row["worker"], host)
+        queues.update(*(worker["queues"] for worker in together))
+        sizes = [_own_slots(worker, host) for worker in together]
     elif row["kind"] == "scheduler" and site["parallelism"]:
-        sets, queues, slots = [], set(), int(site["parallelism"])
+        sizes = [int(site["parallelism"])]
     else:
-        return nothing
+        return {"busy": None, "slots": None, "shared": False}
     busy = sum(
         int(entry["tasks"])
         for entry in site["database"].get("running", [])
         if entry["hostname"] in host["names"] and (not queues or entry["queue"] in queues)
     )
     is_known = host["names"] and not site["database"]["error"]
-    return {"busy": busy if is_known else None, "slots": slots, "shared": len(sets) > 1}
+    return {"busy": busy if is_known else None, "slots": _sum(sizes), "shared": len(sizes) > 1}
+
+
+def _sum(sizes: list[int | None]) -> int | None:
+    return None if None in sizes else sum(filter(None, sizes))
 
 
 def _note(row: Row, unit: Mapping[str, Any], current: str) -> str:
@@ -156,12 +165,10 @@ def _component(name: str, pair: tuple[Row, Row], site: Mapping[str, Any]) -> Row
     state, pulse, age = _state(host, unit), _pulse(row, host, site), unit.get("age")
     if state == "active" and _is_silent(pulse, age):
         state = "silent"
+    is_meant = state == "stopped" and host["look"].get("drained")
+    current = host["look"].get("current", "")
     # Of a process that does not run, what it would run.
-    own = row["kind"] in site["components"]
-    release = unit.get("release") or (host["look"].get("current", "") if own else "")
-    level = _LEVELS.get(state, "bad")
-    if state == "stopped" and host["look"].get("drained"):
-        level = "warning"
+    release = unit.get("release") or (current if row["kind"] in site["components"] else "")
     return {
         "host": name,
         "component": row["component"],
@@ -169,13 +176,13 @@ def _component(name: str, pair: tuple[Row, Row], site: Mapping[str, Any]) -> Row
         "version": release.partition("-")[0],
         "release": release,
         "state": state,
-        "level": level,
+        "level": "warning" if is_meant else _LEVELS.get(state, "bad"),
         "since": _moment(unit["since"]) if age is not None else None,
         "seconds": age,
         "restarts": unit.get("restarts"),
         "heartbeat": pulse[1],
         **_slots(row, host, site),
-        "note": _note(row, unit, host["look"].get("current", "")),
+        "note": _note(row, unit, current),
     }
 
 
@@ -203,7 +210,7 @@ def _queues(site: Mapping[str, Any]) -> list[Row]:
                 "waiting": waiting.get(queue),
                 "queued": None if site["database"]["error"] else queued.get(queue, 0),
                 "workers": len(slots),
-                "slots": sum(filter(None, slots)) if None not in slots else None,
+                "slots": _sum(slots),
             }
         )
     return rows
@@ -267,7 +274,8 @@ def _component_problems(row: Row) -> Iterator[tuple[str, str]]:
         yield "bad", f"{what} is not installed. Run site.yml."
     elif row["level"] == "bad":
         since = f" since {row['since'].replace('T', ' ').replace('Z', ' UTC')}" if row["since"] else ""
-        yield "bad", f"{what} is {row['state']}{since}. See journalctl -u {row['unit'].removesuffix('.service')}."
+        why = f" ({row['note']})" if row["note"] and row["note"] != _FOREIGN else ""
+        yield "bad", f"{what} is {row['state']}{why}{since}. See journalctl -u {row['unit'].removesuffix('.service')}."
     if row["note"].startswith("runs "):
         yield "warning", f"{what} {row['note']}. Run site.yml, or restart it."
     elif row["note"] == _FOREIGN:
@@ -290,7 +298,8 @@ def _other_problems(site: Mapping[str, Any], status: Mapping[str, Any]) -> Itera
         if row["days"] is None:
             yield "bad", f"{what} is not there or cannot be read. Run site.yml."
         elif row["level"] != "good":
-            yield row["level"], f"{what} ends in {row['days']} days. Run site.yml, or replace it if it is your own."
+            ends = f"ends in {row['days']} days" if row["days"] >= 0 else f"ended on {row['ends'][:10]}"
+            yield row["level"], f"{what} {ends}. Run site.yml, or replace it if it is your own."
 
 
 def _problems(site: Mapping[str, Any], status: Mapping[str, Any]) -> list[Row]:
@@ -307,9 +316,9 @@ def airflow_status(site: Mapping[str, Any]) -> dict[str, Any]:
     Return how a site is: its hosts, components, queues, certificates, and what needs attention.
 
     Example: `seen | airflow_status`. What has been seen of the site is a mapping: `hosts` by name with `components`,
-    `workers`, `concurrency`, `names`, `certificates`, `look` (the output of roles/status/files/look.py, empty if there
-    is none), `unreachable` and `error`; `components` with `unit` and `job`; `database` and `broker` with their answers
-    or `error`; `authority`, `now`, `name`, `executor`, `uses_celery`, `parallelism` and `renew_days`. Raises
+    `workers`, `concurrency`, `names`, `node`, `certificates`, `look` (the output of roles/status/files/look.py,
+    empty if there is none), `unreachable` and `error`; `components` with `unit` and `job`; `database` and `broker` with
+    their answers or `error`; `authority`, `now`, `name`, `executor`, `uses_celery`, `parallelism`, `renew_days`. Raises
     AnsibleFilterError on other shapes.
     """
     try:

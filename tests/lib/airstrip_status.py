@@ -27,10 +27,11 @@ def unit(name: str, **other: Any) -> dict[str, Any]:
 
 def host(name: str, components: list[str], *units: dict[str, Any], **other: Any) -> dict[str, Any]:
     """Return what has been seen of a host that answers."""
-    look = {"units": list(units), "current": NEW, "drained": None}
+    look: dict[str, Any] = {"units": list(units), "current": NEW, "drained": None}
     look["answers"] = [0.01] if "api_server" in components else []
     return {
-        "components": components, "workers": WORKERS, "concurrency": 16, "names": [f"{name}.example.com", name],
+        "components": components, "workers": copy.deepcopy(WORKERS), "concurrency": 16,
+        "names": [f"{name}.example.com", name], "node": name,
         "certificates": {}, "look": look, "unreachable": False, "error": "", **other,
     }  # fmt: skip
 
@@ -53,7 +54,9 @@ _SEEN = {
         "running": [{"hostname": "worker.example.com", "queue": "default", "tasks": 5}],
         "queued": [{"queue": "default", "tasks": 3}],
     },
-    "broker": {"error": "", "asked": True, "queues": {"default": 2, "big": 0}, "answers": ["default@worker", "big@worker"]},
+    "broker": {
+        "error": "", "asked": True, "queues": {"default": 2, "big": 0}, "answers": ["default@worker", "big@worker"],
+    },
 }  # fmt: skip
 
 

@@ -35,6 +35,8 @@ def ask(wanted: dict[str, Any]) -> dict[str, Any]:
         lengths = {queue: length(connection, queue) for queue in wanted["queues"]}
         nodes = wanted["nodes"]
         answers = app.control.ping(nodes, timeout=patience, connection=connection, limit=len(nodes)) if nodes else []
+        # Celery would leave the queue for the answers bound.
+        app.control.mailbox.get_reply_queue().bind(connection.default_channel).delete()
     return {"queues": lengths, "answers": sorted(node for answer in answers for node in answer)}
 
 
@@ -50,4 +52,5 @@ def main() -> None:
         sys.exit(message.replace(password, "***") if password else message)
 
 
-main()
+if __name__ == "__main__":
+    main()
