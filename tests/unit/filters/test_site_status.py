@@ -152,6 +152,12 @@ def test_nobody_is_silent_whom_nobody_could_ask() -> None:
     ]
 
 
+def test_workers_of_a_host_that_has_told_no_name_are_not_silent() -> None:
+    site = seen()
+    site["hosts"]["worker"]["node"] = ""
+    assert (row(site, "worker@big")["state"], row(site, "worker@big")["heartbeat"]) == ("active", None)
+
+
 def test_a_host_that_cannot_be_reached_is_shown_with_what_others_know_of_it() -> None:
     site = seen()
     site["hosts"]["control"].update(look={}, unreachable=True, error="No route to host")
