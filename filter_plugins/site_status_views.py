@@ -145,10 +145,11 @@ def _cell(row: ET.Element, label: str, text: str = "", small: str = "") -> ET.El
     return cell
 
 
-def _grid(parent: ET.Element, title: str, columns: Sequence[str]) -> ET.Element:
+def _grid(parent: ET.Element, title: str, columns: Sequence[str], cards: bool = True) -> ET.Element:
+    """Add a table; on a narrow screen, each of its lines becomes a card, unless it is narrow itself."""
     section = _add(parent, "section")
     _add(section, "h2", title)
-    table = _add(section, "table")
+    table = _add(section, "table", class_="cards" if cards else "")
     head = _add(_add(table, "thead"), "tr")
     for column in columns:
         _add(head, "th", column, scope="col")
@@ -198,7 +199,7 @@ def _components_part(page: ET.Element, status: Row) -> None:
 
 
 def _queues_part(page: ET.Element, status: Row) -> None:
-    body = _add(_grid(page, "Queues", ("Queue", "Waiting", "Queued", "Workers", "Slots")), "tbody")
+    body = _add(_grid(page, "Queues", ("Queue", "Waiting", "Queued", "Workers", "Slots"), cards=False), "tbody")
     for row in status["queues"]:
         line = _add(body, "tr")
         _add(line, "th", row["queue"], scope="row")
@@ -207,13 +208,13 @@ def _queues_part(page: ET.Element, status: Row) -> None:
 
 
 def _certificates_part(page: ET.Element, status: Row) -> None:
-    body = _add(_grid(page, "Certificates", ("Certificate", "Host", "Days left", "Ends")), "tbody")
+    body = _add(_grid(page, "Certificates", ("Certificate", "Days left", "Host", "Ends")), "tbody")
     for row in status["certificates"]:
         cells, line = _certificate_cells(row), _add(body, "tr")
         _add(line, "th", row["service"], scope="row")
-        _cell(line, "Host", cells["host"])
         days = "no certificate" if row["days"] is None else f"{row['days']} days"
         _pill(_cell(line, "Days left"), row["level"], days)
+        _cell(line, "Host", cells["host"])
         _cell(line, "Ends", cells["ends"])
 
 
