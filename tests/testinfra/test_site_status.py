@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,18 +24,18 @@ from airstrip_units import properties
 # Nothing listens there.
 CLOSED_PORT = 9
 GHOST = "ghost"
+QUEUE = "default"
 DRAINED = {"since": "2026-11-24T12:00:00Z", "reason": "<b>new disk</b>"}
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of the playbook: its output, the files that it has written, and how long it took."""
+    """One run of the playbook: its output, and the files that it has written."""
 
     output: str
     text: str
     status: dict[str, Any]
     page: str
-    seconds: float
 
     def row(self, host: str, component: str) -> dict[str, Any]:
         """Return the row of a component."""
@@ -51,7 +51,6 @@ class Run:
 
 
 def run(site: Site, directory: Path, *arguments: str) -> Run:
-    began = time.monotonic()
     result = site.command(
         "ansible-playbook", "playbooks/status.yml", "-e", f"status_write=true status_directory={directory}", *arguments
     )
@@ -61,17 +60,143 @@ def run(site: Site, directory: Path, *arguments: str) -> Run:
         (directory / "status.txt").read_text(encoding="utf-8"),
         json.loads((directory / "status.json").read_text(encoding="utf-8")),
         (directory / "status.html").read_text(encoding="utf-8"),
-        time.monotonic() - began,
     )
 
 
-def hosts(site: Site, group: str) -> dict[str, Any]:
-    return {name: testinfra.get_host(site.connection(name)) for name in site.group(group)}
+@pytest.fixture(scope="module")
+def ghost(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Name a host that is in the inventory and cannot be reached."""
+    path = tmp_path_factory.mktemp("ghost") / "ghost.yml"
+    variables = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": CLOSED_PORT}
+    path.write_text(json.dumps({"airflow_dag_processor": {"hosts": {GHOST: variables}}}), encoding="utf-8")
+    return f"--inventory={path}"
+
+
+@contextmanager
+def message(site: Site) -> Iterator[None]:
+    """Put a message into a queue for the time of the block, where there is a broker."""
+    if not site.group("redis"):
+        yield
+        return
+    tls: dict[str, Any] = {"ssl": True, "ssl_ca_certs": str(site.ca_certificate)} if site.is_shared else {}
+    user: dict[str, Any] = {"username": "airflow", "password": site.secrets["airflow_broker_password"]}
+    with (
+        site.tunnel(site.group("redis")[0], 6379) as local,
+        redis.Redis(host="127.0.0.1", port=local, protocol=2, **user, **tls) as client,
+    ):
+        client.execute_command("LPUSH", QUEUE, "airstrip-test")
+        try:
+            yield
+        finally:
+            client.execute_command("LREM", QUEUE, "0", "airstrip-test")
+
+
+@contextmanager
+def stopped(site: Site) -> Iterator[None]:
+    """Stop all workers and the first triggerer, as by hand, for the time of the block."""
+    hosts = [(testinfra.get_host(site.connection(name)), "airflow-worker@*") for name in site.group("airflow_worker")]
+    hosts.append((testinfra.get_host(site.connection(site.group("airflow_triggerer")[0])), "airflow-triggerer"))
+    units = [host.check_output(f"systemctl show --property=Id --value '{pattern}'").split() for host, pattern in hosts]
+    try:
+        for (host, _), names in zip(hosts, units, strict=True):
+            host.check_output(f"systemctl stop {' '.join(names)}")
+        yield
+    finally:
+        for (host, _), names in zip(hosts, units, strict=True):
+            host.check_output(f"systemctl start {' '.join(names)}")
+
+
+@contextmanager
+def drained(site: Site) -> Iterator[None]:
+    """Mark the last host as drained for the time of the block."""
+    host = testinfra.get_host(site.connection(site.hosts[-1]))
+    host.check_output(f"mkdir -p /etc/airflow && echo '{json.dumps(DRAINED)}' >/etc/airflow/drained")
+    try:
+        yield
+    finally:
+        host.check_output("rm /etc/airflow/drained && rmdir --ignore-fail-on-non-empty /etc/airflow")
 
 
 @pytest.fixture(scope="module")
-def well(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return run(site, tmp_path_factory.mktemp("well"))
+def troubled(site: Site, ghost: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run while workers and a triggerer are stopped, a message waits, and a host is drained."""
+    with ExitStack() as stack:
+        for trouble in (stopped, message, drained):
+            stack.enter_context(trouble(site))
+        # Another host in the inventory does not make the others speak TLS.
+        tls = json.dumps({"airflow_tls_enabled": site.is_shared})
+        return run(site, tmp_path_factory.mktemp("troubled"), ghost, "-e", tls)
+
+
+@pytest.fixture(scope="module")
+def blind(site: Site, troubled: Run) -> str:
+    """The output of a run to which neither database nor broker answers, in check mode. Meanwhile the workers start."""
+    assert troubled
+    ports = f"airflow_database_port={CLOSED_PORT} airflow_broker_port={CLOSED_PORT}"
+    result = site.command("ansible-playbook", "playbooks/status.yml", "--check", "-e", ports)
+    assert result.returncode == 0, result.stdout[-8000:] + result.stderr
+    return result.stdout + result.stderr
+
+
+@pytest.fixture(scope="module")
+def well(site: Site, blind: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run after all that, as soon as the workers answer."""
+    assert blind
+    for _ in range(5):
+        found = run(site, tmp_path_factory.mktemp("well"))
+        if all(row["heartbeat"] is not None for row in found.status["components"] if row["version"]):
+            break
+    return found
+
+
+def test_what_is_stopped_is_shown_as_such(site: Site, troubled: Run) -> None:
+    row = troubled.row(site.group("airflow_triggerer")[0], "triggerer")
+    assert row["state"] == "stopped"
+    assert row["seconds"] < 300
+    assert row["heartbeat"] is not None
+    assert ">stopped</span>" in troubled.page
+    for hostname in site.group("airflow_worker"):
+        worker = troubled.row(hostname, "worker@default")
+        assert (worker["state"], worker["heartbeat"]) == ("stopped", None)
+    if site.group("airflow_triggerer")[0] != site.hosts[-1]:
+        assert f"{row['host']}: triggerer is stopped since " in troubled.text
+
+
+def test_a_host_that_cannot_be_reached_is_shown_as_such(troubled: Run) -> None:
+    assert troubled.row(GHOST, "dag_processor")["state"] == "unreachable"
+    assert any(text.startswith(f"{GHOST} cannot be reached: ") for text in troubled.problems)
+
+
+def test_a_drained_host_is_shown_as_such(site: Site, troubled: Run) -> None:
+    shown = {host["host"]: host["drained"] for host in troubled.status["hosts"] if host["drained"]}
+    assert shown == {site.hosts[-1]: DRAINED}
+    assert "&lt;b&gt;new disk&lt;/b&gt;" in troubled.page
+    assert "<b>" not in troubled.page
+
+
+def test_a_waiting_message_is_counted(site: Site, troubled: Run, well: Run) -> None:
+    for found, waiting in ((troubled, 1), (well, 0)):
+        lengths = {entry["queue"]: entry["waiting"] for entry in found.status["queues"]}
+        assert lengths.get(QUEUE) == (waiting if site.group("airflow_worker") else None)
+
+
+def test_what_does_not_answer_does_not_end_the_run(site: Site, blind: str) -> None:
+    said = " ".join(blind.split())
+    assert re.search(r"- No answer from the metadata database: [^-]*(refused|time)", said)
+    assert ("- No answer from the broker: " in said) == bool(site.group("airflow_worker"))
+    for name in site.group("airflow_scheduler"):
+        assert re.search(rf"^ *{name} +scheduler +active ", blind, re.MULTILINE)
+    assert set(re.findall(r" changed=(\d+) ", blind)) == {"0"}
+
+
+def test_no_secret_is_shown(site: Site, troubled: Run, blind: str, well: Run) -> None:
+    shown = [part for found in (troubled, well) for part in (found.output, found.text, found.page, str(found.status))]
+    assert not [name for name, secret in site.secrets.items() for part in (*shown, blind) if secret in part]
+
+
+def test_what_runs_again_is_shown_as_such(site: Site, troubled: Run, well: Run) -> None:
+    name = site.group("airflow_triggerer")[0]
+    assert well.row(name, "triggerer")["since"] > troubled.row(name, "triggerer")["since"]
 
 
 def test_all_is_well_and_nothing_changes(site: Site, well: Run) -> None:
@@ -117,7 +242,7 @@ def test_the_release_is_the_one_that_runs(host: Any, airflow: Airflow, inventory
 
 
 def test_heartbeats_are_those_of_the_database(site: Site, well: Run) -> None:
-    database = next(iter(hosts(site, "postgresql").values()))
+    database = testinfra.get_host(site.connection(site.group("postgresql")[0]))
     query = "SELECT DISTINCT job_type, hostname FROM job WHERE latest_heartbeat > now() - interval '60 s'"
     answer = database.check_output(f'cd / && runuser -u postgres -- psql --tuples-only --no-align airflow -c "{query}"')
     kinds = {"SchedulerJob": "scheduler", "DagProcessorJob": "dag_processor", "TriggererJob": "triggerer"}
@@ -132,7 +257,8 @@ def test_heartbeats_are_those_of_the_database(site: Site, well: Run) -> None:
 
 
 def test_slots_are_those_that_the_workers_have(site: Site, well: Run) -> None:
-    for name, host in hosts(site, "airflow_worker").items():
+    for name in site.group("airflow_worker"):
+        host = testinfra.get_host(site.connection(name))
         for row in well.status["components"]:
             if row["host"] == name and row["component"].startswith("worker@"):
                 started = properties(host, row["unit"], "ExecStart")["ExecStart"]
@@ -151,102 +277,3 @@ def test_certificates_end_when_those_of_the_hosts_do(host: Any, inventory_hostna
         if there.rc == 0:
             assert shown[service]["ends"] == there.stdout.strip().partition("=")[2].replace(" ", "T")
             assert shown[service]["days"] > 30
-
-
-@pytest.fixture(scope="module")
-def ghost(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Name a host that is in the inventory and cannot be reached."""
-    path = tmp_path_factory.mktemp("ghost") / "ghost.yml"
-    variables = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": CLOSED_PORT}
-    path.write_text(json.dumps({"airflow_dag_processor": {"hosts": {GHOST: variables}}}), encoding="utf-8")
-    return f"--inventory={path}"
-
-
-@pytest.fixture
-def message(site: Site) -> Iterator[str]:
-    """Put a message into a queue of which no worker takes; give the queue."""
-    queue = "default"
-    hostname = site.group("redis")[0]
-    tls: dict[str, Any] = {"ssl": True, "ssl_ca_certs": str(site.ca_certificate)} if site.is_shared else {}
-    with (
-        site.tunnel(hostname, 6379) as local,
-        redis.Redis(
-            host="127.0.0.1", port=local, username="airflow", password=site.secrets["airflow_broker_password"],
-            protocol=2, **tls,
-        ) as client,
-    ):  # fmt: skip
-        client.execute_command("LPUSH", queue, "airstrip-test")
-        yield queue
-        client.execute_command("LREM", queue, "0", "airstrip-test")
-
-
-@pytest.fixture
-def stopped(site: Site) -> Iterator[tuple[str, str]]:
-    """Stop a triggerer and all workers, as by hand; give the triggerer's host."""
-    triggerer = site.group("airflow_triggerer")[0]
-    stops = [(site_host, "airflow-worker@*") for site_host in hosts(site, "airflow_worker").values()]
-    stops.append((hosts(site, "airflow_triggerer")[triggerer], "airflow-triggerer"))
-    started = [
-        (host, host.check_output(f"systemctl show --property=Id --value '{pattern}'").split())
-        for host, pattern in stops
-    ]
-    for host, units in started:
-        host.check_output(f"systemctl stop {' '.join(units)}")
-    yield triggerer, "triggerer"
-    for host, units in started:
-        host.check_output(f"systemctl start {' '.join(units)}")
-
-
-def test_trouble_is_shown(site: Site, ghost: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    name, component = request.getfixturevalue("stopped")
-    queue = request.getfixturevalue("message") if site.group("airflow_worker") else None
-    other = testinfra.get_host(site.connection(site.group("postgresql")[0]))
-    other.check_output(f"mkdir -p /etc/airflow && echo '{json.dumps(DRAINED)}' >/etc/airflow/drained")
-    try:
-        # Another host in the inventory does not make the others speak TLS.
-        found = run(site, tmp_path, ghost, "-e", json.dumps({"airflow_tls_enabled": site.is_shared}))
-    finally:
-        other.check_output("rm /etc/airflow/drained && rmdir --ignore-fail-on-non-empty /etc/airflow")
-    row = found.row(name, component)
-    assert (row["state"], row["seconds"] < 300) == ("stopped", True)
-    assert row["heartbeat"] is not None
-    assert found.row(GHOST, "dag_processor")["state"] == "unreachable"
-    assert any(text.startswith(f"{GHOST} cannot be reached: ") for text in found.problems)
-    drained = {host["host"]: host["drained"] for host in found.status["hosts"] if host["drained"]}
-    assert drained == {site.group("postgresql")[0]: DRAINED}
-    assert "&lt;b&gt;new disk&lt;/b&gt;" in found.page
-    assert "<b>" not in found.page
-    assert ">stopped</span>" in found.page
-    for hostname in site.group("airflow_worker"):
-        assert found.row(hostname, "worker@default")["state"] == "stopped"
-        assert found.row(hostname, "worker@default")["heartbeat"] is None
-    if queue:
-        waiting = {entry["queue"]: entry["waiting"] for entry in found.status["queues"]}
-        assert waiting[queue] == 1
-
-
-def test_what_runs_again_is_shown_as_such(site: Site, tmp_path: Path, well: Run) -> None:
-    # Workers take some seconds until they answer.
-    for _ in range(5):
-        found = run(site, tmp_path)
-        if all(row["heartbeat"] is not None for row in found.status["components"] if row["version"]):
-            break
-    name = site.group("airflow_triggerer")[0]
-    row = found.row(name, "triggerer")
-    assert found.problems == []
-    assert (row["state"], row["heartbeat"] is not None) == ("active", True)
-    assert row["since"] > well.row(name, "triggerer")["since"]
-
-
-def test_neither_database_nor_broker_ends_the_run_nor_does_check_mode(site: Site) -> None:
-    ports = f"airflow_database_port={CLOSED_PORT} airflow_broker_port={CLOSED_PORT}"
-    result = site.command("ansible-playbook", "playbooks/status.yml", "--check", "-e", ports)
-    assert result.returncode == 0, result.stdout[-8000:] + result.stderr
-    said = " ".join(result.stdout.split())
-    assert re.search(r"- No answer from the metadata database: [^-]*refused", said)
-    assert ("- No answer from the broker: " in said) == bool(site.group("airflow_worker"))
-    for name in site.group("airflow_scheduler"):
-        assert re.search(rf"^ *{name} +scheduler +active ", result.stdout, re.MULTILINE)
-    assert set(re.findall(r" changed=(\d+) ", result.stdout)) == {"0"}
-    shown = result.stdout + result.stderr
-    assert not [name for name, secret in site.secrets.items() if secret in shown]
