@@ -253,8 +253,10 @@ def _hosts(site: Mapping[str, Any]) -> list[Row]:
 
 
 def _brief(error: object) -> str:
-    """Return a message in one line, of a length that one reads."""
-    return " ".join(str(error).split())[:_MESSAGE] or "no reason given"
+    """Return a message in one line, of a length that one reads; of a traceback, how it ends."""
+    lines = str(error).strip().splitlines()
+    said = lines[-1] if any(line.startswith("Traceback ") for line in lines) else " ".join(lines)
+    return " ".join(said.split())[:_MESSAGE] or "no reason given"
 
 
 def _host_problems(host: Row) -> Iterator[tuple[str, str]]:
@@ -272,6 +274,13 @@ def _component_problems(row: Row) -> Iterator[tuple[str, str]]:
         return
     if row["state"] == "missing":
         yield "bad", f"{what} is not installed. Run site.yml."
+    elif row["state"] == "silent":
+        beat = (
+            "does not answer"
+            if row["heartbeat"] is None
+            else f"gave its last sign of life {row['heartbeat']:.0f} s ago"
+        )
+        yield "bad", f"{what} is active, but {beat}. See journalctl -u {row['unit'].removesuffix('.service')}."
     elif row["level"] == "bad":
         since = f" since {row['since'].replace('T', ' ').replace('Z', ' UTC')}" if row["since"] else ""
         why = f" ({row['note']})" if row["note"] and row["note"] != _FOREIGN else ""

@@ -120,7 +120,9 @@ def test_a_component_that_runs_and_does_not_beat_is_silent(age: float | None, st
         del jobs[1]
     found = row(site, "dag_processor")
     assert (found["state"], found["heartbeat"]) == (state, age)
-    assert len(problems(site)) == (1 if state == "silent" else 0)
+    said = "does not answer" if age is None else f"gave its last sign of life {age:.0f} s ago"
+    expected = f"control: dag_processor is active, but {said}. See journalctl -u airflow-dag-processor."
+    assert problems(site) == ([expected] if state == "silent" else [])
 
 
 def test_a_component_that_has_just_started_may_take_its_time() -> None:
@@ -140,7 +142,8 @@ def test_servers_and_workers_that_do_not_answer_are_silent() -> None:
 def test_nobody_is_silent_whom_nobody_could_ask() -> None:
     site = seen()
     site["database"] = {"error": "connection refused\n\tIs the server running?"}
-    site["broker"] = {"error": "no route", "asked": False, "queues": {}, "answers": []}
+    traceback = "Traceback (most recent call last):\n  File x, line 1\nModuleNotFoundError: No module named 'celery'\n"
+    site["broker"] = {"error": traceback, "asked": False, "queues": {}, "answers": []}
     status = airflow_status(site)
     assert {found["state"] for found in status["components"]} == {"active"}
     worker = row(site, "worker@default")
@@ -148,7 +151,7 @@ def test_nobody_is_silent_whom_nobody_could_ask() -> None:
     assert [(found["waiting"], found["queued"]) for found in status["queues"]] == [(None, None), (None, None)]
     assert problems(site) == [
         "No answer from the metadata database: connection refused Is the server running?",
-        "No answer from the broker: no route",
+        "No answer from the broker: ModuleNotFoundError: No module named 'celery'",
     ]
 
 
