@@ -262,7 +262,7 @@ def templates_are_named_after_their_files(tree: Tree) -> Iterator[str]:
 
 
 # What it writes on the controller belongs to whoever runs Ansible.
-ROLES_ON_THE_CONTROLLER = {"certificates"}
+ROLES_ON_THE_CONTROLLER = {"certificates", "status"}
 
 
 def files_have_owner_and_mode(tree: Tree) -> Iterator[str]:
