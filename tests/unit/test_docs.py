@@ -112,7 +112,8 @@ def test_readmes_tell_purpose_example_tags_files_and_undo(role: str) -> None:
     assert text.startswith(f"# {role}\n\n")
     assert "```yaml\n- name: " in text.partition("## Variables")[0]
     assert re.findall(r"^## (\w+)$", text, re.MULTILINE)[-4:] == ["Variables", "Tags", "Files", "Undo"]
-    assert codes(section(path, "Tags")) & listed_tags() == tags_of_roles()[role]
+    # A role of an operation has its tag in a playbook that is no part of site.yml.
+    assert codes(section(path, "Tags")) & listed_tags() == tags_of_roles()[role] & listed_tags()
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)

@@ -1,6 +1,7 @@
 """Print what a host says of itself and no Ansible fact does, as JSON.
 
-Python, clock, release of Airflow, free space, the SSH connection that this runs through, and who has an address.
+Python, clock, release of Airflow, free space, the SSH connection that this runs through, who has an address, and
+which clusters of PostgreSQL there are.
 
 Arguments: the controller's time in seconds since the epoch, the link to the release, an IPv4 address in the host's
 network (or nothing), then paths. Runs on Python 3.7.
@@ -69,6 +70,18 @@ def neighbour(address: str) -> str:
     return ""
 
 
+def postgresql_clusters(configuration: Path, programs: Path) -> dict[str, str]:
+    """Return, by version, whether a cluster `main` starts with the host (`auto`); without those whose server is gone."""
+    found = {}
+    for path in configuration.glob("*/main/postgresql.conf"):
+        version = path.parent.parent.name
+        if (programs / version / "bin" / "postgres").exists():
+            lines = read(str(path.with_name("start.conf"))).splitlines()
+            # Without a word, Debian starts it.
+            found[version] = "".join(line.partition("#")[0].strip() for line in lines) or "auto"
+    return found
+
+
 seen = {
     "python": ".".join(map(str, sys.version_info[:2])),
     "clock_offset": round(time.time() - float(sys.argv[1]), 3),
@@ -76,5 +89,6 @@ seen = {
     "free_mb": {path: free_mb(path) for path in sys.argv[4:]},
     "ssh_connection": ssh_connection(),
     "neighbour": neighbour(sys.argv[3]),
+    "postgresql": postgresql_clusters(Path("/etc/postgresql"), Path("/usr/lib/postgresql")),
 }
 print(json.dumps(seen))
