@@ -4,7 +4,7 @@ Python, clock, release of Airflow, free space, the SSH connection that this runs
 which clusters of PostgreSQL there are.
 
 Arguments: the controller's time in seconds since the epoch, the link to the release, an IPv4 address in the host's
-network (or nothing), then paths. Runs on Python 3.7.
+network (or nothing), the directories of PostgreSQL's configuration and programs, then paths. Runs on Python 3.7.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def neighbour(address: str) -> str:
 
 
 def postgresql_clusters(configuration: Path, programs: Path) -> dict[str, str]:
-    """Return, by version, whether a cluster `main` starts with the host (`auto`); without those whose server is gone."""
+    """Return, by version, whether a cluster `main` starts with the host (`auto`); none whose server is gone."""
     found = {}
     for path in configuration.glob("*/main/postgresql.conf"):
         version = path.parent.parent.name
@@ -86,9 +86,9 @@ seen = {
     "python": ".".join(map(str, sys.version_info[:2])),
     "clock_offset": round(time.time() - float(sys.argv[1]), 3),
     "release": target(sys.argv[2]),
-    "free_mb": {path: free_mb(path) for path in sys.argv[4:]},
+    "free_mb": {path: free_mb(path) for path in sys.argv[6:]},
     "ssh_connection": ssh_connection(),
     "neighbour": neighbour(sys.argv[3]),
-    "postgresql": postgresql_clusters(Path("/etc/postgresql"), Path("/usr/lib/postgresql")),
+    "postgresql": postgresql_clusters(Path(sys.argv[4]), Path(sys.argv[5])),
 }
 print(json.dumps(seen))
