@@ -1,8 +1,7 @@
-"""PostgreSQL from 15 to 17 and back, by playbooks/postgresql_upgrade.yml. Each test goes on where the last one ended."""
+"""PostgreSQL from 15 to 17 and back, by playbooks/postgresql_upgrade.yml. Each test goes on where the last ended."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -13,11 +12,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
-import testinfra
 from airstrip_airflow import Airflow
 from airstrip_site import PROJECT, Site
 
@@ -27,7 +26,7 @@ COPY = "airstrip-postgresql-upgrade.service"
 CLIENTS = ("airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer")
 HEALTHY = {"metadatabase": "healthy", "scheduler": "healthy", "triggerer": "healthy", "dag_processor": "healthy"}
 DAG = PROJECT / "tests" / "testinfra" / "dags" / "airstrip_probe.py"
-CONNECTION, PASSWORD = "airstrip_kept", "kept-through-the-upgrade"  # noqa: S105
+CONNECTION, PASSWORD = "airstrip_kept", "kept-through-the-upgrade"
 # Ends the copy a moment after it has begun, as a machine does that is out of memory.
 KILL_COPY = (
     f"for _ in $(seq 3000); do systemctl is-active --quiet {COPY} && break; sleep 0.1; done; sleep 1;"
@@ -153,11 +152,6 @@ def meanwhile(node: Any, command: str) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def worker(site: Site) -> Any:
-    return testinfra.get_host(site.connection(site.group("airflow_worker")[0]))
-
-
-@pytest.fixture(scope="module")
 def before(site: Site, node: Any) -> set[str]:
     """What the site has before: a DAG with runs, whose ids are returned, and a connection with a password."""
     source = DAG.read_text(encoding="utf-8")
@@ -196,8 +190,7 @@ def test_what_does_not_fit_is_refused_before_anything_stops(site: Site, node: An
 
 
 def test_interrupted_run_begins_again_and_failed_one_goes_back(site: Site, node: Any) -> None:
-    argv = [sys.executable.replace("python", "ansible-playbook")]
-    argv = [os.path.join(os.path.dirname(sys.executable), "ansible-playbook")]
+    argv = [str(Path(sys.executable).with_name("ansible-playbook"))]
     environment = os.environ | {"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg")}
     argv += [*site.inventory_sources, "--extra-vars", f"postgresql_version={NEW}", PLAYBOOK]
     with subprocess.Popen(
@@ -218,7 +211,7 @@ def test_interrupted_run_begins_again_and_failed_one_goes_back(site: Site, node:
     assert_works(site, node, OLD)
 
 
-def test_running_task_survives_the_upgrade(site: Site, node: Any, before: set[str], record_property: Any) -> None:
+def test_running_task_survives_the_upgrade(site: Site, node: Any, before: set[str]) -> None:
     airflow = wait_until_healthy(site)
     known = runs(airflow)
     run = airflow.start("airstrip_sleep", seconds=90)
@@ -227,9 +220,9 @@ def test_running_task_survives_the_upgrade(site: Site, node: Any, before: set[st
     output = " ".join(done(result).split())
     assert "PostgreSQL 17 runs; 15/main is kept, stopped" in output
     assert clusters(node) == {OLD: ("down", "manual"), NEW: ("online", "auto")}
-    record_property("seconds without API", max(seconds))
-    print(f"seconds without API: {seconds}")
-    assert seconds
+    sys.stdout.write(f"seconds without API: {seconds}\n")
+    # A task that ends meanwhile has a minute's patience.
+    assert 0 < max(seconds) < 60
     airflow = wait_until_healthy(site)
     assert airflow.wait("airstrip_sleep", run, 180) == "success"
     (task,) = airflow.tasks("airstrip_sleep", run)
