@@ -27,9 +27,10 @@ CLIENTS = ("airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "
 HEALTHY = {"metadatabase": "healthy", "scheduler": "healthy", "triggerer": "healthy", "dag_processor": "healthy"}
 DAG = PROJECT / "tests" / "testinfra" / "dags" / "airstrip_probe.py"
 CONNECTION, PASSWORD = "airstrip_kept", "kept-through-the-upgrade"
-# Ends the copy a moment after it has begun, as a machine does that is out of memory.
+# Ends the next copy a moment after it has begun, as a machine does that is out of memory; not one that still runs.
 KILL_COPY = (
-    f"for _ in $(seq 3000); do systemctl is-active --quiet {COPY} && break; sleep 0.1; done; sleep 1;"
+    f"for _ in $(seq 3000); do systemctl is-active --quiet {COPY} || break; sleep 0.1; done;"
+    f" for _ in $(seq 3000); do systemctl is-active --quiet {COPY} && break; sleep 0.1; done; sleep 1;"
     f" systemctl kill --signal=KILL {COPY}"
 )
 EXTENSION = f"/usr/share/postgresql/{OLD}/extension/airstrip_test"
@@ -176,7 +177,7 @@ def test_site_yml_makes_no_second_cluster(site: Site, node: Any, before: set[str
 def test_what_does_not_fit_is_refused_before_anything_stops(site: Site, node: Any) -> None:
     node.check_output(f"printf \"default_version = '1'\\n\" >{EXTENSION}.control && touch {EXTENSION}--1.sql")
     query(node, "CREATE EXTENSION airstrip_test")
-    node.check_output(f"mkdir /var/lib/postgresql/{NEW} && mount -t tmpfs -o size=200m none /var/lib/postgresql/{NEW}")
+    node.check_output(f"mkdir -p /var/lib/postgresql/{NEW} && mount -t tmpfs -o size=200m none /var/lib/postgresql/{NEW}")
     since = started(node)
     try:
         output = refused(ansible(site, PLAYBOOK))
