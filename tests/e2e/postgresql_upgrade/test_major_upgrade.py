@@ -282,3 +282,12 @@ def test_confirmed_upgrade_leaves_nothing_of_the_old_cluster(site: Site, node: A
     assert node.check_output("find /var/lib/postgresql -maxdepth 1 -name 'upgrade-to-*'") == ""
     assert changes(ansible(site, *confirm)) == []
     assert_works(site, node, NEW)
+
+
+def test_minor_update_is_a_restart_of_the_server(site: Site, node: Any) -> None:
+    assert changes(ansible(site, "playbooks/postgresql_update.yml")) == []
+    # There is no older package to update from: one that is installed again does to the cluster what a newer one does.
+    since = query(node, "SELECT pg_postmaster_start_time()")
+    node.check_output(f"apt-get -qq install -y --reinstall postgresql-{NEW}")
+    assert_works(site, node, NEW)
+    assert query(node, "SELECT pg_postmaster_start_time()") != since
