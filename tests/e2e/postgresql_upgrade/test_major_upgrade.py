@@ -177,7 +177,9 @@ def test_site_yml_makes_no_second_cluster(site: Site, node: Any, before: set[str
 def test_what_does_not_fit_is_refused_before_anything_stops(site: Site, node: Any) -> None:
     node.check_output(f"printf \"default_version = '1'\\n\" >{EXTENSION}.control && touch {EXTENSION}--1.sql")
     query(node, "CREATE EXTENSION airstrip_test")
-    node.check_output(f"mkdir -p /var/lib/postgresql/{NEW} && mount -t tmpfs -o size=200m none /var/lib/postgresql/{NEW}")
+    node.check_output(
+        f"mkdir -p /var/lib/postgresql/{NEW} && mount -t tmpfs -o size=200m none /var/lib/postgresql/{NEW}"
+    )
     since = started(node)
     try:
         output = refused(ansible(site, PLAYBOOK))
