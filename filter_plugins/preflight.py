@@ -339,6 +339,25 @@ def _database(facts: Facts) -> Iterator[str]:
         )
 
 
+def _postgresql_version(facts: Facts) -> Iterator[str]:
+    found = _mapping(facts["postgresql_clusters"], "postgresql_clusters")
+    clusters = _mapping(found.get("clusters"), "postgresql_clusters.clusters")
+    wanted, running = str(found.get("wanted")), [name for name, start in clusters.items() if start == "auto"]
+    if wanted in running or not set(clusters) - {wanted}:
+        return
+    if not running:
+        yield (
+            f"{_here(facts)}no cluster of PostgreSQL starts with the host, and there are those of "
+            f"{' and '.join(sorted(clusters))}: an upgrade was interrupted. Run playbooks/postgresql_upgrade.yml again."
+        )
+    else:
+        yield (
+            f"{_here(facts)}postgresql_version: PostgreSQL {' and '.join(running)} runs, and {wanted} is wanted, which "
+            "would be an empty database beside it. Run playbooks/postgresql_upgrade.yml, or set postgresql_version to "
+            f'"{running[0]}".'
+        )
+
+
 _CHECKS: tuple[tuple[tuple[str, ...], Callable[[Facts], Iterator[str]]], ...] = (
     (("component_hosts", "executor"), _placement),
     (("component_hosts", "executor"), _idle_workers),
@@ -361,6 +380,7 @@ _CHECKS: tuple[tuple[tuple[str, ...], Callable[[Facts], Iterator[str]]], ...] = 
     (("firewall",), _firewall),
     (("drained",), _drained),
     (("database",), _database),
+    (("postgresql_clusters",), _postgresql_version),
 )
 _KNOWN = sorted({"host", "external", "max_clock_skew", *(key for keys, _ in _CHECKS for key in keys)})
 

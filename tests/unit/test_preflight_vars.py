@@ -59,3 +59,23 @@ def test_only_hosts_with_a_firewall_are_asked_how_they_are_reached(enabled: bool
     found = Role("preflight", variables).evaluate("__preflight_host_facts.firewall")
     expected = {"connection": connection, "ssh_port": 2222, "ssh_sources": []}
     assert found == (expected if ssh_port else None)
+
+
+@pytest.mark.parametrize(
+    ("components", "upgrade", "expected"),
+    [
+        (["postgresql"], False, {"clusters": {"15": "auto"}, "wanted": "17"}),
+        (["postgresql"], "true", None),
+        (["scheduler"], False, None),
+    ],
+)
+def test_only_an_upgrade_may_find_another_postgresql(
+    components: list[str], upgrade: bool | str, expected: dict[str, Any] | None
+) -> None:
+    variables: dict[str, Any] = {
+        "airflow_host_components": components,
+        "postgresql_version": "",
+        "preflight_postgresql_upgrade": upgrade,
+        "__preflight_look": {"rc": 0, "stdout": json.dumps({"postgresql": {"15": "auto"}})},
+    }
+    assert Role("preflight", variables).evaluate("__preflight_host_facts.postgresql_clusters") == expected

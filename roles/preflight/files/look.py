@@ -1,10 +1,16 @@
 """Print what a host says of itself and no Ansible fact does, as JSON.
 
-Python, clock, release of Airflow, an upgrade that was interrupted, free space, the SSH connection that this runs
-through, and who has an address.
+Python, clock, release of Airflow, an upgrade that was interrupted, whether an operator has drained the host, free
+space, the SSH connection that this runs through, who has an address, and which clusters of PostgreSQL there are.
 
-Arguments: the controller's time in seconds since the epoch, the links to the release and to the backup of an unfinished
-upgrade, an IPv4 address in the host's network (or nothing), the file of a drained host, then paths. Runs on Python 3.7.
+The argument is a JSON object:
+  now                   the controller's time, in seconds since the epoch
+  release, unfinished   links to the release, and to the backup of an unfinished upgrade
+  drained               file of a drained host
+  neighbour             an IPv4 address in the host's network, or nothing
+  configuration, programs  directories of PostgreSQL's clusters and servers
+  paths                 where to look for free space
+Runs on Python 3.7.
 """
 
 from __future__ import annotations
@@ -70,14 +76,28 @@ def neighbour(address: str) -> str:
     return ""
 
 
+def postgresql_clusters(configuration: Path, programs: Path) -> dict[str, str]:
+    """Return, by version, whether a cluster `main` starts with the host (`auto`); none whose server is gone."""
+    found = {}
+    for path in configuration.glob("*/main/postgresql.conf"):
+        version = path.parent.parent.name
+        if (programs / version / "bin" / "postgres").exists():
+            lines = read(str(path.with_name("start.conf"))).splitlines()
+            # Without a word, Debian starts it.
+            found[version] = "".join(line.partition("#")[0].strip() for line in lines) or "auto"
+    return found
+
+
+given = json.loads(sys.argv[1])
 seen = {
     "python": ".".join(map(str, sys.version_info[:2])),
-    "clock_offset": round(time.time() - float(sys.argv[1]), 3),
-    "release": target(sys.argv[2]),
-    "unfinished_upgrade": target(sys.argv[3]),
-    "drained": read(sys.argv[5]),
-    "free_mb": {path: free_mb(path) for path in sys.argv[6:]},
+    "clock_offset": round(time.time() - given["now"], 3),
+    "release": target(given["release"]),
+    "unfinished_upgrade": target(given["unfinished"]),
+    "drained": read(given["drained"]),
+    "free_mb": {path: free_mb(path) for path in given["paths"]},
     "ssh_connection": ssh_connection(),
-    "neighbour": neighbour(sys.argv[4]),
+    "neighbour": neighbour(given["neighbour"]),
+    "postgresql": postgresql_clusters(Path(given["configuration"]), Path(given["programs"])),
 }
 print(json.dumps(seen))

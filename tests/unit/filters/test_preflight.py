@@ -50,6 +50,7 @@ FINE: dict[str, Any] = {
         WORKER | {"name": "c", "concurrency": 1},
     ],
     "database": {"version_num": 140012, "minimum": 14},
+    "postgresql_clusters": {"clusters": {"15": "manual", "17": "auto"}, "wanted": "17"},
     "firewall": {
         "connection": ["192.0.2.7", "50000", "192.0.2.1", "2222"],
         "ssh_port": 2222,
@@ -284,6 +285,23 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
         {"database": {"version_num": 130018, "minimum": 14}},
         "airflow_database_host: the server is PostgreSQL 13.18, and this Airflow needs 14 or newer.",
     ),
+    (
+        "older cluster",
+        {"postgresql_clusters": {"clusters": {"15": "auto"}, "wanted": "17"}},
+        "app1: postgresql_version: PostgreSQL 15 runs, and 17 is wanted, which would be an empty database beside it. "
+        'Run playbooks/postgresql_upgrade.yml, or set postgresql_version to "15".',
+    ),
+    (
+        "older cluster, new one prepared",
+        {"postgresql_clusters": {"clusters": {"15": "auto", "17": "manual"}, "wanted": "17"}},
+        "app1: postgresql_version: PostgreSQL 15 runs, and 17 is wanted",
+    ),
+    (
+        "upgrade interrupted",
+        {"postgresql_clusters": {"clusters": {"15": "manual", "17": "manual"}, "wanted": "17"}},
+        "app1: no cluster of PostgreSQL starts with the host, and there are those of 15 and 17: an upgrade was "
+        "interrupted. Run playbooks/postgresql_upgrade.yml again.",
+    ),
 ]
 
 
@@ -347,6 +365,11 @@ def test_several_mistakes_have_a_message_each() -> None:
 )
 def test_firewalls_that_let_the_controller_in_are_fine(options: dict[str, Any]) -> None:
     assert preflight_problems(_firewall(**options)) == []
+
+
+@pytest.mark.parametrize("clusters", [{}, {"17": "manual"}, {"17": "auto"}, {"15": "auto", "17": "auto"}])
+def test_the_wanted_cluster_or_none_is_fine(clusters: dict[str, str]) -> None:
+    assert preflight_problems({"postgresql_clusters": {"clusters": clusters, "wanted": "17"}}) == []
 
 
 @pytest.mark.parametrize(
