@@ -112,7 +112,9 @@ def test_readmes_tell_purpose_example_tags_files_and_undo(role: str) -> None:
     assert text.startswith(f"# {role}\n\n")
     assert "```yaml\n- name: " in text.partition("## Variables")[0]
     assert re.findall(r"^## (\w+)$", text, re.MULTILINE)[-4:] == ["Variables", "Tags", "Files", "Undo"]
-    assert codes(section(path, "Tags")) & listed_tags() == tags_of_roles()[role]
+    tags = tags_of_roles()[role]
+    # Some roles are applied by playbooks of their own alone, and not by site.yml.
+    assert codes(section(path, "Tags")) & (listed_tags() | tags) == tags
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
