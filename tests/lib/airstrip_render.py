@@ -54,6 +54,8 @@ HOST: dict[str, Any] = {
     "airflow_host_sizing": {"concurrency": 8, "memory_mb": 4000},
     "airflow_database_host": "192.0.2.10",
     "airflow_migration_host": "host-1",
+    "airflow_adopt_config": "/home/airflow/airflow/airflow.cfg",
+    "airflow_adopt_python": "/home/airflow/venv/bin/python",
     "airflow_broker_host": "192.0.2.11",
     "inventory_dir": "/inventory",
     "airflow_execution_api_server_url": "http://192.0.2.12:8080/execution/",
