@@ -113,14 +113,13 @@ def _head(version: tuple[int, int, int]) -> str:
 
 
 def _dialect(old: Facts, _site: Facts) -> Iterator[_Finding]:
-    if (dialect := old["database"]["dialect"]) != "postgresql":
-        yield _blocks(
-            "database_kind",
-            f"The metadata database is {dialect}, and a site has PostgreSQL. Move it to PostgreSQL first, with the old "
-            "Airflow: make an empty database with `airflow db migrate`, and copy the tables into it (pgloader), or "
-            "begin with an empty one and import connections, variables and pools "
-            "(`airflow connections export`, `variables export`, `pools export`).",
-        )
+    yield _blocks(
+        "database_kind",
+        f"The metadata database is {old['database']['dialect']}, and a site has PostgreSQL. Move it to PostgreSQL "
+        "first, with the old Airflow: make an empty database with `airflow db migrate`, and copy the tables into it "
+        "(pgloader), or begin with an empty one and import connections, variables and pools (`airflow connections "
+        "export`, `variables export`, `pools export`).",
+    )
 
 
 def _versions(old: Facts, site: Facts) -> Iterator[_Finding]:
@@ -314,16 +313,23 @@ def _host(old: Facts, site: Facts) -> Iterator[_Finding]:
         )
 
 
+def _dropped(old: Facts, site: Facts) -> Iterator[_Finding]:
+    if dropped := _overrides(old, site)[1]:
+        yield _advises("options", f"Options that Airflow {site['version']} does not have are left: {_some(dropped)}.")
+
+
 _CHECKS: tuple[Callable[[Facts, Facts], Iterator[_Finding]], ...] = (
-    _dialect,
     _versions,
     _host,
     _place,
     _options,
     _folders,
+    _server,
+    _contents,
+    _tasks,
+    _checks,
+    _dropped,
 )
-# What only PostgreSQL was asked.
-_DATABASE_CHECKS = (_server, _contents, _tasks, _checks)
 
 
 def airflow_adopt_findings(old: object, site: object) -> list[dict[str, Any]]:
@@ -334,12 +340,9 @@ def airflow_adopt_findings(old: object, site: object) -> list[dict[str, Any]]:
     contains a secret. Raises AnsibleFilterError on wrong types and on what is no version.
     """
     facts, wanted = _mapping(old, "the old installation"), _mapping(site, "the site")
-    checks = _CHECKS + (_DATABASE_CHECKS if facts["database"]["dialect"] == "postgresql" else ())
+    # Another database was not asked.
+    checks = _CHECKS if facts["database"]["dialect"] == "postgresql" else (_dialect,)
     found = [finding for check in checks for finding in check(facts, wanted)]
-    dropped = airflow_adopt_proposal(old, site)["dropped"]
-    if dropped:
-        text = f"Options that airflow_version does not have, or that Airstrip sets itself, are left: {_some(dropped)}."
-        found.append(_advises("options", text))
     return [asdict(finding) for finding in sorted(found, key=lambda finding: not finding.blocking)]
 
 
