@@ -56,6 +56,8 @@ _PREINSTALLED = re.findall(
 _TOOLS = ("apache-airflow", "pip", "setuptools", "wheel", "uv", "psycopg2-binary", "psycopg2")
 _EXTRA = "airflow_extra_packages"
 _SHOWN = 10
+# Defaults that have changed in Airflow 3, and decide when DAGs run.
+_TIMING = ("catchup_by_default", "create_cron_data_intervals", "create_delta_data_intervals")
 _PORT = 5432
 _SHORTEST_PASSWORD, _SHORTEST_KEY = 16, 32
 
@@ -267,7 +269,17 @@ def _folders(old: Facts, site: Facts) -> Iterator[_Finding]:
         yield _advises("packages", f"Packages besides Airflow: {_some(own)}. Put what DAGs import into {_EXTRA}.")
 
 
-def _checks(_old: Facts, site: Facts) -> Iterator[_Finding]:
+def _lint(old: Facts, output: str) -> list[str]:
+    """Return what `airflow config lint` says of options that are set; 2.11 speaks of all that have a default, too."""
+    entries = [
+        " ".join(entry.partition("\n\n")[0].split()) for entry in re.split(r"^  - ", output, flags=re.MULTILINE)[1:]
+    ]
+    options = [{entry["section"], entry["option"]} for entry in old["changed"]]
+    quoted = {entry: set(re.findall(r"`([^`]+)`", entry)) for entry in entries}
+    return [entry for entry in entries if any(option <= quoted[entry] for option in options)]
+
+
+def _checks(old: Facts, site: Facts) -> Iterator[_Finding]:
     """Yield what Airflow's own checks say."""
     dags = [_mapping(entry, "each of site.dags") for entry in site["dags"] or []]
     lines = [f"{entry['filename']}:{entry['location']['row']} {entry['message']}" for entry in dags]
@@ -283,8 +295,8 @@ def _checks(_old: Facts, site: Facts) -> Iterator[_Finding]:
             "The DAGs were not checked, as the old environment has no pip, or an index does not answer. Run on them: "
             "ruff check --select AIR301,AIR302,AIR311,AIR312",
         )
-    if site["lint"]:
-        yield _advises("lint", "`airflow config lint` says:\n    " + "\n    ".join(site["lint"]))
+    if lines := _lint(old, site["lint"]):
+        yield _advises("lint", "`airflow config lint` says:\n    " + "\n    ".join(lines))
 
 
 def _host(old: Facts, site: Facts) -> Iterator[_Finding]:
@@ -313,6 +325,15 @@ def _host(old: Facts, site: Facts) -> Iterator[_Finding]:
         )
 
 
+def _timing(old: Facts, _site: Facts) -> Iterator[_Finding]:
+    if _version(old["version"]) < (3, 0, 0):
+        yield _advises(
+            "timing",
+            f"Airflow 3 has other defaults for {_some(_TIMING)}. The proposal keeps the old ones, so that DAGs run "
+            "when they have run; take that out when you have read what they mean.",
+        )
+
+
 def _dropped(old: Facts, site: Facts) -> Iterator[_Finding]:
     if dropped := _overrides(old, site)[1]:
         yield _advises("options", f"Options that Airflow {site['version']} does not have are left: {_some(dropped)}.")
@@ -328,6 +349,7 @@ _CHECKS: tuple[Callable[[Facts, Facts], Iterator[_Finding]], ...] = (
     _contents,
     _tasks,
     _checks,
+    _timing,
     _dropped,
 )
 
@@ -416,6 +438,10 @@ def airflow_adopt_proposal(old: object, site: object) -> dict[str, Any]:
     if wanted["admin"] in facts["database"].get("users", []):
         variables["airflow_admin_username"] = "airstrip"
     overrides, dropped = _overrides(facts, wanted)
+    if _version(facts["version"]) < (3, 0, 0):
+        overrides["scheduler"] = {name: facts["options"][f"scheduler.{name}"] for name in _TIMING} | overrides.get(
+            "scheduler", {}
+        )
     if overrides:
         variables["airflow_config_overrides"] = overrides
     return {"variables": variables, "dropped": dropped}

@@ -51,7 +51,7 @@ environment() {
   # With pip, as `python3 -m venv` would make it.
   /root/uv/bin/uv venv --quiet --seed --python /usr/bin/python3 "$venv"
   /root/uv/bin/uv pip install --quiet --link-mode copy --python "$venv" --exclude-newer "$exclude_newer" \
-    "apache-airflow[$extras]==$version" psycopg2-binary
+    "apache-airflow[$extras]==$version" psycopg2-binary "${pins[@]}"
 }
 
 # Airflow 2 has its secrets in airflow.cfg here, Airflow 3 in the units' file of environment variables.
@@ -185,7 +185,10 @@ run_dag() {
 extras=postgres,fab
 [[ $version == 2.* ]] || extras+=,standard
 [[ $executor != CeleryExecutor ]] || extras+=,celery,redis
-readonly extras
+# Celery's provider 3.17.1 knows the tasks of Airflow 2 by two names, and its worker refuses all of them.
+pins=()
+[[ $version != 2.* ]] || pins+=('apache-airflow-providers-celery<3.16')
+readonly extras pins
 
 packages
 secrets

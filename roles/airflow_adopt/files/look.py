@@ -34,6 +34,9 @@ WANTED = (
     "webserver.config_file",
     "fab.config_file",
     "secrets.backend",
+    "scheduler.catchup_by_default",
+    "scheduler.create_cron_data_intervals",
+    "scheduler.create_delta_data_intervals",
 )
 # States of task instances that a worker has, or will have without the scheduler.
 BUSY = ("running", "queued", "restarting")

@@ -35,6 +35,9 @@ OLD: dict[str, Any] = {
         "webserver.config_file": "/srv/old/webserver_config.py",
         "fab.config_file": "",
         "secrets.backend": "",
+        "scheduler.catchup_by_default": "True",
+        "scheduler.create_cron_data_intervals": "True",
+        "scheduler.create_delta_data_intervals": "True",
     },
     "changed": [],
     "packages": ["apache-airflow", "apache-airflow-providers-celery", "apache-airflow-providers-ftp", "pip"],
@@ -89,7 +92,7 @@ SITE: dict[str, Any] = {
     "secret_units": [],
     "conflicts": [],
     "dags": [],
-    "lint": [],
+    "lint": "",
 }
 
 
@@ -106,18 +109,27 @@ def changed(facts: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
 
 
 def found(old: Mapping[str, Any] | None = None, site: Mapping[str, Any] | None = None) -> dict[str, dict[str, Any]]:
-    """Return the findings for an installation that differs from a good one, by their codes, without the size."""
+    """Return the findings for an installation that differs from a good one, but for what is always said."""
     findings = airflow_adopt_findings(changed(OLD, old or {}), changed(SITE, site or {}))
-    return {finding["code"]: finding for finding in findings if finding["code"] != "size"}
+    return {finding["code"]: finding for finding in findings if finding["code"] not in ("size", "timing")}
 
 
 def test_nothing_is_in_the_way_of_a_good_one() -> None:
     assert found() == {}
-    (size,) = airflow_adopt_findings(OLD, SITE)
+    size, timing = airflow_adopt_findings(OLD, SITE)
     assert not size["blocking"]
+    assert "The proposal keeps the old ones" in timing["text"]
     assert "12 MB (task_instance 3 MB, xcom 2 MB)" in size["text"]
 
 
+# As rich wraps it; the first is about an option that is not set.
+LINT = """Found issues in your airflow.cfg:
+  - Removed deprecated `check_slas` configuration parameter from `core` section.
+  - Removed `parallelism` from `core`. Do
+this instead.
+
+Please update your configuration file accordingly.
+"""
 DAG = {"filename": "/srv/old/dags/a.py", "location": {"row": 7}, "message": "`schedule_interval` is removed"}
 
 
@@ -172,7 +184,12 @@ def test_finding_blocks(code: str, old: dict[str, Any], site: dict[str, Any], te
         ("packages", {"packages": ["pandas", "pip", "apache-airflow"]}, {}, "pandas. Put"),
         ("dags_later", {}, {"dags": [{"code": "AIR311", **DAG}] * 2}, "2 times. First: /srv/old/dags/a.py:7"),
         ("dags_unchecked", {}, {"dags": None}, "ruff check --select AIR301,AIR302,AIR311,AIR312"),
-        ("lint", {}, {"lint": ["Removed `check_slas`"]}, "Removed `check_slas`"),
+        (
+            "lint",
+            {"changed": [{"section": "core", "option": "parallelism", "value": "1"}]},
+            {"lint": LINT},
+            "says:\n    Removed `parallelism` from `core`. Do this instead.",
+        ),
         (
             "options",
             {"changed": [{"section": "core", "option": "check_slas", "value": "False"}]},
@@ -186,6 +203,7 @@ def test_finding_advises(code: str, old: dict[str, Any], site: dict[str, Any], t
     assert list(findings) == [code]
     assert findings[code]["blocking"] is False
     assert text in findings[code]["text"]
+    assert "Please update" not in findings[code]["text"]
 
 
 def test_of_another_database_only_its_kind_is_known() -> None:
@@ -213,7 +231,7 @@ def test_versions_with_the_right_schema_pass(version: str, revision: str) -> Non
 
 def test_what_blocks_stands_first() -> None:
     findings = airflow_adopt_findings(changed(OLD, {"database/busy": 1, "database/subdags": ["a"]}), SITE)
-    assert [finding["blocking"] for finding in findings] == [True, False, False]
+    assert [finding["blocking"] for finding in findings] == [True, False, False, False]
 
 
 def test_no_finding_and_no_proposal_contains_a_secret() -> None:
@@ -229,6 +247,9 @@ def test_no_finding_and_no_proposal_contains_a_secret() -> None:
         assert secret not in text
 
 
+TIMING = {"catchup_by_default": "True", "create_cron_data_intervals": "True", "create_delta_data_intervals": "True"}
+
+
 def test_proposal() -> None:
     assert airflow_adopt_proposal(OLD, SITE) == {
         "variables": {
@@ -239,6 +260,7 @@ def test_proposal() -> None:
             "airflow_dags_folder": "/srv/old/dags",
             "airflow_plugins_folder": "/srv/old/plugins",
             "airflow_log_directory": "/srv/old/logs",
+            "airflow_config_overrides": {"scheduler": TIMING},
         },
         "dropped": [],
     }
@@ -291,6 +313,7 @@ def test_proposal() -> None:
                     "core": {"parallelism": "64"},
                     "api": {"instance_name": "Ours"},
                     "dag_processor": {"refresh_interval": "17"},
+                    "scheduler": TIMING,
                 }
             },
             id="options",
@@ -301,6 +324,12 @@ def test_proposal_differs(old: dict[str, Any], site: dict[str, Any], variables: 
     usual = airflow_adopt_proposal(OLD, SITE)["variables"]
     expected = {name: value for name, value in (usual | variables).items() if value is not None}
     assert airflow_adopt_proposal(changed(OLD, old), changed(SITE, site))["variables"] == expected
+
+
+def test_defaults_of_airflow_3_stay() -> None:
+    old = changed(OLD, {"version": "3.2.2", "database/revision": "1d6611b6ab7c"})
+    assert "airflow_config_overrides" not in airflow_adopt_proposal(old, SITE)["variables"]
+    assert [finding["code"] for finding in airflow_adopt_findings(old, SITE)] == ["size"]
 
 
 def test_secrets() -> None:
