@@ -207,10 +207,10 @@ def _contents(old: Facts, _site: Facts) -> Iterator[_Finding]:
         yield _advises("pickled_xcoms", "Pickled XComs are moved to the table _xcom_archive: tasks do not find them.")
     if database["leftovers"]:
         yield _advises("leftovers", f"Tables left from earlier migrations: {_some(database['leftovers'])}. Drop them.")
-    sizes = ", ".join(f"{name} {size} MB" for name, size in database["tables"])
+    sizes = "".join(f", {name} {size} MB" for name, size in database["tables"] if size)
     yield _advises(
         "size",
-        f"The database has {database['size_mb']} MB ({sizes}). The migration writes large tables anew and takes as "
+        f"The database has {database['size_mb']} MB{sizes}. The migration writes large tables anew and takes as "
         "much space again: run `airflow db clean` before, if this is much.",
     )
 
@@ -274,7 +274,8 @@ def _lint(old: Facts, output: str) -> list[str]:
     entries = [
         " ".join(entry.partition("\n\n")[0].split()) for entry in re.split(r"^  - ", output, flags=re.MULTILINE)[1:]
     ]
-    options = [{entry["section"], entry["option"]} for entry in old["changed"]]
+    names = [(entry["section"], entry["option"]) for entry in old["changed"]]
+    options = [{*name} for name in names if ".".join(name) not in _OWN_OPTIONS]
     quoted = {entry: set(re.findall(r"`([^`]+)`", entry)) for entry in entries}
     return [entry for entry in entries if any(option <= quoted[entry] for option in options)]
 

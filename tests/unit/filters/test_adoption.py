@@ -57,7 +57,7 @@ OLD: dict[str, Any] = {
         "foreign_tables": [],
         "other_databases": [],
         "size_mb": 12,
-        "tables": [["task_instance", 3], ["xcom", 2]],
+        "tables": [["task_instance", 3], ["xcom", 2], ["job", 0]],
         "clients": [],
         "revision": "5f2621c13b39",
         "fab_revision": None,
@@ -119,7 +119,7 @@ def test_nothing_is_in_the_way_of_a_good_one() -> None:
     size, timing = airflow_adopt_findings(OLD, SITE)
     assert not size["blocking"]
     assert "The proposal keeps the old ones" in timing["text"]
-    assert "12 MB (task_instance 3 MB, xcom 2 MB)" in size["text"]
+    assert "has 12 MB, task_instance 3 MB, xcom 2 MB. The" in size["text"]
 
 
 # As rich wraps it; the first is about an option that is not set.
