@@ -301,8 +301,6 @@ def _checks(old: Facts, site: Facts) -> Iterator[_Finding]:
 
 
 def _host(old: Facts, site: Facts) -> Iterator[_Finding]:
-    if site["installed"]:
-        yield _blocks("installed", f"{site['installed']} is there: this host has a release of Airstrip already.")
     if not site["units"]:
         yield _blocks(
             "units", "No unit in /etc/systemd/system runs Airflow. Name them in airflow_adopt_units, or accept this."
@@ -409,6 +407,14 @@ def _paths(old: Facts, site: Facts) -> dict[str, str]:
     }
 
 
+def _owner(old: Facts, site: Facts) -> dict[str, Any]:
+    """Return the numbers of Airflow's user, to whom the old logs belong; nothing if it is another one."""
+    if old["user"] != site["user"]:
+        return {}
+    group = {} if old["group"] == site["group"] else {"airflow_group": old["group"]}
+    return {"base_uid": int(old["uid"]), "base_gid": int(old["gid"])} | group
+
+
 def _database(old: Facts, site: Facts) -> dict[str, Any]:
     """Return where the metadata database is."""
     database = old["database"]
@@ -433,7 +439,7 @@ def airflow_adopt_proposal(old: object, site: object) -> dict[str, Any]:
     facts, wanted = _mapping(old, "the old installation"), _mapping(site, "the site")
     executors = [name.strip().rpartition(".")[2] for name in facts["options"]["core.executor"].split(",")]
     variables: dict[str, Any] = {**_database(facts, wanted), "airflow_executor": ",".join(executors)}
-    variables |= _paths(facts, wanted) | _packages(facts, wanted)
+    variables |= _paths(facts, wanted) | _owner(facts, wanted) | _packages(facts, wanted)
     if wanted["install_owner"] != "root":
         variables["airflow_install_directory"] = "/opt/airstrip"
     if wanted["admin"] in facts["database"].get("users", []):

@@ -7,7 +7,9 @@ airflow.cfg, from environment variables and from the commands of `_cmd` options.
 from __future__ import annotations
 
 import contextlib
+import grp
 import json
+import os
 import re
 import shutil
 import sys
@@ -217,6 +219,9 @@ def look() -> dict[str, Any]:
     found: dict[str, Any] = {
         "version": airflow.__version__,
         "python": ".".join(map(str, sys.version_info[:3])),
+        "uid": os.getuid(),
+        "gid": os.getgid(),
+        "group": grp.getgrgid(os.getgid()).gr_name,
         "options": options,
         "changed": set_options(conf),
         "packages": packages(),

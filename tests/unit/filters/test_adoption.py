@@ -18,6 +18,9 @@ OLD: dict[str, Any] = {
     "version": "2.11.2",
     "python": "3.11.2",
     "user": "airflow",
+    "uid": 999,
+    "gid": 997,
+    "group": "airflow",
     "options": {
         "core.executor": "CeleryExecutor",
         "core.dags_folder": "/srv/old/dags",
@@ -73,6 +76,7 @@ OLD: dict[str, Any] = {
 SITE: dict[str, Any] = {
     "version": "3.3.2",
     "user": "airflow",
+    "group": "airflow",
     "home": "/var/lib/airflow",
     "admin": "admin",
     "extras": ["celery", "fab", "postgres"],
@@ -87,7 +91,6 @@ SITE: dict[str, Any] = {
     "has_postgresql": True,
     "database_addresses": ["vm1", "192.0.2.10", "localhost"],
     "known_databases": ["airflow", "airflow_results"],
-    "installed": "",
     "units": ["airflow-scheduler.service"],
     "secret_units": [],
     "conflicts": [],
@@ -159,7 +162,6 @@ DAG = {"filename": "/srv/old/dags/a.py", "location": {"row": 7}, "message": "`sc
         ("authentication", {"authentication": "AUTH_LDAP"}, {}, "/var/lib/airflow/webserver_config.py"),
         ("dags_folder", {"options/core.dags_folder": "/home/me/dags"}, {}, "Copy it to /srv/airflow/dags"),
         ("dags", {}, {"dags": [{"code": "AIR301", **DAG}]}, "/srv/old/dags/a.py:7 `schedule_interval` is removed"),
-        ("installed", {}, {"installed": "/opt/airflow/current"}, "/opt/airflow/current is there"),
         ("units", {}, {"units": []}, "airflow_adopt_units"),
         ("unit_environment", {}, {"secret_units": ["/etc/systemd/system/a.service"]}, "a.service"),
         ("pg_dump", {"pg_dump": ""}, {}, "Install postgresql-client"),
@@ -260,6 +262,8 @@ def test_proposal() -> None:
             "airflow_dags_folder": "/srv/old/dags",
             "airflow_plugins_folder": "/srv/old/plugins",
             "airflow_log_directory": "/srv/old/logs",
+            "base_uid": 999,
+            "base_gid": 997,
             "airflow_config_overrides": {"scheduler": TIMING},
         },
         "dropped": [],
@@ -285,7 +289,13 @@ def test_proposal() -> None:
             {"database/users": ["admin"]}, {}, {"airflow_admin_username": "airstrip"}, id="an administrator of the name"
         ),
         pytest.param({}, {"install_owner": "airflow"}, {"airflow_install_directory": "/opt/airstrip"}, id="not root's"),
-        pytest.param({"user": "ubuntu"}, {}, {"airflow_log_directory": None}, id="another user's logs"),
+        pytest.param(
+            {"user": "ubuntu"},
+            {},
+            {"airflow_log_directory": None, "base_uid": None, "base_gid": None},
+            id="another user's logs",
+        ),
+        pytest.param({"group": "staff"}, {}, {"airflow_group": "staff"}, id="another group"),
         pytest.param({"options/core.dags_folder": "/home/a/dags"}, {}, {"airflow_dags_folder": None}, id="a home"),
         pytest.param(
             {"packages": ["apache-airflow-providers-amazon", "apache-airflow-providers-odd"]},
