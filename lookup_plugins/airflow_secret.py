@@ -58,6 +58,12 @@ options:
     default: true
     vars:
       - name: airflow_secrets_persist
+  value:
+    description:
+      - The value that is kept of a single name that is not there, instead of a generated one. It comes from an
+        installation that is taken over, and an empty one is refused.
+      - Another value in the file is an error, because something may be encrypted with it.
+    type: str
 """
 
 EXAMPLES = """
@@ -145,10 +151,25 @@ class LookupModule(LookupBase):  # type: ignore[misc]
         keep = self.get_option("persist") and not _only_looks(variables or {})
         loader: DataLoader = self._loader
         vault = VaultLib(loader._vault.secrets)  # the loader has no public accessor for its vault secrets
+        names = [str(term) for term in terms]
+        given = self.get_option("value")
+        if given is not None and (given == "" or len(names) != 1):
+            raise AnsibleLookupError(f"airflow_secret: a value that is to be kept belongs to one name, found {names}.")
         try:
-            return self._values([str(term) for term in terms], path, vault, keep)
+            values = self._values(names, path, vault, keep)
         except OSError as error:
             raise AnsibleLookupError(f"airflow_secrets_file: {path}: {error.strerror}.") from error
+        if given is not None and values != [given]:
+            raise AnsibleLookupError(
+                f"airflow_secrets_file: {path} has another {names[0]} already. Remove it there if nothing uses it yet."
+            )
+        return values
+
+    def _new(self) -> str:
+        """Return what a name gets that is not in the file yet."""
+        given = self.get_option("value")
+        # Without the tags that Ansible hangs on its strings.
+        return generate(self.get_option("kind")) if given is None else str.__str__(given)
 
     def _values(self, names: Sequence[str], path: Path, vault: VaultLib, keep: bool) -> list[str]:
         known = read(path, vault)
@@ -156,8 +177,8 @@ class LookupModule(LookupBase):  # type: ignore[misc]
         if missing and keep:
             with _locked(path):
                 known = read(path, vault)
-                added = {name: generate(self.get_option("kind")) for name in missing if name not in known}
+                added = {name: self._new() for name in missing if name not in known}
                 known.update(added)
                 write(path, known, vault)
-            Display().v(f"airflow_secret: generated {', '.join(sorted(added))} in {path}")
-        return [known.get(name) or generate(self.get_option("kind")) for name in names]
+            Display().v(f"airflow_secret: added {', '.join(sorted(added))} in {path}")
+        return [known.get(name) or self._new() for name in names]

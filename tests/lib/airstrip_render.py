@@ -56,6 +56,8 @@ HOST: dict[str, Any] = {
     "airflow_migration_host": "host-1",
     "airflow_backup_controller_directory": "/inventory/.backups",
     "airflow_upgrade_present_release": "3.2.2-0123456789ab",
+    "airflow_adopt_config": "/home/airflow/airflow/airflow.cfg",
+    "airflow_adopt_python": "/home/airflow/venv/bin/python",
     "airflow_broker_host": "192.0.2.11",
     "inventory_dir": "/inventory",
     "airflow_execution_api_server_url": "http://192.0.2.12:8080/execution/",

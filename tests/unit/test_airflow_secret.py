@@ -116,6 +116,35 @@ def test_unknown_kind_is_refused(path: Path) -> None:
     assert not path.exists()
 
 
+def test_given_value_is_kept(path: Path) -> None:
+    look_up(path, "other")
+    assert look_up(path, "a", value="of the old installation") == ["of the old installation"]
+    assert look_up(path, "a") == ["of the old installation"]
+    assert look_up(path, "a", value="of the old installation") == ["of the old installation"]
+
+
+def test_given_value_is_encrypted(path: Path) -> None:
+    look_up(path, "a", value="of the old installation", vault=VAULT_SECRETS)
+    assert path.read_text().startswith("$ANSIBLE_VAULT;")
+    assert look_up(path, "a", vault=VAULT_SECRETS) == ["of the old installation"]
+
+
+def test_given_value_replaces_no_other(path: Path) -> None:
+    (first,) = look_up(path, "a")
+    with pytest.raises(AnsibleError, match="has another a already") as error:
+        look_up(path, "a", value="of the old installation")
+    assert "of the old" not in str(error.value)
+    assert first not in str(error.value)
+    assert look_up(path, "a") == [first]
+
+
+@pytest.mark.parametrize(("names", "value"), [(["a"], ""), (["a", "b"], "both")])
+def test_given_value_belongs_to_one_name(names: list[str], value: str, path: Path) -> None:
+    with pytest.raises(AnsibleError, match="belongs to one name"):
+        look_up(path, *names, value=value)
+    assert not path.exists()
+
+
 def test_check_mode_keeps_nothing(path: Path) -> None:
     (value,) = look_up(path, "a", variables={"ansible_check_mode": True})
     assert len(value) == 32
