@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airstrip_airflow import Airflow
 from airstrip_edge import Probe
 from airstrip_site import PROJECT, Site
 from airstrip_units import properties
@@ -88,9 +89,8 @@ def longest_gap(tasks: list[dict[str, Any]]) -> float:
     return max((after - before).total_seconds() for before, after in itertools.pairwise(times))
 
 
-def pages(site: Site, dag: str, run: str) -> list[dict[str, Any]]:
+def pages(airflow: Airflow, dag: str, run: str) -> list[dict[str, Any]]:
     """Return all task instances of a run."""
-    airflow = site.airflow()
     found: list[dict[str, Any]] = []
     path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances"
     while part := airflow.request("GET", path, limit="100", offset=str(len(found)))["task_instances"]:
@@ -159,7 +159,7 @@ def test_a_scheduler_that_does_not_become_healthy_brings_the_old_release_back(
 def test_an_upgrade_under_load_loses_no_task(site: Site, hosts: dict[str, Any], report: dict[str, str]) -> None:
     airflow = site.airflow()
     long_run = airflow.start("airstrip_long", seconds=LONG_SECONDS)
-    while [task["state"] for task in pages(site, "airstrip_long", long_run)] != ["running"] * 5:
+    while [task["state"] for task in pages(airflow, "airstrip_long", long_run)] != ["running"] * 5:
         time.sleep(1)
     short_run = airflow.start("airstrip_short")
     assert site.ca_certificate is not None
@@ -175,7 +175,7 @@ def test_an_upgrade_under_load_loses_no_task(site: Site, hosts: dict[str, Any], 
     airflow = site.airflow()
     states = {dag: airflow.wait(dag, name, 600) for dag, name in
               (("airstrip_long", long_run), ("airstrip_short", short_run))}  # fmt: skip
-    tasks = {"long": pages(site, "airstrip_long", long_run), "short": pages(site, "airstrip_short", short_run)}
+    tasks = {"long": pages(airflow, "airstrip_long", long_run), "short": pages(airflow, "airstrip_short", short_run)}
     lost = [task for task in tasks["long"] + tasks["short"] if (task["state"], task["try_number"]) != ("success", 1)]
     assert (len(tasks["long"]), len(tasks["short"]), lost) == (5, 200, [])
     assert set(states.values()) == {"success"}
