@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from airstrip_airflow import Airflow
-from airstrip_edge import Probe
+from airstrip_edge import Probe, wait_for
 from airstrip_site import PROJECT, Site
 from airstrip_units import properties
 
@@ -55,9 +55,12 @@ def releases(site: Site, hosts: dict[str, Any]) -> dict[str, set[str]]:
     for name in site.group("airflow"):
         units = hosts[name].check_output("systemctl list-units --plain --no-legend 'airflow-*.service'").splitlines()
         pids = [properties(hosts[name], line.split()[0], "MainPID")["MainPID"] for line in units]
-        commands = [hosts[name].check_output(f"tr '\\0' ' ' </proc/{pid}/cmdline") for pid in pids]
-        links = [hosts[name].check_output("readlink /opt/airflow/current"), *commands]
-        found[name] = {link.partition("/releases/")[2].partition("-")[0] for link in links if "/releases/" in link}
+        # What they have mapped: titles of processes do not tell.
+        libraries = [
+            hosts[name].check_output(f"grep -m 1 -o '/opt/airflow/releases/[^/]*' /proc/{pid}/maps") for pid in pids
+        ]
+        links = [hosts[name].check_output("readlink /opt/airflow/current"), *libraries]
+        found[name] = {link.partition("/releases/")[2].partition("-")[0] for link in links}
     return found
 
 
@@ -159,8 +162,9 @@ def test_a_scheduler_that_does_not_become_healthy_brings_the_old_release_back(
 def test_an_upgrade_under_load_loses_no_task(site: Site, hosts: dict[str, Any], report: dict[str, str]) -> None:
     airflow = site.airflow()
     long_run = airflow.start("airstrip_long", seconds=LONG_SECONDS)
-    while [task["state"] for task in pages(airflow, "airstrip_long", long_run)] != ["running"] * 5:
-        time.sleep(1)
+    wait_for(
+        lambda: [task["state"] for task in pages(airflow, "airstrip_long", long_run)] == ["running"] * 5, "long tasks"
+    )
     short_run = airflow.start("airstrip_short")
     assert site.ca_certificate is not None
     began = time.monotonic()
