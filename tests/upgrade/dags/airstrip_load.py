@@ -12,7 +12,8 @@ with DAG(dag_id="airstrip_short", schedule=None, is_paused_upon_creation=False, 
 
     @task
     def short() -> None:
-        """Do nothing: what is measured is when it does it."""
+        """Take long enough for the chains to outlast the migration: what is measured is when the next one starts."""
+        time.sleep(3)
 
     for chain in range(CHAINS):
         previous = short.override(task_id=f"short_{chain}_0")()
