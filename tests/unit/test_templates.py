@@ -173,7 +173,7 @@ FILES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("firewall/firewall.nft", "firewall", "firewall.nft.j2", FIREWALL),
     ("firewall/firewall.nft.ssh_only", "firewall", "firewall.nft.j2", {"firewall_comment": "SHA-256"}),
     ("firewall/airstrip-firewall.service", "firewall", "airstrip-firewall.service.j2", {}),
-    ("airflow_adopt/check_dags.sh", "airflow_adopt", "check_dags.sh.j2", INDEX),
+    ("airflow_adopt/check_dags", "airflow_adopt", "check_dags.sh.j2", INDEX),
     ("airflow_adopt/adopted.yml", "airflow_adopt", "adopted.yml.j2", ADOPTED),
 ]
 
@@ -487,7 +487,7 @@ def test_systemd_understands_the_units_and_finds_them_closed(component: str, tmp
 
 
 @pytest.mark.parametrize(
-    "name", ["airflow/airflow", "airflow/airflow.worker_host", "airflow/airflow-celery", "airflow_adopt/check_dags.sh"]
+    "name", ["airflow/airflow", "airflow/airflow.worker_host", "airflow/airflow-celery", "airflow_adopt/check_dags"]
 )
 def test_commands_are_sound_shell(name: str) -> None:
     shellcheck = Path(sys.executable).with_name("shellcheck")
