@@ -21,6 +21,9 @@ from airstrip_airflow import Airflow
 from airstrip_site import Site
 from airstrip_units import properties
 
+# It stops workers for a while, and takes a minute.
+pytestmark = pytest.mark.only_in("single_node")
+
 # Nothing listens there.
 CLOSED_PORT = 9
 GHOST = "ghost"
