@@ -31,13 +31,11 @@ def postgresql_major(wanted: object, release: object) -> str:
     """
     Return the major version of PostgreSQL that is wanted; by default that of a release of Debian.
 
-    Example: `postgresql_version | postgresql_major('13')` gives `'17'` for an empty version. Raises
-    AnsibleFilterError on what is no major version, and on an unknown release.
+    Example: `postgresql_version | postgresql_major('13')` gives `'17'` for an empty version, and `''` on a release
+    that is unknown, which preflight refuses as such. Raises AnsibleFilterError on what is no major version.
     """
     version = str(wanted or _DISTRIBUTION.get(str(release), ""))
-    if not version:
-        raise AnsibleFilterError(f"postgresql_version: Debian {release} is unknown; set it to a major version")
-    if not version.isdecimal():
+    if version and not version.isdecimal():
         raise AnsibleFilterError(f'postgresql_version is {version!r}; set it to a major version, such as "17"')
     return version
 

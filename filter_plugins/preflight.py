@@ -343,7 +343,8 @@ def _postgresql_version(facts: Facts) -> Iterator[str]:
     found = _mapping(facts["postgresql_clusters"], "postgresql_clusters")
     clusters = _mapping(found.get("clusters"), "postgresql_clusters.clusters")
     wanted, running = str(found.get("wanted")), [name for name, start in clusters.items() if start == "auto"]
-    if wanted in running or not set(clusters) - {wanted}:
+    # Of a system that is unknown no version can be wanted: another check names it.
+    if not wanted or wanted in running or not set(clusters) - {wanted}:
         return
     if not running:
         yield (

@@ -26,13 +26,14 @@ DONE, BEGUN, LINKED = {"17": mark(complete=True)}, {"17": mark()}, {"17": mark(c
 
 
 @pytest.mark.parametrize(
-    ("wanted", "release", "version"), [("", "12", "15"), ("", "13", "17"), ("16", "13", "16"), (16, "", "16")]
+    ("wanted", "release", "version"),
+    [("", "12", "15"), ("", "13", "17"), ("16", "13", "16"), (16, "", "16"), ("", "11", "")],
 )
 def test_an_empty_version_is_that_of_the_distribution(wanted: object, release: str, version: str) -> None:
     assert postgresql_major(wanted, release) == version
 
 
-@pytest.mark.parametrize(("wanted", "release"), [("", "11"), ("17.2", "13"), ("latest", "13")])
+@pytest.mark.parametrize(("wanted", "release"), [("17.2", "13"), ("latest", "13")])
 def test_what_is_no_version_is_refused(wanted: str, release: str) -> None:
     with pytest.raises(AnsibleFilterError, match="postgresql_version"):
         postgresql_major(wanted, release)

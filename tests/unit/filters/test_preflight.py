@@ -372,6 +372,10 @@ def test_the_wanted_cluster_or_none_is_fine(clusters: dict[str, str]) -> None:
     assert preflight_problems({"postgresql_clusters": {"clusters": clusters, "wanted": "17"}}) == []
 
 
+def test_an_unknown_system_wants_no_cluster() -> None:
+    assert preflight_problems({"postgresql_clusters": {"clusters": {"15": "auto"}, "wanted": ""}}) == []
+
+
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
