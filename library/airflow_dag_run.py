@@ -74,6 +74,7 @@ class DagRun:
         self._params = params
         self._api = AirflowApi(params)
         self._path = f"/api/v2/dags/{params['dag_id']}"
+        self._run_id = f"manual__{datetime.now(UTC).isoformat()}"
         self.seen: dict[str, Any] = {"stage": "api", "task_instances": [], "jobs": []}
 
     def run(self) -> None:
@@ -84,10 +85,8 @@ class DagRun:
         jobs = self._api.request("GET", "/api/v2/jobs", query={"is_alive": "true"})["jobs"]
         self.seen["jobs"] = [{**job, "heartbeat_age": self._age(job["latest_heartbeat"])} for job in jobs]
         self.seen["stage"] = "parse"
-        self._wait(self._parsed, self._params["parse_timeout"], "was not parsed")
+        self._wait(self._created, self._params["parse_timeout"], "was not parsed")
         self.seen["stage"] = "schedule"
-        run = self._api.request("POST", f"{self._path}/dagRuns", {"logical_date": None, "conf": self._params["conf"]})
-        self.seen["run_id"] = run["dag_run_id"]
         self._wait(self._ended, self._params["run_timeout"], "did not end")
         if self.seen["state"] != "success":
             raise AirflowApiError(f"DAG {self._params['dag_id']}: the run ended in state {self.seen['state']}")
@@ -128,6 +127,22 @@ class DagRun:
             return False
         if dag["is_paused"]:
             self._api.request("PATCH", self._path, {"is_paused": False})
+        return True
+
+    def _created(self) -> bool:
+        """Create the run, as soon as the DAG is there. Asked again with the same id, there still is one run."""
+        if not self._parsed():
+            return False
+        wanted = {"dag_run_id": self._run_id, "logical_date": None, "conf": self._params["conf"]}
+        try:
+            self.seen["run_id"] = self._api.request("POST", f"{self._path}/dagRuns", wanted)["dag_run_id"]
+        except AirflowApiError as error:
+            # A DAG can be known some time before its serialized form is.
+            if error.status == 404:
+                return False
+            if error.status != 409:
+                raise
+            self.seen["run_id"] = self._run_id
         return True
 
     def _ended(self) -> bool:

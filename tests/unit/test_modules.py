@@ -152,7 +152,9 @@ def test_run_ends_with_the_logs(tmp_path: Path) -> None:
     assert (result["version"], result["seconds"], result["run_id"]) == ("3.3.2", 4.5, "r1")
     assert result["task_instances"][0]["log_lines"] == 1
     assert result["jobs"][0]["heartbeat_age"] > 0
-    assert changes(server) == [(f"POST {RUN}", {"logical_date": None, "conf": {"a": 1}})]
+    ((request, body),) = changes(server)
+    assert request == f"POST {RUN}"
+    assert body == {"dag_run_id": body["dag_run_id"], "logical_date": None, "conf": {"a": 1}}
 
 
 @pytest.mark.parametrize(
@@ -207,6 +209,25 @@ def test_error_of_the_server_that_passes_is_no_failure(tmp_path: Path) -> None:
         recovery.join()
     assert (result["failed"], result["stage"]) == (False, "done"), result
     assert server.asked().count("GET /api/v2/dags/nightly") > 1
+
+
+def test_dag_without_its_serialized_form_is_waited_for(tmp_path: Path) -> None:
+    lines = [{"event": "hello", "timestamp": "2026-11-21T00:00:00Z"}]
+    answers = {**TOKEN, **VERSION, **JOBS, **DAG, **STARTED, **ENDED, LOG: (200, {"content": lines})}
+    with serving({**answers, f"POST {RUN}": (404, {"detail": "not found"})}) as server:
+        recovery = threading.Timer(2, server.answers.update, [STARTED])
+        recovery.start()
+        result = run(tmp_path, "airflow_dag_run", api(server, dag_id="nightly", parse_timeout=60))
+        recovery.join()
+    assert (result["failed"], result["stage"]) == (False, "done"), result
+
+
+def test_run_whose_answer_was_lost_is_not_made_twice(tmp_path: Path) -> None:
+    answers = {**TOKEN, **VERSION, **JOBS, **DAG, f"POST {RUN}": (409, {"detail": "it exists"})}
+    with serving(answers) as server:
+        result = run(tmp_path, "airflow_dag_run", api(server, dag_id="nightly", run_timeout=1))
+    ((_, body),) = changes(server)
+    assert result["run_id"] == body["dag_run_id"]
 
 
 def test_paused_dag_is_released(tmp_path: Path) -> None:
