@@ -45,7 +45,9 @@ def provide(lab: Lab, count: int) -> Site:
     site = Site(lab, {_CONTROL: (*DATA, *CONTROL)} | dict.fromkeys(names, WORKER))
     site.write("distributed", variables)
     # Few slots: the database's connections are counted for a hundred hosts, and one container serves them.
-    site.set("zz_scale", {"airflow_workers": [{"name": "default", "queues": ["default"], "concurrency": 2}]})
+    workers = [{"name": "default", "queues": ["default"], "concurrency": 2}]
+    # There are no load balancers that would have an address and a name.
+    site.set("zz_scale", {"airflow_workers": workers, "airflow_virtual_address": "", "airflow_public_name": ""})
     return site
 
 
