@@ -127,8 +127,9 @@ class Probe:
     A request has failed if there is no answer with 200 within `timeout` seconds. It waits for no other one.
     """
 
-    def __init__(self, url: str, ca: Path, interval: float = 0.2, timeout: float = 5.0) -> None:
-        self._url, self._ca, self._interval, self._timeout = url, ca, interval, timeout
+    def __init__(self, url: str, ca: Path | None, interval: float = 0.2, timeout: float = 5.0) -> None:
+        self._url, self._interval, self._timeout = url, interval, timeout
+        self._verify = str(ca) if ca else True
         self._requests: list[Request] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -137,7 +138,7 @@ class Probe:
         try:
             with requests.Session() as session:
                 session.trust_env = False
-                status = session.get(self._url, verify=str(self._ca), timeout=self._timeout).status_code
+                status = session.get(self._url, verify=self._verify, timeout=self._timeout).status_code
                 wrong = "" if status == 200 else str(status)
         except requests.RequestException as error:
             wrong = f"{type(error).__name__}: {error}"

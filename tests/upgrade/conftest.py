@@ -13,6 +13,7 @@ import testinfra
 from airstrip_site import Site
 
 DAGS = "/srv/airflow/dags"
+_FIGURES = pytest.StashKey[dict[str, str]]()
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +50,15 @@ def load_dags(put_dag: Callable[[str, str], None], hosts: dict[str, Any], site: 
     processor.check_output("airflow dags reserialize --bundle-name dags-folder")
     yield
     put_dag(source.name, "")
+
+
+@pytest.fixture(scope="session")
+def figures(pytestconfig: pytest.Config) -> dict[str, str]:
+    """What the tests have measured, which the end of the run tells."""
+    return pytestconfig.stash.setdefault(_FIGURES, {})
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Tell the figures."""
+    for name, figure in config.stash.get(_FIGURES, {}).items():
+        terminalreporter.write_line(f"{name}: {figure}")

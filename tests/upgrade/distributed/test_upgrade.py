@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import signal
 import subprocess
@@ -15,71 +14,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airstrip_airflow import Airflow
 from airstrip_edge import Probe, wait_for
 from airstrip_site import PROJECT, Site
-from airstrip_units import properties
+from airstrip_upgrade import (
+    MARK,
+    assert_all_run,
+    assert_failed,
+    assert_unchanged,
+    assert_works,
+    pages,
+    rollback,
+    sql,
+    upgrade,
+    variables,
+)
 
 OLD, NEW = "3.1.7", "3.3.2"
 LONG_SECONDS = int(os.environ.get("AIRSTRIP_LONG_TASK_SECONDS", "600"))
 # A table that the last but five of the migrations to NEW creates: those before it are committed when it fails.
 IN_THE_WAY = "connection_test_request"
-MARK = "/var/backups/airflow/unfinished"
-
-Run = subprocess.CompletedProcess[str]
-
-
-def variables(**values: Any) -> list[str]:
-    return ["--extra-vars", json.dumps(values)]
-
-
-def upgrade(site: Site, *arguments: str) -> Run:
-    return site.command(
-        "ansible-playbook", "site.yml", "--tags", "upgrade", *variables(airflow_version=NEW), *arguments
-    )
-
-
-def rollback(site: Site, *arguments: str) -> Run:
-    return site.command("ansible-playbook", "playbooks/rollback.yml", *variables(airflow_version=NEW), *arguments)
-
-
-def sql(hosts: dict[str, Any], site: Site, statement: str) -> str:
-    database = hosts[site.group("postgresql")[0]]
-    answer: str = database.check_output(f'runuser -u postgres -- psql -XAtq -d airflow -c "{statement}"')
-    return answer.strip()
-
-
-def releases(site: Site, hosts: dict[str, Any]) -> dict[str, set[str]]:
-    """Return the versions that the components of each host run, as their processes say, and that of the command."""
-    found = {}
-    for name in site.group("airflow"):
-        units = hosts[name].check_output("systemctl list-units --plain --no-legend 'airflow-*.service'").splitlines()
-        pids = [properties(hosts[name], line.split()[0], "MainPID")["MainPID"] for line in units]
-        # What they have mapped: titles of processes do not tell.
-        libraries = [
-            hosts[name].check_output(f"grep -m 1 -o '/opt/airflow/releases/[^/]*' /proc/{pid}/maps") for pid in pids
-        ]
-        links = [hosts[name].check_output("readlink /opt/airflow/current"), *libraries]
-        found[name] = {link.partition("/releases/")[2].partition("-")[0] for link in links}
-    return found
-
-
-def assert_all_run(site: Site, hosts: dict[str, Any], version: str) -> None:
-    assert releases(site, hosts) == {name: {version} for name in site.group("airflow")}
-    assert not any(hosts[name].file(MARK).exists for name in site.group("airflow"))
-    assert site.airflow().request("GET", "/api/v2/version")["version"] == version
-
-
-def assert_works(site: Site) -> None:
-    run = site.command("ansible-playbook", "site.yml", "--tags", "verify")
-    assert run.returncode == 0, run.stdout[-3000:]
-
-
-def assert_failed(run: Run, *words: str) -> None:
-    """Fail, with the end of the run's output, if it succeeded or does not say each of the words."""
-    assert run.returncode != 0, run.stdout[-6000:]
-    missing = [word for word in words if word not in run.stdout]
-    assert not missing, f"{missing} not in:\n{run.stdout[-6000:]}"
 
 
 def starts(tasks: list[dict[str, Any]]) -> list[datetime]:
@@ -92,21 +45,6 @@ def longest_gap(tasks: list[dict[str, Any]]) -> float:
     return max((after - before).total_seconds() for before, after in itertools.pairwise(times))
 
 
-def pages(airflow: Airflow, dag: str, run: str) -> list[dict[str, Any]]:
-    """Return all task instances of a run."""
-    found: list[dict[str, Any]] = []
-    path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances"
-    while part := airflow.request("GET", path, limit="100", offset=str(len(found)))["task_instances"]:
-        found += part
-    return found
-
-
-@pytest.fixture(scope="module")
-def report() -> dict[str, str]:
-    """The figures, which the last test prints."""
-    return {}
-
-
 def test_a_dag_that_the_new_release_cannot_import_is_named_before_anything_changes(
     site: Site, hosts: dict[str, Any], put_dag: Callable[[str, str], None]
 ) -> None:
@@ -114,7 +52,7 @@ def test_a_dag_that_the_new_release_cannot_import_is_named_before_anything_chang
     # The module moved in 3.2.
     put_dag("airstrip_gone.py", "from airflow.models.dagbag import BundleDagBag\n")
     try:
-        run = upgrade(site)
+        run = upgrade(site, NEW)
     finally:
         put_dag("airstrip_gone.py", "")
     assert_failed(run, "airflow_upgrade_import_errors_allowed", "airstrip_gone.py")
@@ -124,7 +62,7 @@ def test_a_dag_that_the_new_release_cannot_import_is_named_before_anything_chang
 def test_a_package_that_one_host_cannot_install_changes_nothing(site: Site, hosts: dict[str, Any]) -> None:
     wanted = "{{ ['airstrip-is-not-on-any-index==1'] if inventory_hostname == 'worker-2' else [] }}"
     assert_failed(
-        upgrade(site, *variables(airflow_extra_packages=wanted)),
+        upgrade(site, NEW, *variables(airflow_extra_packages=wanted)),
         f"Airflow {NEW} cannot be installed on worker-2; the present release is untouched.",
     )
     assert_all_run(site, hosts, OLD)
@@ -134,7 +72,7 @@ def test_a_migration_that_fails_half_way_leaves_the_database_as_it_was(site: Sit
     before = sql(hosts, site, "SELECT version_num FROM alembic_version")
     runs = sql(hosts, site, "SELECT count(*), max(id) FROM task_instance_history, dag_run")
     sql(hosts, site, f"CREATE TABLE {IN_THE_WAY} (id int)")
-    assert_failed(upgrade(site), f"the site is back on {OLD}-", "Migrate the database")
+    assert_failed(upgrade(site, NEW), f"the site is back on {OLD}-", "Migrate the database")
     assert sql(hosts, site, "SELECT version_num FROM alembic_version") == before
     assert sql(hosts, site, "SELECT count(*), max(id) FROM task_instance_history, dag_run") == runs
     # What was restored is the moment before, the table in the way included.
@@ -149,7 +87,7 @@ def test_a_scheduler_that_does_not_become_healthy_brings_the_old_release_back(
     before = sql(hosts, site, "SELECT version_num FROM alembic_version")
     broken = {"scheduler": {"ExecStartPre": "/bin/false"}}
     assert_failed(
-        upgrade(site, *variables(airflow_unit_options=broken, airflow_health_timeout=20)),
+        upgrade(site, NEW, *variables(airflow_unit_options=broken, airflow_health_timeout=20)),
         f"the site is back on {OLD}-",
         "Health check",
     )
@@ -159,7 +97,7 @@ def test_a_scheduler_that_does_not_become_healthy_brings_the_old_release_back(
 
 
 @pytest.mark.usefixtures("load_dags")
-def test_an_upgrade_under_load_loses_no_task(site: Site, hosts: dict[str, Any], report: dict[str, str]) -> None:
+def test_an_upgrade_under_load_loses_no_task(site: Site, hosts: dict[str, Any], figures: dict[str, str]) -> None:
     airflow = site.airflow()
     long_run = airflow.start("airstrip_long", seconds=LONG_SECONDS)
     wait_for(
@@ -169,7 +107,7 @@ def test_an_upgrade_under_load_loses_no_task(site: Site, hosts: dict[str, Any], 
     assert site.ca_certificate is not None
     began = time.monotonic()
     with Probe(f"{site.edge_url}/api/v2/version", site.ca_certificate) as probe:
-        run = upgrade(site)
+        run = upgrade(site, NEW)
     took = time.monotonic() - began
     assert run.returncode == 0, run.stdout[-5000:]
     (site.directory / "upgrade.log").write_text(run.stdout, encoding="utf-8")
@@ -183,28 +121,25 @@ def test_an_upgrade_under_load_loses_no_task(site: Site, hosts: dict[str, Any], 
     lost = [task for task in tasks["long"] + tasks["short"] if (task["state"], task["try_number"]) != ("success", 1)]
     assert (len(tasks["long"]), len(tasks["short"]), lost) == (5, 200, [])
     assert set(states.values()) == {"success"}
-    report["upgrade under load, s"] = f"{took:.0f}, with tasks of {LONG_SECONDS} s"
-    report["requests to the API"] = str(probe)
-    report["most seconds without a task started"] = f"{longest_gap(tasks['short']):.1f}"
+    figures["upgrade under load, s"] = f"{took:.0f}, with tasks of {LONG_SECONDS} s"
+    figures["requests to the API"] = str(probe)
+    figures["most seconds without a task started"] = f"{longest_gap(tasks['short']):.1f}"
 
 
 def test_a_second_run_finds_nothing_to_do(site: Site) -> None:
     run = site.command("ansible-playbook", "site.yml", *variables(airflow_version=NEW))
-    assert run.returncode == 0, run.stdout[-3000:]
-    recap = [line for line in run.stdout.partition("PLAY RECAP")[2].splitlines() if "changed=" in line]
-    assert len(recap) == len(site.hosts)
-    assert all("changed=0" in line for line in recap), run.stdout[-3000:]
+    assert_unchanged(site, run)
 
 
 def test_a_rollback_says_its_price_and_then_brings_the_old_release_back(
-    site: Site, hosts: dict[str, Any], report: dict[str, str]
+    site: Site, hosts: dict[str, Any], figures: dict[str, str]
 ) -> None:
-    assert_failed(rollback(site), "airflow_upgrade_rollback_confirmed=true")
+    assert_failed(rollback(site, NEW), "airflow_upgrade_rollback_confirmed=true")
     assert_all_run(site, hosts, NEW)
     runs = sql(hosts, site, "SELECT count(*) FROM dag_run")
     began = time.monotonic()
-    run = rollback(site, *variables(airflow_upgrade_rollback_confirmed=True))
-    report["rollback, s"] = f"{time.monotonic() - began:.0f}"
+    run = rollback(site, NEW, *variables(airflow_upgrade_rollback_confirmed=True))
+    figures["rollback, s"] = f"{time.monotonic() - began:.0f}"
     assert run.returncode == 0, run.stdout[-5000:]
     assert_all_run(site, hosts, OLD)
     assert sql(hosts, site, "SELECT count(*) FROM dag_run") == runs
@@ -212,7 +147,7 @@ def test_a_rollback_says_its_price_and_then_brings_the_old_release_back(
 
 
 def test_an_upgrade_whose_controller_dies_goes_on_with_the_next_run(
-    site: Site, hosts: dict[str, Any], report: dict[str, str]
+    site: Site, hosts: dict[str, Any], figures: dict[str, str]
 ) -> None:
     program = str(Path(sys.executable).with_name("ansible-playbook"))
     argv = [program, *site.inventory_sources, "site.yml", "--tags", "upgrade", *variables(airflow_version=NEW)]
@@ -230,16 +165,8 @@ def test_an_upgrade_whose_controller_dies_goes_on_with_the_next_run(
             pytest.fail("the migration never began")
     assert hosts["control-1"].file(MARK).exists
     began = time.monotonic()
-    run = upgrade(site)
-    report["the rest of an interrupted upgrade, s"] = f"{time.monotonic() - began:.0f}"
+    run = upgrade(site, NEW)
+    figures["the rest of an interrupted upgrade, s"] = f"{time.monotonic() - began:.0f}"
     assert run.returncode == 0, run.stdout[-5000:]
     assert "Going on to " in run.stdout
     assert_all_run(site, hosts, NEW)
-
-
-def test_figures_are_told(report: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
-    with capsys.disabled():
-        print()  # noqa: T201
-        for name, figure in report.items():
-            print(f"{name}: {figure}")  # noqa: T201
-    assert report
