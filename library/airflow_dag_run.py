@@ -65,6 +65,8 @@ jobs:
 _POLL_SECONDS = 0.5
 _FINAL_STATES = ("success", "failed")
 _SERVER_ERROR = 500
+# Airflow looks for living jobs among those of one page only: without the rest, a page of ended ones would hide them.
+_LIVING_JOBS = {"is_alive": "true", "job_state": "running", "order_by": "-latest_heartbeat", "limit": "100"}
 
 
 class DagRun:
@@ -82,7 +84,7 @@ class DagRun:
         started = time.monotonic()
         self.seen["version"] = self._api.anonymous("/api/v2/version")["version"]
         self.seen["api_seconds"] = round(time.monotonic() - started, 3)
-        jobs = self._api.request("GET", "/api/v2/jobs", query={"is_alive": "true"})["jobs"]
+        jobs = self._api.request("GET", "/api/v2/jobs", query=_LIVING_JOBS)["jobs"]
         self.seen["jobs"] = [{**job, "heartbeat_age": self._age(job["latest_heartbeat"])} for job in jobs]
         self.seen["stage"] = "parse"
         self._wait(self._created, self._params["parse_timeout"], "was not parsed")

@@ -133,7 +133,8 @@ def test_refusal_of_airflow_is_handed_on(tmp_path: Path) -> None:
 
 VERSION = {"GET /api/v2/version": (200, {"version": "3.3.2"})}
 JOB = {"job_type": "SchedulerJob", "hostname": "vm", "latest_heartbeat": "2026-11-21T00:00:00+00:00"}
-JOBS = {"GET /api/v2/jobs?is_alive=true": (200, {"jobs": [JOB]})}
+LIVING = "is_alive=true&job_state=running&order_by=-latest_heartbeat&limit=100"
+JOBS = {f"GET /api/v2/jobs?{LIVING}": (200, {"jobs": [JOB]})}
 DAG = {"GET /api/v2/dags/nightly": (200, {"tags": [{"name": "new"}], "is_paused": False})}
 RUN = "/api/v2/dags/nightly/dagRuns"
 TASK = {"task_id": "one", "map_index": -1, "try_number": 1, "state": "success", "hostname": "vm"}
