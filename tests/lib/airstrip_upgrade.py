@@ -7,6 +7,7 @@ import subprocess
 from typing import Any
 
 from airstrip_airflow import Airflow
+from airstrip_edge import wait_for
 from airstrip_site import Site
 from airstrip_units import properties
 
@@ -85,3 +86,10 @@ def pages(airflow: Airflow, dag: str, run: str) -> list[dict[str, Any]]:
     while part := airflow.request("GET", path, limit="100", offset=str(len(found)))["task_instances"]:
         found += part
     return found
+
+
+def start_long_tasks(airflow: Airflow, seconds: int) -> str:
+    """Start the five tasks that last so long, and return their DAG run's id as soon as all of them run."""
+    run = airflow.start("airstrip_long", seconds=seconds)
+    wait_for(lambda: [task["state"] for task in airflow.tasks("airstrip_long", run)] == ["running"] * 5, "long tasks")
+    return run

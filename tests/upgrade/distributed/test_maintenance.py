@@ -6,9 +6,10 @@ import json
 from typing import Any
 
 import pytest
-from airstrip_edge import Probe, servers, wait_for
+from airstrip_edge import Probe, servers
 from airstrip_site import Site
 from airstrip_units import properties, units
+from airstrip_upgrade import start_long_tasks
 
 
 def running_since(hosts: dict[str, Any], site: Site) -> dict[tuple[str, str], str]:
@@ -47,8 +48,7 @@ def test_restart_of_a_host_restarts_what_runs_on_it(site: Site, hosts: dict[str,
 @pytest.mark.usefixtures("load_dags")
 def test_a_drained_worker_ends_its_tasks_and_gets_no_more(site: Site, hosts: dict[str, Any]) -> None:
     airflow = site.airflow()
-    run = airflow.start("airstrip_long", seconds=40)
-    wait_for(lambda: [task["state"] for task in airflow.tasks("airstrip_long", run)] == ["running"] * 5, "long tasks")
+    run = start_long_tasks(airflow, 40)
     drained = site.command(
         "ansible-playbook", "playbooks/drain.yml", "--limit", "worker-1",
         "--extra-vars", json.dumps({"airflow_maintenance_reason": "a test"}),

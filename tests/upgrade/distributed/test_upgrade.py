@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airstrip_edge import Probe, wait_for
+from airstrip_edge import Probe
 from airstrip_site import PROJECT, Site
 from airstrip_upgrade import (
     MARK,
@@ -25,6 +25,7 @@ from airstrip_upgrade import (
     pages,
     rollback,
     sql,
+    start_long_tasks,
     upgrade,
     variables,
 )
@@ -99,10 +100,7 @@ def test_a_scheduler_that_does_not_become_healthy_brings_the_old_release_back(
 @pytest.mark.usefixtures("load_dags")
 def test_an_upgrade_under_load_loses_no_task(site: Site, hosts: dict[str, Any], figures: dict[str, str]) -> None:
     airflow = site.airflow()
-    long_run = airflow.start("airstrip_long", seconds=LONG_SECONDS)
-    wait_for(
-        lambda: [task["state"] for task in pages(airflow, "airstrip_long", long_run)] == ["running"] * 5, "long tasks"
-    )
+    long_run = start_long_tasks(airflow, LONG_SECONDS)
     short_run = airflow.start("airstrip_short")
     assert site.ca_certificate is not None
     began = time.monotonic()

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from airstrip_edge import Probe, wait_for
+from airstrip_edge import Probe
 from airstrip_site import Site
 from airstrip_upgrade import (
     Run,
@@ -17,6 +17,7 @@ from airstrip_upgrade import (
     pages,
     rollback,
     sql,
+    start_long_tasks,
     upgrade,
     variables,
 )
@@ -46,10 +47,7 @@ def test_upgrade_says_its_downtime_and_loses_no_task(
 ) -> None:
     assert_all_run(site, hosts, OLD)
     airflow = site.airflow()
-    long_run = airflow.start("airstrip_long", seconds=TASK_SECONDS)
-    wait_for(
-        lambda: [task["state"] for task in pages(airflow, "airstrip_long", long_run)] == ["running"] * 5, "long tasks"
-    )
+    long_run = start_long_tasks(airflow, TASK_SECONDS)
     run, figures[f"{OLD} to {NEW}"] = timed(site, lambda: upgrade(site, NEW))
     assert "Downtime: user interface, APIs and scheduling, during the migration; running tasks go on" in said(run)
     assert_all_run(site, hosts, NEW)
