@@ -46,10 +46,11 @@ class Airflow:
         return str(self.request("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")["state"])
 
     def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
-        """Return the task instances of a run."""
-        found: list[dict[str, Any]] = self.request("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances")[
-            "task_instances"
-        ]
+        """Return all task instances of a run."""
+        found: list[dict[str, Any]] = []
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
+        while part := self.request("GET", path, limit="100", offset=str(len(found)))["task_instances"]:
+            found += part
         return found
 
     def log(self, dag_id: str, run_id: str, task: dict[str, Any]) -> str:

@@ -79,15 +79,6 @@ def assert_unchanged(site: Site, run: Run) -> None:
     assert all("changed=0" in line for line in recap), run.stdout[-3000:]
 
 
-def pages(airflow: Airflow, dag: str, run: str) -> list[dict[str, Any]]:
-    """Return all task instances of a run."""
-    found: list[dict[str, Any]] = []
-    path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances"
-    while part := airflow.request("GET", path, limit="100", offset=str(len(found)))["task_instances"]:
-        found += part
-    return found
-
-
 def start_long_tasks(airflow: Airflow, seconds: int) -> str:
     """Start the five tasks that last so long, and return their DAG run's id as soon as all of them run."""
     run = airflow.start("airstrip_long", seconds=seconds)

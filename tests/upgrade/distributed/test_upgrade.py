@@ -22,7 +22,6 @@ from airstrip_upgrade import (
     assert_failed,
     assert_unchanged,
     assert_works,
-    pages,
     rollback,
     sql,
     start_long_tasks,
@@ -115,7 +114,7 @@ def test_an_upgrade_under_load_loses_no_task(site: Site, hosts: dict[str, Any], 
     airflow = site.airflow()
     states = {dag: airflow.wait(dag, name, 600) for dag, name in
               (("airstrip_long", long_run), ("airstrip_short", short_run))}  # fmt: skip
-    tasks = {"long": pages(airflow, "airstrip_long", long_run), "short": pages(airflow, "airstrip_short", short_run)}
+    tasks = {"long": airflow.tasks("airstrip_long", long_run), "short": airflow.tasks("airstrip_short", short_run)}
     lost = [task for task in tasks["long"] + tasks["short"] if (task["state"], task["try_number"]) != ("success", 1)]
     assert (len(tasks["long"]), len(tasks["short"]), lost) == (5, 200, [])
     assert set(states.values()) == {"success"}

@@ -14,7 +14,6 @@ from airstrip_upgrade import (
     assert_failed,
     assert_unchanged,
     assert_works,
-    pages,
     rollback,
     sql,
     start_long_tasks,
@@ -53,7 +52,7 @@ def test_upgrade_says_its_downtime_and_loses_no_task(
     assert_all_run(site, hosts, NEW)
     airflow = site.airflow()
     assert airflow.wait("airstrip_long", long_run, 600) == "success"
-    assert {task["try_number"] for task in pages(airflow, "airstrip_long", long_run)} == {1}
+    assert {task["try_number"] for task in airflow.tasks("airstrip_long", long_run)} == {1}
 
 
 def test_rollback_keeps_the_runs(site: Site, hosts: dict[str, Any], figures: dict[str, str]) -> None:
