@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 from airstrip_certificates import issue
+from airstrip_postgresql import sql
 from airstrip_site import PROJECT, Site
 from preflight import preflight_problems
 
@@ -365,9 +366,7 @@ def test_good_input_passes(site: Site, tmp_path: Path) -> None:
 
 def test_old_database_server_is_refused(node: Any) -> None:
     """An old server is not to be had; the version that the filter judges is a real server's answer."""
-    answer = node.check_output(
-        "runuser -u postgres -- psql -XAtc \"SELECT current_setting('server_version_num')::int\""
-    )
+    answer = sql(node, "SELECT current_setting('server_version_num')::int", "postgres")
     found = {"version_num": int(answer), "minimum": int(answer) // 10000 + 1}
     (problem,) = preflight_problems({"database": found})
     assert problem.startswith(f"airflow_database_host: the server is PostgreSQL {int(answer) // 10000}.")

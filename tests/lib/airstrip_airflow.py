@@ -31,6 +31,13 @@ class Airflow:
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
+    def living_jobs(self, job_type: str) -> list[dict[str, Any]]:
+        """Return the jobs of one type that live, such as SchedulerJob."""
+        # Airflow looks for them within one page: running ones alone, or ended ones would fill it.
+        query = {"is_alive": "true", "job_state": "running", "job_type": job_type}
+        jobs: list[dict[str, Any]] = self.request("GET", "/api/v2/jobs", **query)["jobs"]
+        return jobs
+
     def has_dag(self, dag_id: str) -> bool:
         """Whether the DAG processor has read a DAG."""
         known = self.request("GET", "/api/v2/dags", dag_id_pattern=dag_id, exclude_stale="true")["dags"]

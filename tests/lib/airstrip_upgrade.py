@@ -32,12 +32,6 @@ def rollback(site: Site, version: str, *arguments: str) -> Run:
     return site.command("ansible-playbook", "playbooks/rollback.yml", *variables(airflow_version=version), *arguments)
 
 
-def sql(hosts: dict[str, Any], site: Site, statement: str) -> str:
-    database = hosts[site.group("postgresql")[0]]
-    answer: str = database.check_output(f'runuser -u postgres -- psql -XAtq -d airflow -c "{statement}"')
-    return answer.strip()
-
-
 def releases(site: Site, hosts: dict[str, Any]) -> dict[str, set[str]]:
     """Return the versions that the components of each host run, as their processes say, and that of the command."""
     found = {}

@@ -13,7 +13,7 @@ UNIT = "airflow-dag-processor.service"
 
 
 def test_its_job_lives(host: Any, airflow: Airflow) -> None:
-    jobs = airflow.request("GET", "/api/v2/jobs", is_alive="true", job_type="DagProcessorJob")["jobs"]
+    jobs = airflow.living_jobs("DagProcessorJob")
     assert host.check_output("hostname") in [job["hostname"] for job in jobs]
 
 

@@ -21,14 +21,14 @@ def test_listens_only_where_it_runs_the_tasks(host: Any, site: Site, inventory_h
 
 
 def test_its_job_lives(host: Any, airflow: Airflow) -> None:
-    jobs = airflow.request("GET", "/api/v2/jobs", is_alive="true", job_type="SchedulerJob")["jobs"]
+    jobs = airflow.living_jobs("SchedulerJob")
     assert host.check_output("hostname") in [job["hostname"] for job in jobs]
 
 
 def test_executor_is_the_one_that_was_asked_for(
     host: Any, site: Site, airflow: Airflow, inventory_hostname: str
 ) -> None:
-    jobs = airflow.request("GET", "/api/v2/jobs", is_alive="true", job_type="SchedulerJob")["jobs"]
+    jobs = airflow.living_jobs("SchedulerJob")
     assert jobs
     wanted = site.variable(inventory_hostname, "airflow_executor")
     assert {job["executor_class"] for job in jobs} <= {wanted, None}

@@ -13,7 +13,7 @@ UNIT = "airflow-triggerer.service"
 
 
 def test_its_job_lives(host: Any, airflow: Airflow) -> None:
-    jobs = airflow.request("GET", "/api/v2/jobs", is_alive="true", job_type="TriggererJob")["jobs"]
+    jobs = airflow.living_jobs("TriggererJob")
     assert host.check_output("hostname") in [job["hostname"] for job in jobs]
 
 

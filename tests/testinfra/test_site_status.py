@@ -18,6 +18,7 @@ import pytest
 import redis
 import testinfra
 from airstrip_airflow import Airflow
+from airstrip_postgresql import sql
 from airstrip_site import Site
 from airstrip_units import properties
 
@@ -248,9 +249,8 @@ def test_the_release_is_the_one_that_runs(host: Any, airflow: Airflow, inventory
 def test_heartbeats_are_those_of_the_database(site: Site, well: Run) -> None:
     database = testinfra.get_host(site.connection(site.group("postgresql")[0]))
     query = "SELECT DISTINCT job_type, hostname FROM job WHERE latest_heartbeat > now() - interval '60 s'"
-    answer = database.check_output(f'cd / && runuser -u postgres -- psql --tuples-only --no-align airflow -c "{query}"')
     kinds = {"SchedulerJob": "scheduler", "DagProcessorJob": "dag_processor", "TriggererJob": "triggerer"}
-    beating = {(kinds[kind], name) for kind, name in (line.split("|") for line in answer.splitlines())}
+    beating = {(kinds[kind], name) for kind, name in (line.split("|") for line in sql(database, query).splitlines())}
     shown = {(row["component"], row["host"]) for row in well.status["components"] if row["component"] in kinds.values()}
     assert {(kind, name.partition(".")[0]) for kind, name in beating} == shown
     assert len(shown) >= 3

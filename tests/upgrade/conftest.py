@@ -28,6 +28,12 @@ def hosts(site: Site) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
+def database(hosts: dict[str, Any], site: Site) -> Any:
+    """The host of the metadata database."""
+    return hosts[site.group("postgresql")[0]]
+
+
+@pytest.fixture(scope="session")
 def put_dag(hosts: dict[str, Any], site: Site) -> Callable[[str, str], None]:
     """Put a DAG file among the users' DAGs, which all hosts share; an empty one is removed."""
     processor = hosts[site.group("airflow_dag_processor")[0]]

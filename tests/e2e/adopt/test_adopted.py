@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from airstrip_airflow import Airflow
+from airstrip_postgresql import sql
 from airstrip_site import Site
 
 NOTES = "/root/by_hand"
@@ -37,13 +38,6 @@ def proposal(site: Site) -> dict[str, Any]:
     path = site.directory / "adopted" / "group_vars" / "all" / "adopted.yml"
     variables: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     return variables
-
-
-def sql(node: Any, query: str, database: str = "airflow_hand") -> str:
-    text: str = node.check_output(
-        "runuser --user postgres -- psql --no-align --tuples-only --command=%s %s", query, database
-    )
-    return text
 
 
 def test_user_logs_in_with_the_old_password(hand: Airflow) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import requests
 from airstrip_airflow import Airflow
+from airstrip_postgresql import sql
 from airstrip_site import PROJECT, Site
 
 OLD, NEW = "15", "17"
@@ -71,11 +72,6 @@ def clusters(node: Any) -> dict[str, tuple[str, str]]:
     }
 
 
-def query(node: Any, sql: str, database: str = "airflow") -> str:
-    command = f"runuser -u postgres -- psql -XAtq -v ON_ERROR_STOP=1 -d {database} -c {shlex.quote(sql)}"
-    return str(node.check_output(command)).strip()
-
-
 def started(node: Any) -> dict[str, str]:
     """Return when each unit of the site was started."""
     units = (f"postgresql@{OLD}-main", *CLIENTS)
@@ -109,7 +105,7 @@ def wait_until_healthy(site: Site, seconds: float = 120) -> Airflow:
 def assert_works(site: Site, node: Any, version: str) -> Airflow:
     """A task runs, on the expected version, and the connection from before is there, with its password."""
     airflow = wait_until_healthy(site)
-    assert query(node, "SHOW server_version_num")[:2] == version
+    assert sql(node, "SHOW server_version_num")[:2] == version
     assert airflow.wait("airstrip_sleep", airflow.start("airstrip_sleep", seconds=0), 120) == "success"
     assert PASSWORD in node.check_output(f"airflow connections get {CONNECTION} --output json")
     return airflow
@@ -180,7 +176,7 @@ def test_site_yml_makes_no_second_cluster(site: Site, node: Any, before: set[str
 
 def test_what_does_not_fit_is_refused_before_anything_stops(site: Site, node: Any) -> None:
     node.check_output(f"printf \"default_version = '1'\\n\" >{EXTENSION}.control && touch {EXTENSION}--1.sql")
-    query(node, "CREATE EXTENSION airstrip_test")
+    sql(node, "CREATE EXTENSION airstrip_test")
     node.check_output(
         f"mkdir -p /var/lib/postgresql/{NEW} && mount -t tmpfs -o size=200m none /var/lib/postgresql/{NEW}"
     )
@@ -188,7 +184,7 @@ def test_what_does_not_fit_is_refused_before_anything_stops(site: Site, node: An
     try:
         output = refused(ansible(site, PLAYBOOK))
     finally:
-        query(node, "DROP EXTENSION airstrip_test")
+        sql(node, "DROP EXTENSION airstrip_test")
         node.check_output(f"umount /var/lib/postgresql/{NEW} && rm {EXTENSION}*")
     assert "postgresql_upgrade_mode" in output
     assert "the extension airstrip_test of airflow is not there for PostgreSQL 17" in output
@@ -245,8 +241,8 @@ def test_running_task_survives_the_upgrade(site: Site, node: Any, before: set[st
 
 
 def test_new_cluster_has_statistics_and_no_leftover(node: Any) -> None:
-    assert int(query(node, "SELECT count(*) FROM pg_statistic WHERE starelid = 'dag_run'::regclass")) > 0
-    assert query(node, "SELECT count(*) FROM pg_settings WHERE pending_restart") == "0"
+    assert int(sql(node, "SELECT count(*) FROM pg_statistic WHERE starelid = 'dag_run'::regclass")) > 0
+    assert sql(node, "SELECT count(*) FROM pg_settings WHERE pending_restart") == "0"
     assert node.run(f"systemctl status {COPY}").rc == 4
 
 
@@ -298,7 +294,7 @@ def test_confirmed_upgrade_leaves_nothing_of_the_old_cluster(site: Site, node: A
 def test_minor_update_is_a_restart_of_the_server(site: Site, node: Any) -> None:
     assert changes(ansible(site, "playbooks/postgresql_update.yml")) == []
     # There is no older package to update from: one that is installed again does to the cluster what a newer one does.
-    since = query(node, "SELECT pg_postmaster_start_time()")
+    since = sql(node, "SELECT pg_postmaster_start_time()")
     node.check_output(f"apt-get -qq install -y --reinstall postgresql-{NEW}")
     assert_works(site, node, NEW)
-    assert query(node, "SELECT pg_postmaster_start_time()") != since
+    assert sql(node, "SELECT pg_postmaster_start_time()") != since

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from airstrip_edge import Probe
+from airstrip_postgresql import sql
 from airstrip_site import PROJECT, Site
 from airstrip_upgrade import (
     MARK,
@@ -23,7 +24,6 @@ from airstrip_upgrade import (
     assert_unchanged,
     assert_works,
     rollback,
-    sql,
     start_long_tasks,
     upgrade,
     variables,
@@ -68,30 +68,30 @@ def test_a_package_that_one_host_cannot_install_changes_nothing(site: Site, host
     assert_all_run(site, hosts, OLD)
 
 
-def test_a_migration_that_fails_half_way_leaves_the_database_as_it_was(site: Site, hosts: dict[str, Any]) -> None:
-    before = sql(hosts, site, "SELECT version_num FROM alembic_version")
-    runs = sql(hosts, site, "SELECT count(*), max(id) FROM task_instance_history, dag_run")
-    sql(hosts, site, f"CREATE TABLE {IN_THE_WAY} (id int)")
+def test_a_migration_that_fails_half_way_leaves_the_database_as_it_was(site: Site, hosts: dict[str, Any], database: Any) -> None:
+    before = sql(database, "SELECT version_num FROM alembic_version")
+    runs = sql(database, "SELECT count(*), max(id) FROM task_instance_history, dag_run")
+    sql(database, f"CREATE TABLE {IN_THE_WAY} (id int)")
     assert_failed(upgrade(site, NEW), f"the site is back on {OLD}-", "Migrate the database")
-    assert sql(hosts, site, "SELECT version_num FROM alembic_version") == before
-    assert sql(hosts, site, "SELECT count(*), max(id) FROM task_instance_history, dag_run") == runs
+    assert sql(database, "SELECT version_num FROM alembic_version") == before
+    assert sql(database, "SELECT count(*), max(id) FROM task_instance_history, dag_run") == runs
     # What was restored is the moment before, the table in the way included.
-    sql(hosts, site, f"DROP TABLE {IN_THE_WAY}")
+    sql(database, f"DROP TABLE {IN_THE_WAY}")
     assert_all_run(site, hosts, OLD)
     assert_works(site)
 
 
 def test_a_scheduler_that_does_not_become_healthy_brings_the_old_release_back(
-    site: Site, hosts: dict[str, Any]
+    site: Site, hosts: dict[str, Any], database: Any
 ) -> None:
-    before = sql(hosts, site, "SELECT version_num FROM alembic_version")
+    before = sql(database, "SELECT version_num FROM alembic_version")
     broken = {"scheduler": {"ExecStartPre": "/bin/false"}}
     assert_failed(
         upgrade(site, NEW, *variables(airflow_unit_options=broken, airflow_health_timeout=20)),
         f"the site is back on {OLD}-",
         "Health check",
     )
-    assert sql(hosts, site, "SELECT version_num FROM alembic_version") == before
+    assert sql(database, "SELECT version_num FROM alembic_version") == before
     assert_all_run(site, hosts, OLD)
     assert_works(site)
 
@@ -129,17 +129,17 @@ def test_a_second_run_finds_nothing_to_do(site: Site) -> None:
 
 
 def test_a_rollback_says_its_price_and_then_brings_the_old_release_back(
-    site: Site, hosts: dict[str, Any], figures: dict[str, str]
+    site: Site, hosts: dict[str, Any], database: Any, figures: dict[str, str]
 ) -> None:
     assert_failed(rollback(site, NEW), "airflow_upgrade_rollback_confirmed=true")
     assert_all_run(site, hosts, NEW)
-    runs = sql(hosts, site, "SELECT count(*) FROM dag_run")
+    runs = sql(database, "SELECT count(*) FROM dag_run")
     began = time.monotonic()
     run = rollback(site, NEW, *variables(airflow_upgrade_rollback_confirmed=True))
     figures["rollback, s"] = f"{time.monotonic() - began:.0f}"
     assert run.returncode == 0, run.stdout[-5000:]
     assert_all_run(site, hosts, OLD)
-    assert sql(hosts, site, "SELECT count(*) FROM dag_run") == runs
+    assert sql(database, "SELECT count(*) FROM dag_run") == runs
     assert_works(site)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from airstrip_edge import Probe
+from airstrip_postgresql import sql
 from airstrip_site import Site
 from airstrip_upgrade import (
     Run,
@@ -15,7 +16,6 @@ from airstrip_upgrade import (
     assert_unchanged,
     assert_works,
     rollback,
-    sql,
     start_long_tasks,
     upgrade,
     variables,
@@ -55,13 +55,13 @@ def test_upgrade_says_its_downtime_and_loses_no_task(
     assert {task["try_number"] for task in airflow.tasks("airstrip_long", long_run)} == {1}
 
 
-def test_rollback_keeps_the_runs(site: Site, hosts: dict[str, Any], figures: dict[str, str]) -> None:
-    runs = sql(hosts, site, "SELECT count(*) FROM dag_run")
+def test_rollback_keeps_the_runs(site: Site, hosts: dict[str, Any], database: Any, figures: dict[str, str]) -> None:
+    runs = sql(database, "SELECT count(*) FROM dag_run")
     _, figures[f"{NEW} back to {OLD}"] = timed(
         site, lambda: rollback(site, NEW, *variables(airflow_upgrade_rollback_confirmed=True))
     )
     assert_all_run(site, hosts, OLD)
-    assert sql(hosts, site, "SELECT count(*) FROM dag_run") == runs
+    assert sql(database, "SELECT count(*) FROM dag_run") == runs
     assert_works(site)
 
 
@@ -81,9 +81,9 @@ def test_new_packages_need_no_migration(site: Site, hosts: dict[str, Any], figur
     assert_all_run(site, hosts, OLD)
 
 
-def test_packages_that_break_the_release_do_not_stay(site: Site, hosts: dict[str, Any]) -> None:
+def test_packages_that_break_the_release_do_not_stay(site: Site, hosts: dict[str, Any], database: Any) -> None:
     before = hosts["node-1"].check_output("readlink /opt/airflow/current")
-    schema = sql(hosts, site, "SELECT version_num FROM alembic_version")
+    schema = sql(database, "SELECT version_num FROM alembic_version")
     broken = {"api_server": {"ExecStartPre": "/bin/false"}}
     assert_failed(
         upgrade(
@@ -93,6 +93,6 @@ def test_packages_that_break_the_release_do_not_stay(site: Site, hosts: dict[str
         "The upgrade failed, and the site is back on ",
     )  # fmt: skip
     assert hosts["node-1"].check_output("readlink /opt/airflow/current") == before
-    assert sql(hosts, site, "SELECT version_num FROM alembic_version") == schema
+    assert sql(database, "SELECT version_num FROM alembic_version") == schema
     assert_all_run(site, hosts, OLD)
     assert_works(site)
