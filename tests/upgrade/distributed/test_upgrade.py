@@ -68,7 +68,9 @@ def test_a_package_that_one_host_cannot_install_changes_nothing(site: Site, host
     assert_all_run(site, hosts, OLD)
 
 
-def test_a_migration_that_fails_half_way_leaves_the_database_as_it_was(site: Site, hosts: dict[str, Any], database: Any) -> None:
+def test_a_migration_that_fails_half_way_leaves_the_database_as_it_was(
+    site: Site, hosts: dict[str, Any], database: Any
+) -> None:
     before = sql(database, "SELECT version_num FROM alembic_version")
     runs = sql(database, "SELECT count(*), max(id) FROM task_instance_history, dag_run")
     sql(database, f"CREATE TABLE {IN_THE_WAY} (id int)")
