@@ -60,6 +60,13 @@ class Airflow:
             found += part
         return found
 
+    def tries(self, dag_id: str, run_id: str, task: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return all tries of a task instance, the present one included."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task['task_id']}"
+        path += f"/{task['map_index']}" if task["map_index"] >= 0 else ""
+        found: list[dict[str, Any]] = self.request("GET", f"{path}/tries")["task_instances"]
+        return found
+
     def log(self, dag_id: str, run_id: str, task: dict[str, Any]) -> str:
         """Return the log of a task instance, as the API server fetches it from its host."""
         path = (
