@@ -79,3 +79,32 @@ def test_only_an_upgrade_may_find_another_postgresql(
         "__preflight_look": {"rc": 0, "stdout": json.dumps({"postgresql": {"15": "auto"}})},
     }
     assert Role("preflight", variables).evaluate("__preflight_host_facts.postgresql_clusters") == expected
+
+
+def looked(offset: float) -> dict[str, Any]:
+    return {"rc": 0, "stdout": json.dumps({"clock_offset": offset})}
+
+
+@pytest.mark.parametrize(
+    ("first", "again", "doubtful", "expected"),
+    [
+        ({"a": 0.3, "b": 1.2}, {}, [], {"a": 0.3, "b": 1.2}),
+        ({"a": 0.3, "b": 12.4, "c": 5.3}, {"b": 0.4}, ["b"], {"a": 0.3, "b": 0.4, "c": 5.3}),
+        ({"a": 0.3, "b": 12.4}, {"b": 12.1}, ["b"], {"a": 0.3, "b": 12.1}),
+        ({"a": -60.0, "b": 0.2, "c": 0.3}, {"b": 0.1, "c": 0.1}, ["b", "c"], {"a": -60.0, "b": 0.1, "c": 0.1}),
+    ],
+)
+def test_a_late_answer_is_not_taken_for_a_wrong_clock(
+    first: dict[str, float], again: dict[str, float], doubtful: list[str], expected: dict[str, float]
+) -> None:
+    variables: dict[str, Any] = {
+        "preflight_max_clock_skew": 5,
+        "ansible_play_hosts": list(first),
+        "hostvars": {host: {"__preflight_look": looked(offset)} for host, offset in first.items()},
+        "__preflight_second_look": {
+            "results": [{"preflight_host": host, **looked(offset)} for host, offset in again.items()]
+        },
+    }
+    role = Role("preflight", variables)
+    assert role.evaluate("__preflight_doubtful_clocks") == doubtful
+    assert role.evaluate("__preflight_clocks | combine(__preflight_second_clocks)") == expected
