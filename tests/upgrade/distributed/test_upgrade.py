@@ -110,26 +110,21 @@ def test_an_upgrade_under_load_loses_no_task(site: Site, hosts: dict[str, Any], 
     # What the run waited for was said by name.
     assert "airstrip_long.long[" in run.stdout
     airflow = site.airflow()
-    states = {dag: airflow.wait(dag, name, 600) for dag, name in
-              (("airstrip_long", long_run), ("airstrip_short", short_run))}  # fmt: skip
-    tasks = {"long": airflow.tasks("airstrip_long", long_run), "short": airflow.tasks("airstrip_short", short_run)}
-    lost = [task for task in tasks["long"] + tasks["short"] if task["state"] != "success"]
-    again = [
-        (f"airstrip_{name}", name_run, task)
-        for name, name_run in (("long", long_run), ("short", short_run))
-        for task in tasks[name]
-        if task["try_number"] > 1
-    ]
-    assert (len(tasks["long"]), len(tasks["short"]), lost) == (5, 200, [])
+    runs = {"airstrip_long": long_run, "airstrip_short": short_run}
+    states = {dag: airflow.wait(dag, run_id, 600) for dag, run_id in runs.items()}
+    tasks = {dag: airflow.tasks(dag, run_id) for dag, run_id in runs.items()}
+    lost = [task for found in tasks.values() for task in found if task["state"] != "success"]
+    assert (len(tasks["airstrip_long"]), len(tasks["airstrip_short"]), lost) == (5, 200, [])
     assert set(states.values()) == {"success"}
+    again = [(dag, runs[dag], task) for dag, found in tasks.items() for task in found if task["try_number"] > 1]
     # A task that a scheduler had queued as it stopped, but not yet sent, is queued once more: it had never begun.
     begun = [one["start_date"] for known in again for one in airflow.tries(*known) if one["start_date"]]
     assert len(begun) == len(again)
     figures["tasks queued twice"] = str(len(again))
     figures["upgrade under load, s"] = f"{took:.0f}, with tasks of {LONG_SECONDS} s"
     figures["requests to the API"] = str(probe)
-    figures["most seconds without scheduling"] = f"{longest_gap(tasks['short'], 'queued_when'):.1f}"
-    figures["most seconds without a task started"] = f"{longest_gap(tasks['short'], 'start_date'):.1f}"
+    figures["most seconds without scheduling"] = f"{longest_gap(tasks['airstrip_short'], 'queued_when'):.1f}"
+    figures["most seconds without a task started"] = f"{longest_gap(tasks['airstrip_short'], 'start_date'):.1f}"
 
 
 def test_a_second_run_finds_nothing_to_do(site: Site) -> None:
