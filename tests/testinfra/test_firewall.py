@@ -299,3 +299,6 @@ def test_rules_that_cut_the_controller_off_are_taken_back_by_the_host(site: Site
     assert set(before.splitlines()) <= set(host.check_output(LIST).splitlines())
     host.check_output(f"systemctl restart {UNIT}")
     assert host.check_output(LIST) == before
+    status, output, changes = run_firewall(site, "--limit", name)
+    assert status == 0, output[-4000:]
+    assert sum(changes.values()) == 0

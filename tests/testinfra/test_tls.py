@@ -205,22 +205,26 @@ def test_refuses_old_ciphers(site: Site, authority: Issued, name: str) -> None:
 
 
 def test_clients_refuse_an_expired_certificate(site: Site, service: Service, authority: Issued) -> None:
-    client = on(site, service.client)
-    programs = {"postgresql": POSTGRESQL_CLIENT, "redis": BROKER_CLIENT}
-
-    def state() -> str:
-        return servers(client)["airflow_api", service.hostname]
-
     with certificate(site, service, expired(site, service, authority)):
         assert "certificate has expired" in connect(site, service, authority.pem)
-        if service.name in programs:
-            told = python(client, programs[service.name], "/opt/airflow/current/bin/python")
+        if service.name in ("postgresql", "redis"):
+            script = POSTGRESQL_CLIENT if service.name == "postgresql" else BROKER_CLIENT
+            told = python(on(site, service.client), script, "/opt/airflow/current/bin/python")
             assert "certificate" in told.lower(), told
-        elif service.name == "api_server":
-            wait_for(lambda: state() == "DOWN", "the load balancer takes the server out", 20)
     assert connect(site, service, authority.pem).startswith("TLSv1.3 ")
-    if service.name == "api_server":
-        wait_for(lambda: state() == "UP", "the server is back", 60)
+
+
+def test_load_balancer_takes_no_answer_under_an_expired_certificate(site: Site, authority: Issued) -> None:
+    service = services(site)["api_server"]
+    balancer = on(site, service.client)
+
+    def state() -> str:
+        return servers(balancer)["airflow_api", service.hostname]
+
+    assert state() == "UP"
+    with certificate(site, service, expired(site, service, authority)):
+        wait_for(lambda: state() == "DOWN", "the load balancer takes the server out", 20)
+    wait_for(lambda: state() == "UP", "the server is back", 60)
 
 
 def converge(site: Site, directory: Path, variables: dict[str, Any], tag: str) -> None:
