@@ -68,7 +68,7 @@ EXAMPLES = r"""
     mode: "0640"
     entries:
       - {path: /etc/web, state: directory, mode: "0750"}
-      - {path: /etc/web/web.conf, content: "{{ lookup('ansible.builtin.template', 'web.conf.j2') }}"}
+      - {path: /etc/web/web.conf, content: "{{ lookup('airstrip_template', 'web.conf.j2') }}"}
       - {path: /etc/web/current, state: link, src: /srv/web}
   notify: Restart the web server
 """

@@ -118,7 +118,7 @@ class Role:
     def render(self, template: str) -> str:
         """Return what a template of the role gives."""
         path = self.path / "templates" / template
-        return str(self.evaluate(f"lookup('ansible.builtin.template', '{path}')"))
+        return str(self.evaluate(f"lookup('airstrip_template', '{path}')"))
 
 
 def component_units(component: str, variables: Mapping[str, Any] | None = None) -> dict[str, str]:

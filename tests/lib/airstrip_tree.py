@@ -175,7 +175,7 @@ class Tree:
 
     def templates_in(self, role: str, text: str) -> list[Path]:
         """Return a role's templates that an expression renders."""
-        names = re.findall(r"lookup\('ansible\.builtin\.template', '([^']+)'", text)
+        names = re.findall(r"lookup\('airstrip_template', '([^']+)'", text)
         return [path for name in names for path in self.files(f"roles/{role}/templates/{name}")]
 
     def tasks_of(self, path: Path) -> list[Task]:

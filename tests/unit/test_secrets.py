@@ -184,7 +184,7 @@ def test_variables_that_contain_secrets_are_known() -> None:
 
 TASKS = "roles/web/tasks/main.yml"
 NO_LOG = '  no_log: "{{ web_no_log | bool }}"\n'
-FILES = "__web_files:\n  - {{path: /a, content: \"{{{{ lookup('ansible.builtin.template', 'a.j2') }}}}\", {}}}\n"
+FILES = "__web_files:\n  - {{path: /a, content: \"{{{{ lookup('airstrip_template', 'a.j2') }}}}\", {}}}\n"
 REQUIRED = "{type: str, no_log: true, required: true}"
 
 

@@ -267,7 +267,7 @@ def templates_are_named_after_their_files(tree: Tree) -> Iterator[str]:
                     yield f"{task.place}: there is no {source}"
             for entry in tree.entries(role, task):
                 text = str(entry.get("content"))
-                for source in re.findall(r"lookup\('ansible\.builtin\.template', '([^']+)'", text):
+                for source in re.findall(r"lookup\('airstrip_template', '([^']+)'", text):
                     name = Path(str(entry.get("path"))).name
                     # With variables of its own, one template makes several files; a computed name is not known here.
                     if source != f"{name}.j2" and "template_vars=" not in text and "{{" not in name:
@@ -328,7 +328,7 @@ TEMPLATE = "roles/web/templates/web.conf.j2"
 VARS = "roles/web/vars/main.yml"
 WRITTEN = {
     TASKS: '- file_set:\n    entries: "{{ __web_files }}"\n    owner: root\n    group: root\n',
-    VARS: "__web_files:\n  - path: /etc/web.conf\n    content: \"{{ lookup('ansible.builtin.template', 'a.j2') }}\"\n",
+    VARS: "__web_files:\n  - path: /etc/web.conf\n    content: \"{{ lookup('airstrip_template', 'a.j2') }}\"\n",
 }
 WRITE = "- ansible.builtin.template:\n    src: {}\n    dest: /etc/web.conf\n    owner: root\n    group: root\n"
 

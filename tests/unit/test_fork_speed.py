@@ -1,0 +1,108 @@
+"""What spares the processes of tasks work: plugins that are loaded, memory that is frozen, variables as they are."""
+
+from __future__ import annotations
+
+import copy
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Never
+
+import pytest
+import yaml
+from airstrip_tree import PROJECT
+from ansible.errors import AnsibleError
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import init_plugin_loader, lookup_loader
+from ansible.template import Templar, trust_as_template
+from ansible.utils.collection_loader import AnsibleCollectionConfig
+
+# What the controller's own process has, when it is about to start the processes of the first task.
+REPORT = """
+import gc
+from ansible.plugins.callback import CallbackBase
+from ansible.plugins.loader import filter_loader, test_loader
+
+class CallbackModule(CallbackBase):
+    CALLBACK_VERSION, CALLBACK_TYPE, CALLBACK_NAME = 2.0, "aggregate", "report"
+
+    def v2_playbook_on_task_start(self, task, is_conditional):
+        loaded = [name in loader._cached_non_collection_wrappers
+                  for loader, name in ((filter_loader, "airflow_topology"), (test_loader, "version"))]
+        self._display.display(f"filters and tests: {loaded}; frozen: {gc.get_freeze_count() > 10000}")
+"""
+
+
+def test_plugins_are_loaded_and_memory_is_frozen_before_the_first_task(tmp_path: Path) -> None:
+    first = yaml.safe_load((PROJECT / "playbooks" / "preflight.yml").read_text(encoding="utf-8"))[0]
+    play = {"name": first["name"], "hosts": "all", "gather_facts": False, "tasks": [{"ansible.builtin.meta": "noop"}]}
+    play["tasks"].append({"ansible.builtin.debug": {"msg": "done"}})
+    (tmp_path / "book.yml").write_text(yaml.safe_dump([play]), encoding="utf-8")
+    (tmp_path / "report.py").write_text(REPORT, encoding="utf-8")
+    output = subprocess.run(
+        [str(Path(sys.executable).with_name("ansible-playbook")), "--inventory", "one,", str(tmp_path / "book.yml")],
+        cwd=PROJECT,
+        env=os.environ
+        | {
+            "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"),
+            # The project's own first: what is here is found later.
+            "ANSIBLE_CALLBACK_PLUGINS": f"{PROJECT / 'callback_plugins'}:{tmp_path}",
+            "ANSIBLE_CALLBACKS_ENABLED": "fork_memory,report",
+        },
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert "filters and tests: [True, True]; frozen: True" in output, output
+
+
+def test_the_configuration_enables_the_callback() -> None:
+    text = (PROJECT / "ansible.cfg").read_text(encoding="utf-8")
+    assert "callback_plugins = callback_plugins\ncallbacks_enabled = fork_memory\n" in text
+
+
+class Uncopyable:
+    """A value that must not be copied."""
+
+    text = "shared"
+
+    def __deepcopy__(self, memo: object) -> Never:
+        raise AssertionError
+
+
+def render(role: Path, name: str, variables: dict[str, Any], **options: Any) -> str:
+    if not AnsibleCollectionConfig.collection_finder:
+        init_plugin_loader([])
+    lookup_loader.add_directory(str(PROJECT / "lookup_plugins"))
+    loader = DataLoader()
+    loader.set_basedir(str(role))
+    search = {"role_path": str(role), "ansible_search_path": [str(role)]}
+    templar = Templar(loader=loader, variables=variables | search)
+    text = ", ".join([repr(name), *(f"{key}={value!r}" for key, value in options.items())])
+    return str(templar.template(trust_as_template("{{ lookup('airstrip_template', " + text + ") }}")))
+
+
+@pytest.fixture(name="role")
+def fixture_role(tmp_path: Path) -> Path:
+    (tmp_path / "templates").mkdir()
+    text = "{{ ansible_managed | comment }}\n{% for one in words %}\n{{ one }}{{ added | default('') }}\n{% endfor %}\n"
+    (tmp_path / "templates" / "a.j2").write_text(text, encoding="utf-8")
+    (tmp_path / "templates" / "b.j2").write_text("{{ held.text }}", encoding="utf-8")
+    return tmp_path
+
+
+def test_a_template_is_rendered_as_by_ansible(role: Path) -> None:
+    assert render(role, "a.j2", {"words": ["x", "y"]}) == "#\n# Ansible managed\n#\nx\ny\n"
+    assert render(role, "a.j2", {"words": ["x"]}, template_vars={"added": "!"}) == "#\n# Ansible managed\n#\nx!\n"
+
+
+def test_values_are_not_copied(role: Path) -> None:
+    with pytest.raises(AssertionError):
+        copy.deepcopy(Uncopyable())
+    assert render(role, "b.j2", {"held": Uncopyable()}) == "shared"
+
+
+def test_a_missing_template_is_named(role: Path) -> None:
+    with pytest.raises(AnsibleError, match=r"missing\.j2"):
+        render(role, "missing.j2", {})
