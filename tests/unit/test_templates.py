@@ -276,6 +276,13 @@ def templates_are_named_after_their_files(tree: Tree) -> Iterator[str]:
                         yield f"{task.place}: there is no {source}"
 
 
+def variables_are_not_copied_for_templates(tree: Tree) -> Iterator[str]:
+    for path in tree.files("roles/**/*.yml", "inventory/*.yml"):
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
+            if re.search(r"lookup\('(ansible\.builtin\.)?template'", line):
+                yield f"{tree.place(path, number)}: render it by the lookup airstrip_template"
+
+
 # What it writes on the controller belongs to whoever runs Ansible.
 ROLES_ON_THE_CONTROLLER = {"certificates", "status"}
 
@@ -313,6 +320,7 @@ CHECKS = [
     first_lines_say_who_manages_the_file,
     templates_have_no_dates_and_no_components,
     templates_are_named_after_their_files,
+    variables_are_not_copied_for_templates,
     files_have_owner_and_mode,
 ]
 
@@ -350,6 +358,11 @@ WRITE = "- ansible.builtin.template:\n    src: {}\n    dest: /etc/web.conf\n    
             templates_are_named_after_their_files,
             {TASKS: WRITTEN[TASKS], VARS: WRITTEN[VARS].replace("a.j2", "web.conf.j2")},
             "there is no web.conf.j2",
+        ),
+        (
+            variables_are_not_copied_for_templates,
+            {VARS: "a: \"{{ lookup('template', 'a.j2') }}\"\n"},
+            "by the lookup airstrip_template",
         ),
         (files_have_owner_and_mode, WRITTEN, "without mode"),
         (files_have_owner_and_mode, WRITTEN | {VARS: WRITTEN[VARS] + "    mode: 0644\n"}, "the mode 420"),
