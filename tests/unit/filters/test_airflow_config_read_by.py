@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 AIRFLOW = Path(__file__).parents[3] / "roles" / "airflow"
 LOCKS = AIRFLOW / "files" / "locks"
-TABLE = AIRFLOW / "vars" / "main" / "config_readers.yml"
-READERS: dict[str, dict[str, list[str]]] = yaml.safe_load(TABLE.read_text())["__airflow_config_readers"]
+TABLE = AIRFLOW / "files" / "config_readers.yml"
+READERS: dict[str, dict[str, list[str]]] = yaml.safe_load(TABLE.read_text())
 COMPONENTS = set(yaml.safe_load((AIRFLOW / "vars" / "main" / "components.yml").read_text())["__airflow_components"])
 
 SMALL = {
