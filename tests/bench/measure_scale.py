@@ -57,7 +57,8 @@ def time_at(lab: Lab, count: int) -> dict[str, Any]:
     site = provide(lab, count)
     site.converge()
     timing = site.converge()
-    say(f"{count} hosts: {timing.seconds:.1f} s, {timing.cpu_seconds:.1f} s of the controller's processors")
+    controller = f"{timing.cpu_seconds:.1f} s of the controller's processors, {timing.max_rss_mb:.0f} MB of its memory"
+    say(f"{count} hosts: {timing.seconds:.1f} s, {controller}")
     return {
         "hosts": count,
         "seconds": timing.seconds,
