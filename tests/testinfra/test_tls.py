@@ -213,7 +213,7 @@ def in_the_load_balancer(site: Site, service: Service) -> str:
 def test_clients_refuse_an_expired_certificate(site: Site, service: Service, authority: Issued) -> None:
     balanced = service.name == "api_server"
     if balanced:
-        assert in_the_load_balancer(site, service) == "UP"
+        wait_for(lambda: in_the_load_balancer(site, service) == "UP", "the server is in", 60)
     with certificate(site, service, expired(site, service, authority)):
         assert "certificate has expired" in connect(site, service, authority.pem)
         if service.name in ("postgresql", "redis"):
