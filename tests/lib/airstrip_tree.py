@@ -12,6 +12,8 @@ from typing import Any
 import yaml
 from ansible.playbook.task import Task as AnsibleTask
 
+# A template that an expression renders.
+RENDERED = re.compile(r"lookup\('airstrip_template', '([^']+)'")
 PROJECT = Path(__file__).resolve().parents[2]
 
 _KEYWORDS = frozenset(AnsibleTask.fattributes) | {"action", "local_action", "block", "rescue", "always"}
@@ -175,7 +177,7 @@ class Tree:
 
     def templates_in(self, role: str, text: str) -> list[Path]:
         """Return a role's templates that an expression renders."""
-        names = re.findall(r"lookup\('airstrip_template', '([^']+)'", text)
+        names = RENDERED.findall(text)
         return [path for name in names for path in self.files(f"roles/{role}/templates/{name}")]
 
     def tasks_of(self, path: Path) -> list[Task]:

@@ -212,13 +212,13 @@ def in_the_load_balancer(site: Site, service: Service) -> str:
 # One restart of an API server, which takes long, for both of its clients: a program, and the load balancer.
 def test_clients_refuse_an_expired_certificate(site: Site, service: Service, authority: Issued) -> None:
     balanced = service.name == "api_server"
+    programs = {"postgresql": POSTGRESQL_CLIENT, "redis": BROKER_CLIENT}
     if balanced:
         wait_for(lambda: in_the_load_balancer(site, service) == "UP", "the server is in", 60)
     with certificate(site, service, expired(site, service, authority)):
         assert "certificate has expired" in connect(site, service, authority.pem)
-        if service.name in ("postgresql", "redis"):
-            script = POSTGRESQL_CLIENT if service.name == "postgresql" else BROKER_CLIENT
-            told = python(on(site, service.client), script, "/opt/airflow/current/bin/python")
+        if service.name in programs:
+            told = python(on(site, service.client), programs[service.name], "/opt/airflow/current/bin/python")
             assert "certificate" in told.lower(), told
         if balanced:
             wait_for(lambda: in_the_load_balancer(site, service) == "DOWN", "the server is taken out", 20)

@@ -11,12 +11,9 @@ from typing import Any, Never
 
 import pytest
 import yaml
+from airstrip_render import Role
 from airstrip_tree import PROJECT
 from ansible.errors import AnsibleError
-from ansible.parsing.dataloader import DataLoader
-from ansible.plugins.loader import init_plugin_loader, lookup_loader
-from ansible.template import Templar, trust_as_template
-from ansible.utils.collection_loader import AnsibleCollectionConfig
 
 # What the controller's own process has, when it is about to start the processes of the first task.
 REPORT = """
@@ -72,15 +69,8 @@ class Uncopyable:
 
 
 def render(role: Path, name: str, variables: dict[str, Any], **options: Any) -> str:
-    if not AnsibleCollectionConfig.collection_finder:
-        init_plugin_loader([])
-    lookup_loader.add_directory(str(PROJECT / "lookup_plugins"))
-    loader = DataLoader()
-    loader.set_basedir(str(role))
-    search = {"role_path": str(role), "ansible_search_path": [str(role)]}
-    templar = Templar(loader=loader, variables=variables | search)
     text = ", ".join([repr(name), *(f"{key}={value!r}" for key, value in options.items())])
-    return str(templar.template(trust_as_template("{{ lookup('airstrip_template', " + text + ") }}")))
+    return str(Role(str(role), variables).evaluate(f"lookup('airstrip_template', {text})"))
 
 
 @pytest.fixture(name="role")

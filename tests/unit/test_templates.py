@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from airstrip_render import FACTS, HOST, SECRETS, Role, component_units
-from airstrip_tree import PROJECT, Tree, write
+from airstrip_tree import PROJECT, RENDERED, Tree, write
 
 GOLDEN = Path(__file__).parent / "golden"
 COMPONENTS = ["api_server", "scheduler", "dag_processor", "triggerer", "worker"]
@@ -267,7 +267,7 @@ def templates_are_named_after_their_files(tree: Tree) -> Iterator[str]:
                     yield f"{task.place}: there is no {source}"
             for entry in tree.entries(role, task):
                 text = str(entry.get("content"))
-                for source in re.findall(r"lookup\('airstrip_template', '([^']+)'", text):
+                for source in RENDERED.findall(text):
                     name = Path(str(entry.get("path"))).name
                     # With variables of its own, one template makes several files; a computed name is not known here.
                     if source != f"{name}.j2" and "template_vars=" not in text and "{{" not in name:
