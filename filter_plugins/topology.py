@@ -49,7 +49,7 @@ _METADATA_ROUTES: tuple[Route, ...] = tuple(
 )
 _TRIGGERER_LOGS: Route = ("api_server", "triggerer_logs", "triggerer", "")
 _CELERY_ROUTES: tuple[Route, ...] = (
-    ("scheduler", "postgresql", "postgresql", "results"),
+    ("scheduler", "postgresql", "postgresql", "results_view"),
     ("worker", "postgresql", "postgresql", "results"),
     ("scheduler", "redis", "redis", ""),
     ("worker", "redis", "redis", ""),

@@ -18,5 +18,6 @@ OPTIONS: dict[str, Any] = {
     "databases": {
         "metadata": {"name": "airflow", "user": "airflow_rw"},
         "results": {"name": "celery", "user": "celery_rw"},
+        "results_view": {"name": "celery", "user": "celery_ro"},
     },
 }

@@ -124,9 +124,16 @@ ADOPTED: dict[str, Any] = {
     },
 }
 
+BROKER_USERS = [
+    {"name": "airflow-worker-reports", "password": "secret-reports-password"}
+    | {"keys": ["mail", "mail\x06\x16*", "unacked.reports"], "channels": ["/0/reports.celery.pidbox"]},
+]
+
 # Golden file, role, template and variables.
 FILES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("airflow/airflow.cfg", "airflow", "airflow.cfg.j2", {}),
+    ("airflow/logs.mount", "airflow", "logs.mount.j2", {}),
+    ("airflow/webserver_config.py", "airflow", "webserver_config.py.j2", CONFIGURED),
     ("airflow/airflow.cfg.configured", "airflow", "airflow.cfg.j2", CONFIGURED),
     ("airflow/airflow.cfg.local_executor", "airflow", "airflow.cfg.j2", LOCAL),
     ("airflow/airflow.cfg.3.1.7", "airflow", "airflow.cfg.j2", {"airflow_version": "3.1.7"}),
@@ -157,7 +164,7 @@ FILES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("postgresql/createcluster.conf", "postgresql", "createcluster.conf.j2", {}),
     ("redis/redis.conf", "redis", "redis.conf.j2", {"redis_listen_addresses": ["127.0.0.1", "192.0.2.11"]}),
     ("redis/valkey.conf", "redis", "redis.conf.j2", {"redis_engine": "valkey", "redis_settings": {"save": "900 1"}}),
-    ("redis/users.acl", "redis", "users.acl.j2", {}),
+    ("redis/users.acl", "redis", "users.acl.j2", {"redis_worker_users": BROKER_USERS}),
     ("base/50-airflow.conf", "base", "50-airflow.conf.j2", {}),
     ("base/80airstrip-proxy", "base", "80airstrip-proxy.j2", BASE),
     ("base/80airstrip-proxy.none", "base", "80airstrip-proxy.j2", {}),
@@ -381,11 +388,13 @@ def test_a_breach_is_found(check: Any, files: dict[str, str], message: str, tmp_
 
 
 def checksums(variables: Mapping[str, Any]) -> dict[str, str]:
-    """Return the digest in each component's units."""
-    return {
-        component: Role("airflow", {**variables, "airflow_component": component}).evaluate("__airflow_config_checksum")
-        for component in COMPONENTS
-    }
+    """Return the digest in each component's first unit."""
+    return {component: checksum({**variables, "airflow_component": component}) for component in COMPONENTS}
+
+
+def checksum(variables: dict[str, Any]) -> str:
+    instance = Role("airflow", variables).evaluate("__airflow_instances | first")
+    return str(Role("airflow", variables | {"airflow_instance": instance}).evaluate("__airflow_config_checksum"))
 
 
 @pytest.fixture(name="before", scope="module")
@@ -416,9 +425,13 @@ def fixture_before() -> dict[str, str]:
         ({"airflow_fernet_key": "YW5vdGhlci1mZXJuZXQta2V5LW9mLTMyLWJ5dGVzISE="}, COMPONENTS),
         ({"airflow_database_password": "another"}, ["api_server", "scheduler", "dag_processor", "triggerer"]),
         ({"airflow_database_host": "192.0.2.99"}, ["api_server", "scheduler", "dag_processor", "triggerer", "worker"]),
-        ({"airflow_results_database_password": "another"}, ["scheduler", "worker"]),
-        ({"airflow_broker_password": "another"}, ["scheduler", "worker"]),
+        ({"airflow_results_database_password": "another"}, ["worker"]),
+        ({"airflow_results_reader_password": "another"}, ["scheduler"]),
+        ({"airflow_broker_password": "another"}, ["scheduler"]),
+        ({"airflow_worker_broker_users": {"default": {"user": "w", "password": "another"}}}, ["worker"]),
         ({"airflow_jwt_secret": "another"}, ["api_server", "scheduler"]),
+        ({"airflow_session_secret_key": "another"}, ["api_server"]),
+        ({"airflow_webserver_config": "AUTH_TYPE = 2"}, ["api_server"]),
         ({"airflow_api_secret_key": "another"}, ["api_server", "scheduler", "triggerer", "worker"]),
         ({"airflow_admin_password": "another"}, []),
         ({"airflow_restart_delay": 9}, []),
@@ -454,7 +467,7 @@ def test_a_host_gets_the_credentials_of_its_components_only() -> None:
         )
         return found
 
-    assert of("worker") == ["api_secret_key", "broker_url", "results_url"]
+    assert of("worker") == ["api_secret_key", "broker_url.default", "results_url"]
     assert of("dag_processor", "postgresql") == ["database_url", "fernet_key"]
     assert of("postgresql", "redis") == []
 

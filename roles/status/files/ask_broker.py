@@ -1,7 +1,7 @@
 """Print how many messages wait in queues of Celery's broker, and which workers answer, as JSON.
 
-Standard input: `url` and `transport_options` of the broker as Celery takes them, `queues`, `nodes` (the workers), and
-`timeout` in seconds. Runs on a release's Python, which has Celery; Airflow itself would take 4 s to start.
+Standard input: `url` and `transport_options` of the broker as Celery takes them, `queues`, `workers` (a list of those
+that share a channel of remote control: `nodes`, and their own `transport_options`), and `timeout` in seconds. Runs on a release's Python, which has Celery; Airflow itself would take 4 s to start.
 """
 
 from __future__ import annotations
@@ -24,20 +24,40 @@ def length(connection: Any, queue: str) -> int:
             return 0
 
 
-def ask(wanted: dict[str, Any]) -> dict[str, Any]:
-    """Return what the broker says."""
-    patience = wanted["timeout"]
-    transport = {**wanted["transport_options"], "socket_connect_timeout": patience, "socket_timeout": patience}
-    app = Celery(broker=wanted["url"])
-    app.conf.update(broker_transport_options=transport)
-    with app.connection_for_read() as connection:
+def celery(wanted: dict[str, Any], own: dict[str, Any]) -> Celery:
+    """Return a client of the broker, with options of its own for the transport."""
+    patience = {"socket_connect_timeout": wanted["timeout"], "socket_timeout": wanted["timeout"]}
+    app = Celery(broker=wanted["url"], set_as_current=False)
+    app.conf.update(broker_transport_options={**wanted["transport_options"], **own, **patience})
+    return app
+
+
+def lengths(wanted: dict[str, Any]) -> dict[str, int]:
+    """Return how many messages wait in each queue."""
+    with celery(wanted, {}).connection_for_read() as connection:
         connection.ensure_connection(max_retries=1, interval_start=0)
-        lengths = {queue: length(connection, queue) for queue in wanted["queues"]}
-        nodes = wanted["nodes"]
-        answers = app.control.ping(nodes, timeout=patience, connection=connection, limit=len(nodes)) if nodes else []
+        return {queue: length(connection, queue) for queue in wanted["queues"]}
+
+
+def answers(wanted: dict[str, Any], workers: dict[str, Any]) -> list[str]:
+    """Return the nodes that answer, of workers that share a channel."""
+    nodes, app = workers["nodes"], celery(wanted, workers["transport_options"])
+    if not nodes:
+        return []
+    with app.connection_for_read() as connection:
+        found = app.control.ping(nodes, timeout=wanted["timeout"], connection=connection, limit=len(nodes))
         # Celery would leave the queue for the answers bound.
         app.control.mailbox.get_reply_queue().bind(connection.default_channel).delete()
-    return {"queues": lengths, "answers": sorted(node for answer in answers for node in answer)}
+    return [node for answer in found for node in answer]
+
+
+def ask(wanted: dict[str, Any]) -> dict[str, Any]:
+    """Return what the broker says."""
+    queues = lengths(wanted)
+    return {
+        "queues": queues,
+        "answers": sorted(node for workers in wanted["workers"] for node in answers(wanted, workers)),
+    }
 
 
 def main() -> None:

@@ -1,0 +1,74 @@
+"""What keeps the workers of different names apart in the broker."""
+
+from fnmatch import fnmatchcase
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from broker_access import airflow_broker_access, airflow_broker_transport, airflow_worker_sets
+
+WORKERS = [
+    {"name": "default", "queues": ["default"]},
+    {"name": "reports", "queues": ["reports", "mail"]},
+    {"name": "reports", "queues": ["mail", "print"]},
+]
+DATABASE = {"database": 0}
+
+
+def may(access: dict[str, list[str]], kind: str, name: str) -> bool:
+    """Whether Redis would let a user with these patterns use a key or channel."""
+    return any(fnmatchcase(name, pattern) for pattern in access[kind])
+
+
+def test_workers_of_one_name_are_one_set_on_all_hosts() -> None:
+    assert airflow_worker_sets(WORKERS) == {"default": ["default"], "reports": ["mail", "print", "reports"]}
+    assert airflow_worker_sets([]) == {}
+
+
+@pytest.mark.parametrize("worker", [{}, {"name": "", "queues": ["a"]}, {"name": "a"}, {"name": "a", "queues": []}])
+def test_a_worker_without_name_or_queues_is_refused(worker: dict[str, Any]) -> None:
+    with pytest.raises(AnsibleFilterError, match="airflow_workers: every worker needs a name and queues"):
+        airflow_worker_sets([worker])
+
+
+def test_no_two_sets_share_keys_or_channels_of_their_own() -> None:
+    first, second = (airflow_broker_transport(name, DATABASE) for name in ("default", "reports"))
+    assert first == {
+        "fanout_prefix": "/0/default.",
+        "unacked_key": "unacked.default",
+        "unacked_index_key": "unacked_index.default",
+        "unacked_mutex_key": "unacked_mutex.default",
+    }
+    assert not set(first.values()) & set(second.values())
+
+
+def test_a_set_may_use_its_queues_and_no_others() -> None:
+    access = airflow_broker_access(["mail", "reports"], "reports", DATABASE)
+    own = ["mail", "mail\x06\x169", "_kombu.binding.mail", "unacked.reports", "unacked_index.reports"]
+    assert [key for key in own if not may(access, "keys", key)] == []
+    other = [
+        "default",
+        "default\x06\x163",
+        "mailbox",
+        "_kombu.binding.default",
+        "unacked",
+        "unacked.default",
+        "unacked.reports2",
+    ]
+    assert [key for key in other if may(access, "keys", key)] == []
+    assert may(access, "channels", "/0/reports.celery.pidbox")
+    assert not may(access, "channels", "/0.celery.pidbox")
+    assert not may(access, "channels", "/0/default.celery.pidbox")
+
+
+def test_a_prefix_and_a_separator_of_the_users_are_heeded() -> None:
+    access = airflow_broker_access(["mail"], "a", {"database": 3, "key_prefix": "site:", "separator": "#"})
+    assert "site:mail#*" in access["keys"]
+    assert all(key.startswith("site:") for key in access["keys"])
+    assert {"/3/a.celery.pidbox", "site:/3/a.celery.pidbox"} <= set(access["channels"])
+
+
+@pytest.mark.parametrize("options", [None, {}, "0"])
+def test_the_number_of_the_database_is_needed(options: Any) -> None:
+    with pytest.raises(AnsibleFilterError, match="need `database`"):
+        airflow_broker_transport("a", options)
