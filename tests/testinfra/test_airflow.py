@@ -107,7 +107,10 @@ def test_processes_have_no_privileges(host: Any) -> None:
         ("/etc/airflow/airflow.cfg", "root", "airflow", 0o640),
         ("/etc/airflow/environment", "root", "airflow", 0o640),
         ("/etc/airflow/credentials", "root", "root", 0o700),
+        ("/etc/airflow/webserver_config.py", "root", "airflow", 0o640),
         ("/usr/local/bin/airflow", "root", "root", 0o755),
+        ("/var/lib/airflow", "root", "airflow", 0o750),
+        ("/var/lib/airflow/config", "root", "airflow", 0o750),
     ],
 )
 def test_files_belong_to_root(host: Any, path: str, owner: str, group: str, mode: int) -> None:

@@ -47,4 +47,4 @@ def test_gets_its_secrets_and_no_others(host: Any, site: Site, inventory_hostnam
     celery = site.variable(inventory_hostname, "airflow_executor") == "CeleryExecutor"
     expected = {"api_secret_key", "database_url", "fernet_key", "jwt_secret"}
     expected |= {"database_async_url"} if site.is_shared else set()
-    assert names == expected | ({"broker_url", "results_url"} if celery else set())
+    assert names == expected | ({"broker_url", "results_view_url"} if celery else set())

@@ -11,7 +11,8 @@ from airstrip_airflow import Airflow
 from airstrip_site import Site
 from airstrip_units import processes, properties, units
 
-WORKER_HOME = "/var/lib/airflow/worker"
+# The probe's task has no queue of its own, so it runs on that of this name.
+WORKER_HOME = "/var/lib/airflow/worker-default"
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 no file of ours: whether tasks can use it
 CREDENTIALS = ["api_secret_key", "broker_url", "results_url"]
 
@@ -24,11 +25,17 @@ def test_instances_answer_under_their_names(host: Any) -> None:
     hostname = host.check_output("hostname")
     names = [unit.removeprefix("airflow-worker@").removesuffix(".service") for unit in worker_units(host)]
     assert names
-    targets = ",".join(f"{name}@{hostname}" for name in names)
-    answer = host.run(f"airflow-celery inspect ping --timeout 5 --destination {targets}")
-    assert answer.rc == 0, answer.stderr
     for name in names:
+        answer = host.run(f"airflow-celery --worker {name} inspect ping --timeout 5")
+        assert answer.rc == 0, answer.stderr
         assert f"{name}@{hostname}: OK" in answer.stdout
+    # Without a name, all that can be asked from here are.
+    answer = host.run("airflow-celery inspect ping --timeout 5")
+    assert answer.rc == 0, answer.stderr
+    assert all(f"{name}@{hostname}: OK" in answer.stdout for name in names)
+    refused = host.run("airflow-celery --worker nobody inspect ping")
+    assert refused.rc == 1
+    assert "no worker 'nobody' can be asked from this host" in refused.stderr
 
 
 def test_instances_take_from_their_queues(host: Any, site: Site, inventory_hostname: str) -> None:

@@ -19,7 +19,8 @@ DIRECTORIES = (
     "/srv/airflow/dags",
     "/usr/local/share/airflow/smoke_test",
     "/var/lib/airflow",
-    "/var/lib/airflow/worker",
+    "/var/lib/airflow/scheduler",
+    "/var/lib/airflow/worker-default",
     "/var/log/airflow",
 )
 LINK = "/opt/airflow/current"

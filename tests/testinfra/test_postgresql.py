@@ -18,9 +18,11 @@ from postgresql_sizing import postgresql_sizing
 ONE_HOST = re.compile(r"\d+(\.\d+){3}/32|[0-9a-f:]+/128")
 
 
-def query(host: Any, sql: str) -> list[list[str]]:
+RESULTS = ["airflow_results", "airflow_results_reader"]
+
+def query(host: Any, sql: str, database: str = "postgres") -> list[list[str]]:
     """Return the rows of a query, which the server's administrator runs on the host."""
-    shown = host.run(f"runuser -u postgres -- psql -XAt -F '\t' -c \"{sql}\" postgres")
+    shown = host.run(f"runuser -u postgres -- psql -XAt -F '\t' -c \"{sql}\" {database}")
     assert shown.rc == 0, shown.stderr
     return [line.split("\t") for line in shown.stdout.splitlines()]
 
@@ -155,7 +157,7 @@ def test_databases_are_closed_to_other_roles(host: Any, site: Site) -> None:
     rows = query(host, "SELECT datname, pg_get_userbyid(datdba) FROM pg_database WHERE NOT datistemplate")
     owners = {name: owner for name, owner in rows if name != "postgres"}
     celery = bool(site.group("airflow_worker"))
-    assert {"airflow": "airflow"} | ({"airflow_results": "airflow_results"} if celery else {}) == {
+    assert {"airflow": "airflow"} | ({"airflow_results": "postgres"} if celery else {}) == {
         name: owner for name, owner in owners.items() if name.startswith("airflow")
     }
     allowed = query(
@@ -163,7 +165,36 @@ def test_databases_are_closed_to_other_roles(host: Any, site: Site) -> None:
         "SELECT datname, rolname FROM pg_database, pg_roles WHERE NOT datistemplate AND datname <> 'postgres'"
         " AND rolcanlogin AND NOT rolsuper AND has_database_privilege(rolname, datname, 'CONNECT')",
     )
-    assert sorted(allowed) == sorted([database, owner] for database, owner in owners.items())
+    # Celery's results are neither their writers' nor their readers'.
+    users = {name: [owner] for name, owner in owners.items()} | {"airflow_results": RESULTS if celery else []}
+    assert sorted(allowed) == sorted([database, user] for database in owners for user in users[database])
+
+
+@pytest.mark.only_in("single_node", "single_node_bookworm", "distributed")
+def test_results_are_read_as_states_alone(host: Any, site: Site) -> None:
+    asked = "SELECT count(*), count(result) FROM celery_taskmeta"
+    as_reader = "SET ROLE airflow_results_reader; SET search_path = scheduler, public"
+    total, results = query(host, f"{as_reader}; {asked}", "airflow_results")[-1]
+    assert int(total) > 0
+    assert int(results) == 0
+    kept = query(host, asked, "airflow_results")[0]
+    assert int(kept[1]) > 0
+
+
+@pytest.mark.only_in("single_node", "single_node_bookworm", "distributed")
+def test_tasks_cannot_take_the_connections_of_others(host: Any) -> None:
+    limit = query(host, "SELECT rolconnlimit FROM pg_roles WHERE rolname = 'airflow_results'")[0][0]
+    assert 0 < int(limit) <= int(setting(host, "max_connections")) - 50
+
+
+@pytest.mark.only_in("single_node", "single_node_bookworm")
+def test_old_results_go_by_themselves(host: Any) -> None:
+    insert = "INSERT INTO celery_taskmeta (id, task_id, created) VALUES"
+    query(host, f"{insert} (-1, 'airstrip-old', now() - interval '2 days')", "airflow_results")
+    query(host, f"{insert} (-2, 'airstrip-new', now())", "airflow_results")
+    left = query(host, "SELECT task_id FROM celery_taskmeta WHERE id < 0", "airflow_results")
+    query(host, "DELETE FROM celery_taskmeta WHERE id < 0", "airflow_results")
+    assert left == [["airstrip-new"]]
 
 
 def number(text: str) -> float:

@@ -11,7 +11,7 @@ from airstrip_site import Site
 
 # What a run may have touched: files of the system and of Airflow that are newer than the marker.
 NEWER = (
-    "find $(ls -d /etc /usr/local /opt/airflow /var/lib/airflow/bundles /srv/airflow/dags /srv/airflow/plugins"
+    "find $(ls -d /etc /usr/local /opt/airflow /var/lib/airflow/*/bundles /srv/airflow/dags /srv/airflow/plugins"
     " 2>/dev/null) -newer /run/airstrip-test-marker -type f"
 )
 

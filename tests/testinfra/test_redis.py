@@ -30,6 +30,15 @@ def client(site: Site, inventory_hostname: str) -> Iterator[Client]:
         )  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def workers(site: Site) -> dict[str, list[str]]:
+    """The names of the site's workers, and their queues."""
+    listed = [
+        worker for name in site.group("airflow_worker") for worker in site.variable(name, "airflow_workers")
+    ]
+    return {worker["name"]: worker["queues"] for worker in listed}
+
+
 @pytest.fixture
 def as_airflow(client: Client, site: Site) -> Iterator[Any]:
     with client("airflow", site.secrets["airflow_broker_password"]) as connection:
@@ -97,11 +106,47 @@ def test_data_survives_and_is_never_dropped(as_admin: Any) -> None:
     assert settings["protected-mode"] == "yes"
 
 
-def test_users_are_the_three_that_are_known(as_admin: Any) -> None:
-    assert sorted(as_admin.acl_users()) == ["admin", "airflow", "default"]
+def test_users_are_those_that_are_known(as_admin: Any, workers: dict[str, list[str]]) -> None:
+    assert sorted(as_admin.acl_users()) == sorted(
+        ["admin", "airflow", "default", *(f"airflow-worker-{name}" for name in workers)]
+    )
     default = as_admin.acl_getuser("default")
     assert "off" in default["flags"]
     assert "nopass" not in default["flags"]
+
+
+# What another worker's user, or a task with it, might do to the workers of a name.
+ATTACKS = (
+    "LPUSH {queue} message",
+    "RPOP {queue}",
+    "LRANGE {queue} 0 -1",
+    "SADD _kombu.binding.{queue} binding",
+    "HGETALL unacked.{name}",
+    "ZADD unacked_index.{name} 1 x",
+    "PUBLISH /0/{name}.celery.pidbox shutdown",
+    "PSUBSCRIBE /0/{name}.celery.pidbox",
+    "HGETALL unacked",
+    "PUBLISH /0.celery.pidbox shutdown",
+    "PSUBSCRIBE *",
+    "KEYS *",
+    "SCAN 0",
+    "CONFIG GET *",
+)
+
+
+@pytest.mark.parametrize("command", ATTACKS)
+def test_a_worker_reaches_nothing_of_others(
+    client: Client, site: Site, as_admin: Any, workers: dict[str, list[str]], command: str
+) -> None:
+    others = {**workers, "another": ["another"]}
+    for name in workers:
+        with client(f"airflow-worker-{name}", site.secrets[f"airflow_broker_password_{name}"]) as connection:
+            assert connection.ping()
+            for other, queues in others.items():
+                if other != name:
+                    with pytest.raises(redis.exceptions.NoPermissionError):
+                        connection.execute_command(*command.format(name=other, queue=queues[0]).split())
+    as_admin.execute_command("ACL", "LOG", "RESET")
 
 
 def test_airflows_traffic_needs_no_command_that_is_denied(as_admin: Any, airflow: Airflow) -> None:
@@ -114,7 +159,9 @@ def test_airflows_traffic_needs_no_command_that_is_denied(as_admin: Any, airflow
 def test_workers_remote_control_needs_no_command_that_is_denied(site: Site, as_admin: Any) -> None:
     as_admin.execute_command("ACL", "LOG", "RESET")
     worker = testinfra.get_host(site.connection(site.group("airflow_worker")[0]))
+    scheduler = testinfra.get_host(site.connection(site.group("airflow_scheduler")[0]))
     assert worker.run("airflow-celery inspect stats").rc == 0
+    assert scheduler.run("airflow-celery inspect active").rc == 0
     assert as_admin.execute_command("ACL", "LOG") == []
 
 

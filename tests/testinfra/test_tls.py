@@ -46,8 +46,8 @@ print(json.dumps(found))
 
 # The products' own clients, with the credentials of their host. They print why they do not connect.
 POSTGRESQL_CLIENT = """
-import sqlalchemy
-url = open("/etc/airflow/credentials/results_url").read().removeprefix("db+")
+import glob, sqlalchemy
+url = open(glob.glob("/etc/airflow/credentials/results_*")[0]).read().removeprefix("db+")
 try:
     sqlalchemy.create_engine(url).connect()
     print("connected")
@@ -55,8 +55,8 @@ except sqlalchemy.exc.OperationalError as error:
     print(str(error.orig))
 """
 BROKER_CLIENT = """
-import kombu
-url = open("/etc/airflow/credentials/broker_url").read()
+import glob, kombu
+url = open(glob.glob("/etc/airflow/credentials/broker_url*")[0]).read()
 try:
     kombu.Connection(url).ensure_connection(max_retries=1, timeout=5)
     print("connected")

@@ -1,7 +1,8 @@
 """Print how many messages wait in queues of Celery's broker, and which workers answer, as JSON.
 
 Standard input: `url` and `transport_options` of the broker as Celery takes them, `queues`, `workers` (a list of those
-that share a channel of remote control: `nodes`, and their own `transport_options`), and `timeout` in seconds. Runs on a release's Python, which has Celery; Airflow itself would take 4 s to start.
+that share a channel of remote control: `nodes`, and their own `transport_options`), and `timeout` in seconds. Runs on a
+release's Python, which has Celery; Airflow itself would take 4 s to start.
 """
 
 from __future__ import annotations
