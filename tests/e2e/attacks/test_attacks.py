@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import testinfra
 from airstrip_airflow import Airflow
 from airstrip_site import PROJECT, Site
@@ -65,20 +66,21 @@ def planted(site: Site, airflow: Airflow, node_of: Any) -> Iterator[None]:
     for host in hosts:
         host.check_output(f"rm -f {' '.join(paths)} /srv/airflow/dags/airstrip_attack_dags.url")
     airflow.request("DELETE", "/api/v2/variables/airstrip_attack")
-    for dag_id in ("airstrip_attack", "airstrip_attack_file"):
+    for dag_id in ("airstrip_attack", "airstrip_attack_cli", "airstrip_attack_dag-processor"):
         airflow.request("DELETE", f"/api/v2/dags/{dag_id}")
 
 
 def told(airflow: Airflow, reader: str) -> dict[str, str]:
-    """Return what the file's last reader has found out; wait for that reader."""
+    """Return what a reader of the DAG file has found out; wait for that reader."""
     limit = time.monotonic() + 120
     while time.monotonic() < limit:
-        if airflow.has_dag("airstrip_attack_file"):
-            seen = json.loads(airflow.request("GET", "/api/v2/dags/airstrip_attack_file/details")["doc_md"])
-            if seen["reader"] == reader:
-                found: dict[str, str] = seen["outcomes"]
-                return found
-        time.sleep(1)
+        try:
+            details = airflow.request("GET", f"/api/v2/dags/airstrip_attack_{reader}/details")
+        except requests.HTTPError:
+            time.sleep(1)
+        else:
+            found: dict[str, str] = json.loads(details["doc_md"])
+            return found
     raise TimeoutError(f"no {reader} has read the DAG file within two minutes")
 
 

@@ -11,15 +11,14 @@ from airflow.sdk import DAG, BaseOperator, get_current_context, task
 from airstrip_attack_trigger import AttackTrigger
 from airstrip_attacks import outcomes, plant_results
 
-# Who reads the file tells what it can by the description of a DAG. Tasks are not meant to do so.
+# Who reads the file tells what it can by the description of a DAG of its own. Tasks are not meant to do so.
 URL = Path(__file__).with_suffix(".url").read_text(encoding="utf-8").strip()
 READER = Path(os.environ["HOME"]).name
 SEEN = {} if READER.startswith("worker") else outcomes(URL)
 
-with DAG(
-    dag_id="airstrip_attack_file", schedule=None, doc_md=json.dumps({"reader": READER, "outcomes": SEEN}, sort_keys=True)
-):
-    pass
+if SEEN:
+    with DAG(dag_id=f"airstrip_attack_{READER}", schedule=None, doc_md=json.dumps(SEEN, sort_keys=True)):
+        pass
 
 
 class Deferred(BaseOperator):
