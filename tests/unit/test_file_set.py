@@ -319,46 +319,55 @@ NOBODY = 65534
 
 def plant(place: Path) -> None:
     """Make a directory of nobody's, with links to what is root's, and names of it."""
-    (place / "theirs").mkdir()
-    (place / "roots").mkdir(mode=0o755)
-    (place / "roots" / "file").write_text("top secret\n")
-    (place / "theirs" / "directory").symlink_to(place / "roots")
-    (place / "theirs" / "file").symlink_to(place / "roots" / "file")
-    (place / "theirs" / "name").hardlink_to(place / "roots" / "file")
-    os.mkfifo(place / "theirs" / "pipe")
-    for path in ("theirs", "theirs/directory", "theirs/file", "theirs/pipe"):
-        os.chown(place / path, NOBODY, NOBODY, follow_symlinks=False)
+    theirs, roots = place / "theirs", place / "roots"
+    theirs.mkdir()
+    roots.mkdir(mode=0o755)
+    (roots / "file").write_text("top secret\n")
+    (theirs / "directory").symlink_to(roots)
+    os.mkfifo(theirs / "pipe")
+    for number in range(1, 4):
+        (theirs / f"link{number}").symlink_to(roots / "file")
+        (theirs / f"name{number}").hardlink_to(roots / "file")
+    for path in (theirs, *theirs.glob("[!n]*")):
+        os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+
+
+LED = "is a link that nobody can have put there"
+OPEN = "nobody may write"
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"path": "theirs/directory", "state": "directory", "owner": "nobody"}, LED),
+    ({"path": "theirs/directory/a", "state": "directory"}, LED),
+    ({"path": "theirs/directory/b", "content": ""}, LED),
+    ({"path": "theirs/directory/file", "state": "absent"}, LED),
+    ({"path": "theirs/link1", "content": "", "follow": True}, LED),
+    ({"path": "theirs/link2", "content": "", "owner": "nobody"}, OPEN),
+    ({"path": "theirs/link3", "state": "link", "src": "directory", "owner": "nobody"}, OPEN),
+    ({"path": "theirs/name1", "content": "", "owner": "nobody", "mode": "0666"}, OPEN),
+    ({"path": "theirs/name2", "content": "top secret\n", "owner": "nobody"}, OPEN),
+    ({"path": "theirs/name3", "state": "absent"}, OPEN),
+    ({"path": "theirs/pipe", "content": ""}, OPEN),
+    ({"path": "theirs/new1", "content": ""}, OPEN),
+    ({"path": "theirs/new2/a", "state": "directory"}, OPEN),
+    ({"path": "theirs/new3", "state": "link", "src": "directory"}, OPEN),
+]
 
 
 @ROOT
 @pytest.mark.parametrize("check", [False, True], ids=["run", "check"])
-@pytest.mark.parametrize(
-    ("entry", "whose"),
-    [
-        ({"path": "theirs/directory", "state": "directory", "owner": "nobody"}, "is a link that nobody can have put"),
-        ({"path": "theirs/directory/a", "state": "directory"}, "is a link that nobody can have put"),
-        ({"path": "theirs/directory/a", "content": ""}, "is a link that nobody can have put"),
-        ({"path": "theirs/directory/file", "state": "absent"}, "is a link that nobody can have put"),
-        ({"path": "theirs/file", "content": "", "follow": True}, "is a link that nobody can have put"),
-        ({"path": "theirs/file", "content": "", "owner": "nobody"}, "nobody may write"),
-        ({"path": "theirs/file", "state": "link", "src": "directory", "owner": "nobody"}, "nobody may write"),
-        ({"path": "theirs/name", "content": "", "owner": "nobody", "mode": "0666"}, "nobody may write"),
-        ({"path": "theirs/name", "content": "top secret\n", "owner": "nobody"}, "nobody may write"),
-        ({"path": "theirs/pipe", "content": ""}, "nobody may write"),
-        ({"path": "theirs/new", "content": ""}, "nobody may write"),
-        ({"path": "theirs/new/a", "state": "directory"}, "nobody may write"),
-        ({"path": "theirs/new", "state": "link", "src": "directory"}, "nobody may write"),
-        ({"path": "theirs/name", "state": "absent"}, "nobody may write"),
-    ],
-    ids=lambda value: json.dumps(value) if isinstance(value, dict) else "",
-)
-def test_root_goes_nowhere_through_a_directory_of_another_user(
-    place: Path, entry: dict[str, Any], whose: str, check: bool
-) -> None:
+def test_root_goes_nowhere_through_a_directory_of_another_user(place: Path, check: bool) -> None:
     plant(place)
-    message = refusal(place, GOOD, entry, check=check)
-    assert f"{place}/theirs" in message
-    assert whose in message
+    messages = refusal(place, GOOD, *(entry for entry, _ in REFUSED), check=check).splitlines()
+    for message, (entry, reason) in zip(messages, REFUSED, strict=True):
+        assert message.startswith(f"{place}/{entry['path']}: ")
+        assert reason in message
+        assert f"{place}/theirs" in message
+
+
+@ROOT
+@pytest.mark.parametrize("entry", [REFUSED[number][0] for number in (0, 5, 8, 13)], ids=lambda entry: entry["path"])
+def test_each_of_them_is_refused(place: Path, entry: dict[str, Any]) -> None:
+    plant(place)
+    refusal(place, entry)
 
 
 @ROOT
@@ -408,8 +417,8 @@ def test_a_directory_that_root_takes_over_may_have_been_prepared(place: Path, co
     before = tree(place / "roots")
     entries = [
         {"path": "theirs", "state": "directory", "owner": "root", "group": "root", "mode": "0750"},
-        {"path": "theirs/name", "content": content, "owner": "root", "group": "daemon", "mode": "0640"},
-        {"path": "theirs/file", "content": content, "mode": "0640"},
+        {"path": "theirs/name1", "content": content, "owner": "root", "group": "daemon", "mode": "0640"},
+        {"path": "theirs/link1", "content": content, "mode": "0640"},
     ]
     assert "is a link that nobody can have put" in refusal(place, entries[0], {**entries[2], "follow": True})
     predicted = keep(place, *entries, check=True)
@@ -417,7 +426,7 @@ def test_a_directory_that_root_takes_over_may_have_been_prepared(place: Path, co
     result = keep(place, *entries)
     assert (predicted["changed_paths"], predicted["diff"]) == (result["changed_paths"], result["diff"])
     assert "top secret" not in json.dumps([shown["before"] for shown in result["diff"]])
-    for name in ("name", "file"):
+    for name in ("name1", "link1"):
         assert (place / "theirs" / name).read_text() == content
         assert mode(place / "theirs" / name) == "0640"
     # The other name that root's file had is gone; nothing else has changed.
