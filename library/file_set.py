@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+import errno
 import grp
 import os
 import pwd
 import re
+import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -25,6 +27,9 @@ description:
   - Entries are handled in their order, so a directory stands before what lies in it. All of them are looked at before
     anything is changed. Each is replaced at once, and has its owner and mode by then.
   - A directory's missing parents are made, too, with the mode 0755; those of files and links have to be there.
+  - As root it goes only through directories that are root's and that nobody else may write, except those with the
+    sticky bit. What lies in the directory of another user is written as that user, by C(become_user).
+  - A link on the way is followed only where nobody but root and who runs the module can have put it.
 author: Airstrip
 options:
   entries:
@@ -101,34 +106,230 @@ def _name(kind: str, number: int) -> str:
         return str(number)
 
 
-def _kind(path: str) -> str:
-    """Return what is at a path: one of the states, or `special file`."""
-    try:
-        mode = os.lstat(path).st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        return "absent"
-    kinds = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "link"}
-    return kinds.get(stat.S_IFMT(mode), "special file")
+# For a directory on the way: neither through a link nor to read it.
+_PASS = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
+# For what is there: a pipe would wait for its other end.
+_LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+# Links on the way at most, as for the kernel.
+_LINKS = 40
 
 
-def _found(path: str) -> dict[str, str]:
-    """Return what is at a path, in the words of an entry."""
-    found = {"state": _kind(path)}
-    if found["state"] != "absent":
-        info = os.lstat(path)
-        found |= {"owner": _name("owner", info.st_uid), "group": _name("group", info.st_gid)}
-        found["mode"] = f"{stat.S_IMODE(info.st_mode):04o}"
-    if found["state"] == "link":
-        found["src"] = str(Path(path).readlink())
-    return found
+def _names(path: str) -> list[str]:
+    return [name for name in path.split("/") if name not in ("", ".")] or ["."]
+
+
+def _owners(words: dict[str, str]) -> tuple[int, int]:
+    """Return the numbers of owner and group; -1 leaves what is there."""
+    owner, group = (_number(kind, words[kind]) if kind in words else -1 for kind in ("owner", "group"))
+    return owner, group
+
+
+def _set_attributes(descriptor: int, words: dict[str, str]) -> None:
+    os.fchown(descriptor, *_owners(words))
+    # Last, because a new owner takes away the bits for set-uid and set-gid.
+    if "mode" in words:
+        os.fchmod(descriptor, int(words["mode"], 8))
+
+
+def _others(owner: int, group: int, mode: int) -> str:
+    """Return who may replace what is in a directory, besides root and this process; empty if nobody may."""
+    if owner not in (0, os.geteuid()):
+        return _name("owner", owner)
+    if mode & stat.S_ISVTX:
+        return ""
+    if mode & stat.S_IWOTH:
+        return "everybody"
+    return f"the group {_name('group', group)}" if mode & stat.S_IWGRP and group else ""
+
+
+class Spot:
+    """Where an entry is: an open directory, and the names from there on, of which all but the last have to be made.
+
+    Who may write a directory decides where a path through it leads, at any moment. So the way is gone by descriptors,
+    and root takes no step that someone else could turn. `coming` tells of directories who else may write them when this
+    entry's turn has come; `was_open` that someone may until then who may not any more.
+    """
+
+    def __init__(self, path: str, *, follow: bool, coming: Mapping[str, str]) -> None:
+        self._follow_last, self._coming, self._links = follow, coming, 0
+        self._names = _names(path)
+        self._above, self._directory = Path("/"), os.open("/", _PASS)
+        self.info: os.stat_result | None = None
+        self.was_open = False
+        try:
+            while self._step():
+                pass
+        except OSError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the directory."""
+        os.close(self._directory)
+
+    @property
+    def path(self) -> str:
+        """The path without links."""
+        return os.path.normpath(self._above.joinpath(*self._names))
+
+    @property
+    def missing(self) -> str:
+        """The first directory on the way that is not there; empty if all are."""
+        return str(self._above / self._names[0]) if len(self._names) > 1 else ""
+
+    @property
+    def kind(self) -> str:
+        """What is there: one of the states, or `special file`."""
+        kinds = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "link"}
+        return kinds.get(stat.S_IFMT(self.info.st_mode), "special file") if self.info else "absent"
+
+    @property
+    def has_other_names(self) -> bool:
+        """Whether a file has other names, too."""
+        return self.info is not None and self.kind == "file" and self.info.st_nlink > 1
+
+    def found(self) -> dict[str, str]:
+        """Return what is there, in the words of an entry."""
+        found = {"state": self.kind}
+        if self.info:
+            found |= {"owner": _name("owner", self.info.st_uid), "group": _name("group", self.info.st_gid)}
+            found["mode"] = f"{stat.S_IMODE(self.info.st_mode):04o}"
+        if self.kind == "link":
+            found["src"] = os.readlink(self._names[-1], dir_fd=self._directory)
+        return found
+
+    def read(self) -> bytes:
+        """Return the content of the file."""
+        with os.fdopen(self._open(), "rb") as file:
+            return file.read()
+
+    def set_attributes(self, words: dict[str, str]) -> None:
+        """Give what is there its owner, group and mode."""
+        if self.kind == "link":
+            os.chown(self._names[-1], *_owners(words), dir_fd=self._directory, follow_symlinks=False)
+        else:
+            descriptor = self._open()
+            try:
+                _set_attributes(descriptor, words)
+            finally:
+                os.close(descriptor)
+
+    def remove(self) -> None:
+        """Remove the file or link."""
+        os.unlink(self._names[-1], dir_fd=self._directory)
+
+    def put(self, entry: Entry, words: dict[str, str]) -> None:
+        """Put an entry there at once, with its owner and mode."""
+        if self.missing and entry.state != "directory":
+            raise FileNotFoundError(errno.ENOENT, f"there is no directory {self.missing}: make it before")
+        while self.missing:
+            os.mkdir(self._names[0], dir_fd=self._directory)
+            self._enter(os.open(self._names[0], _LOOK | os.O_DIRECTORY, dir_fd=self._directory))
+            os.fchmod(self._directory, 0o755)
+        # Not by atomic_move: it gives a new file the mode 0644 at first, and an old one's owner to its successor.
+        new = f".file_set.{secrets.token_hex(8)}"
+        try:
+            self._make(new, entry, words)
+            os.rename(new, self._names[0], src_dir_fd=self._directory, dst_dir_fd=self._directory)
+        except OSError:
+            with suppress(OSError):
+                (os.rmdir if entry.state == "directory" else os.unlink)(new, dir_fd=self._directory)
+            raise
+
+    def _make(self, name: str, entry: Entry, words: dict[str, str]) -> None:
+        if entry.state == "link":
+            os.symlink(entry.words["src"], name, dir_fd=self._directory)
+            os.chown(name, *_owners(words), dir_fd=self._directory, follow_symlinks=False)
+            return
+        # Without a mode, what the umask leaves.
+        kept_back = 0o077 if "mode" in words else 0
+        if entry.state == "directory":
+            os.mkdir(name, 0o777 & ~kept_back, dir_fd=self._directory)
+            descriptor = os.open(name, _LOOK | os.O_DIRECTORY, dir_fd=self._directory)
+        else:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+            descriptor = os.open(name, flags, 0o666 & ~kept_back, dir_fd=self._directory)
+        try:
+            if entry.state == "file":
+                with os.fdopen(descriptor, "wb", closefd=False) as file:
+                    file.write((entry.content or "").encode())
+            _set_attributes(descriptor, words)
+        finally:
+            os.close(descriptor)
+
+    def _open(self) -> int:
+        """Open what is there: the very thing that was looked at."""
+        descriptor = os.open(self._names[-1], _LOOK, dir_fd=self._directory)
+        if self.info and os.path.samestat(os.fstat(descriptor), self.info):
+            return descriptor
+        os.close(descriptor)
+        raise OSError(errno.ESTALE, "something else has come to be there meanwhile: run this again")
+
+    def _step(self) -> bool:
+        """Go on by one name; return whether there is another step to go."""
+        name, is_last, others = self._names[0], len(self._names) == 1, self._who_else()
+        try:
+            self.info = os.stat(name, dir_fd=self._directory, follow_symlinks=False)
+        except FileNotFoundError:
+            self.info = None
+        if self.info and self.kind == "link" and (self._follow_last or not is_last):
+            if not others and self.info.st_uid not in (0, os.geteuid()):
+                others = _name("owner", self.info.st_uid)
+            self._follow(others)
+            return True
+        self._judge(self._above, others)
+        if is_last:
+            return False
+        if self.kind == "directory":
+            self._enter(os.open(name, _PASS, dir_fd=self._directory))
+            return True
+        self.info = None
+        for path in Path(self.path).parents:
+            self._judge(path, self._coming.get(str(path), ""))
+        return False
+
+    def _who_else(self) -> str:
+        """Return who else may write the directory when the entry's turn has come."""
+        info = os.fstat(self._directory)
+        now = _others(info.st_uid, info.st_gid, info.st_mode)
+        then = self._coming.get(str(self._above), now)
+        self.was_open = self.was_open or bool(now and not then)
+        return then
+
+    def _judge(self, directory: Path, others: str) -> None:
+        """Refuse, as root, to go through a directory of others."""
+        if others and os.geteuid() == 0:
+            remedy = "Run this as that user (become_user), or give the directory to root alone (chown root, chmod go-w)"
+            raise PermissionError(errno.EACCES, f"{others} may write {directory}, and so lead root anywhere. {remedy}")
+
+    def _follow(self, others: str) -> None:
+        """Put what the link leads to in its place among the names."""
+        link = self._above / self._names[0]
+        if others:
+            text = f"{link} is a link that {others} can have put there. See where it leads, and remove it"
+            raise PermissionError(errno.EACCES, text)
+        self._links += 1
+        if self._links > _LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        target = os.readlink(self._names[0], dir_fd=self._directory)
+        self._names[:1] = _names(target)
+        if target.startswith("/"):
+            os.close(self._directory)
+            self._above, self._directory = Path("/"), os.open("/", _PASS)
+
+    def _enter(self, descriptor: int) -> None:
+        """Go into the directory of the first name, which was opened."""
+        os.close(self._directory)
+        self._above = Path(os.path.normpath(self._above / self._names.pop(0)))
+        self._directory = descriptor
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry. `place` is where it is written: behind a link at its path, if that is to stay."""
+    """One entry. `follow` tells whether a link at its path stays."""
 
     path: str
-    place: str
+    follow: bool
     state: str
     content: str | None
     secret: bool
@@ -137,22 +338,28 @@ class Entry:
     @classmethod
     def of(cls, given: dict[str, Any], defaults: dict[str, Any]) -> Entry:
         """Make one of the module's arguments."""
-        path, state = os.path.normpath(given["path"]), given["state"]
+        state = given["state"]
         words = {name: given[name] or defaults[name] for name in ("owner", "group", "mode")} | {"src": given["src"]}
         unused = {"link": ("mode",), "absent": ("owner", "group", "mode", "src")}.get(state, ("src",))
         return cls(
-            path=path,
-            place=os.path.realpath(path) if state == "directory" or given["follow"] else path,
+            path=os.path.normpath(given["path"]),
+            follow=state == "directory" or given["follow"],
             state=state,
             content=given["content"],
             secret=given["secret"],
             words={name: value for name, value in words.items() if value and name not in unused},
         )
 
-    @property
-    def target(self) -> str:
-        """The path that a link leads to."""
-        return os.path.normpath(Path(self.place).parent / self.words["src"])
+    def others(self, info: os.stat_result | None) -> str:
+        """Return who else may write the directory that it makes of what is there."""
+        owner, group, mode = (info.st_uid, info.st_gid, info.st_mode) if info else (os.geteuid(), os.getegid(), 0o755)
+        try:
+            owner = _number("owner", self.words.get("owner", str(owner)))
+            group = _number("group", self.words.get("group", str(group)))
+        except KeyError:  # in check mode they may be yet to come
+            name = self.words.get("owner", "root")
+            return name if name != "root" else ""
+        return _others(owner, group, int(self.words["mode"], 8) if "mode" in self.words else mode)
 
     def flaws(self, check_mode: bool) -> Iterator[str]:
         """Yield what is wrong with the entry itself."""
@@ -171,16 +378,17 @@ class Entry:
                 if not check_mode:
                     yield f"there is no {kind} {self.words[kind]}: create it before"
 
-    def obstacles(self, check_mode: bool, earlier: set[str]) -> Iterator[str]:
+    def obstacles(self, spot: Spot, check_mode: bool, earlier: set[str]) -> Iterator[str]:
         """Yield why the entry cannot be where it shall be, after the `earlier` paths are there."""
-        if (kind := _kind(self.place)) not in _MAY_BE_THERE[self.state]:
-            yield f"a {kind} is in the place of {self.state}: look at it, and move it away"
-        parents = Path(self.place).parents
-        parent = next(path for path in parents if path.exists()) if self.state == "directory" else parents[0]
-        if not (check_mode or self.state == "absent" or str(parents[0]) in earlier or parent.is_dir()):
-            yield f"there is no directory {parent}: make it before"
-        if self.state == "link" and not (check_mode or self.target in earlier or Path(self.target).exists()):
-            yield f"the link's target {self.target} does not exist"
+        if spot.kind not in _MAY_BE_THERE[self.state]:
+            yield f"a {spot.kind} is in the place of {self.state}: look at it, and move it away"
+        above = Path(spot.path).parent
+        is_made = self.state == "directory" and not os.path.lexists(spot.missing)
+        if spot.missing and not (is_made or check_mode or self.state == "absent" or str(above) in earlier):
+            yield f"there is no directory {spot.missing}: make it before"
+        target = os.path.normpath(above / self.words.get("src", ""))
+        if self.state == "link" and not (check_mode or target in earlier or Path(target).exists()):
+            yield f"the link's target {target} does not exist"
 
 
 class FileSet:
@@ -191,6 +399,11 @@ class FileSet:
         self._asked_for_diff: bool = module._diff
         self._entries = [Entry.of(given, module.params) for given in module.params["entries"]]
         self._diff: list[dict[str, Any]] = []
+        # Who else may write the directories that come, by their paths.
+        self._coming: dict[str, str] = {}
+        # Entries where there is nothing, and those in directories that someone else may write, until now.
+        self._missing: set[str] = set()
+        self._open: set[str] = set()
 
     def problems(self) -> Iterator[str]:
         """Yield why the entries cannot be kept, each with its path."""
@@ -199,20 +412,43 @@ class FileSet:
             wrong = [*entry.flaws(self._check_mode)]
             if entry.path in earlier:
                 wrong.append("two entries for one path: remove one")
-            yield from (f"{entry.path}: {text}" for text in wrong or entry.obstacles(self._check_mode, earlier))
-            earlier |= {entry.path, entry.place}
+            try:
+                yield from (f"{entry.path}: {text}" for text in wrong or self._obstacles(entry, earlier))
+            except OSError as error:
+                yield f"{entry.path}: {error.strerror}"
+            earlier.add(entry.path)
+
+    def _obstacles(self, entry: Entry, earlier: set[str]) -> Iterator[str]:
+        """Yield what is in the way of an entry, and remember what there is."""
+        with closing(Spot(entry.path, follow=entry.follow, coming=self._coming)) as spot:
+            yield from entry.obstacles(spot, self._check_mode, earlier)
+            earlier.add(spot.path)
+            if entry.state == "directory":
+                self._coming[spot.path] = entry.others(spot.info)
+            if spot.kind == "absent":
+                self._missing.add(entry.path)
+            if spot.was_open:
+                self._open.add(entry.path)
 
     def keep(self) -> dict[str, Any]:
-        """Make the entries what they shall be; return the module's result. Raises OSError."""
-        missing = {entry.path for entry in self._entries if _kind(entry.place) == "absent"}
+        """Make the entries what they shall be; return the module's result. Raises OSError with the entry's path."""
         changed = [entry.path for entry in self._entries if self._keep(entry)]
-        created = [path for path in changed if path in missing]
+        created = [path for path in changed if path in self._missing]
         result = {"changed": bool(changed), "changed_paths": changed, "created_paths": created}
         # Ansible shows what it gets, even of a task with `diff: false`.
         return result | ({"diff": self._diff} if self._asked_for_diff else {})
 
     def _keep(self, entry: Entry) -> bool:
-        found, wanted = _found(entry.place), {"state": entry.state, **entry.words}
+        # What is to come stays away in check mode only.
+        coming = self._coming if self._check_mode else {}
+        try:
+            with closing(Spot(entry.path, follow=entry.follow, coming=coming)) as spot:
+                return self._keep_at(spot, entry)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, entry.path) from error
+
+    def _keep_at(self, spot: Spot, entry: Entry) -> bool:
+        found, wanted = spot.found(), {"state": entry.state, **entry.words}
         for kind in ("owner", "group"):
             # What has two names has the first; in check mode, one that does not exist yet keeps its own.
             if kind in wanted and (wanted[kind].isdecimal() or not self._check_mode):
@@ -221,54 +457,33 @@ class FileSet:
         before = {name: found[name] for name in after if name in found}
         if after:
             self._show(f"{entry.path} (attributes)", before, after)
-        new_content = entry.state == "file" and self._content_differs(entry, found["state"])
+        new_content = entry.state == "file" and self._content_differs(entry, spot)
+        # Who has owned a file may have it open, and its other names may be anyone's.
+        new_file = entry.state == "file" and bool(after) and (spot.has_other_names or "owner" in after)
         if self._check_mode or not (after or new_content):
             pass
         elif entry.state == "absent":
-            Path(entry.place).unlink()
-        elif new_content or {"state", "src"} & set(after):
+            spot.remove()
+        elif new_content or new_file or {"state", "src"} & set(after):
             # What no one asks for stays as it is.
-            self._replace(entry, {**found, **entry.words} if found["state"] == entry.state else entry.words)
+            spot.put(entry, {**found, **entry.words} if found["state"] == entry.state else entry.words)
         else:
-            self._set_attributes(entry.place, entry.words)
+            spot.set_attributes(entry.words)
         return bool(after or new_content)
 
-    def _content_differs(self, entry: Entry, state: str) -> bool:
-        before = Path(entry.place).read_bytes() if state == "file" else b""
+    def _content_differs(self, entry: Entry, spot: Spot) -> bool:
+        # Where someone else could put another name of a file, it is not read: the diff would show it.
+        is_foreign = spot.has_other_names and entry.path in self._open
+        before = spot.read() if spot.kind == "file" and not is_foreign else b""
         after = (entry.content or "").encode()
         if before != after and entry.secret:
             self._show(entry.path, "a secret\n", "another secret\n")
         elif before != after:
             self._show(entry.path, before.decode(errors="replace"), after.decode())
-        return before != after
+        return before != after or is_foreign
 
     def _show(self, header: str, before: Any, after: Any) -> None:
         self._diff.append({"before_header": header, "after_header": header, "before": before, "after": after})
-
-    def _replace(self, entry: Entry, words: dict[str, str]) -> None:
-        for parent in reversed(Path(entry.place).parents):
-            if entry.state == "directory" and not parent.exists():
-                parent.mkdir()
-                parent.chmod(0o755)
-        # Not by atomic_move: it gives a new file the mode 0644 at first, and an old one's owner to its successor.
-        # In a directory that only root may enter, what is new gets its owner and mode before anyone can open it.
-        with TemporaryDirectory(prefix=".file_set.", dir=Path(entry.place).parent) as directory:
-            new = Path(directory, "new")
-            if entry.state == "directory":
-                new.mkdir()
-            elif entry.state == "link":
-                new.symlink_to(entry.words["src"])
-            else:
-                new.write_bytes((entry.content or "").encode())
-            self._set_attributes(str(new), words)
-            new.replace(entry.place)
-
-    def _set_attributes(self, path: str, words: dict[str, str]) -> None:
-        owner, group = (_number(kind, words[kind]) if kind in words else -1 for kind in ("owner", "group"))
-        os.chown(path, owner, group, follow_symlinks=False)
-        # Last, because a new owner takes away the bits for set-uid and set-gid.
-        if "mode" in words and not Path(path).is_symlink():
-            Path(path).chmod(int(words["mode"], 8))
 
 
 def main() -> None:
@@ -291,7 +506,7 @@ def main() -> None:
             module.fail_json(msg="\n".join(problems))
         module.exit_json(**file_set.keep())
     except OSError as error:
-        module.fail_json(msg=f"{error.filename2 or error.filename}: {error.strerror}")
+        module.fail_json(msg=f"{error.filename}: {error.strerror}")
 
 
 if __name__ == "__main__":

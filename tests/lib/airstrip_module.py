@@ -10,24 +10,31 @@ from typing import Any
 
 from airstrip_tree import PROJECT
 
-# Makes the project's module_utils importable under the name that they have on a host.
+# Makes the project's module_utils importable under the name that they have on a host. All is loaded before it becomes
+# another user, who need not be able to read the project.
 _START = """
-import runpy, sys
+import importlib, os, sys
 import ansible.module_utils
-project, module, arguments = sys.argv[1:]
+project, name, arguments, user = sys.argv[1:]
 ansible.module_utils.__path__.append(project + "/module_utils")
-sys.argv = [module, arguments]
-runpy.run_path(f"{project}/library/{module}.py", run_name="__main__")
+sys.path.insert(0, project + "/library")
+module = importlib.import_module(name)
+sys.argv = [name, arguments]
+if user:
+    os.setgroups([])
+    os.setgid(int(user))
+    os.setuid(int(user))
+module.main()
 """
 
 
 def run_module(
-    tmp_path: Path, module: str, arguments: dict[str, Any], *, check: bool = False, diff: bool = True
+    tmp_path: Path, module: str, arguments: dict[str, Any], *, check: bool = False, user: str = ""
 ) -> dict[str, Any]:
-    """Run a module; return its result, with `failed` and `changed` in any case."""
-    given = {"ANSIBLE_MODULE_ARGS": {**arguments, "_ansible_check_mode": check, "_ansible_diff": diff}}
+    """Run a module, as root possibly as the user of a number; return its result, with `failed` and `changed`."""
+    given = {"ANSIBLE_MODULE_ARGS": {"_ansible_diff": True, **arguments, "_ansible_check_mode": check}}
     (tmp_path / "arguments.json").write_text(json.dumps(given), encoding="utf-8")
-    argv = [sys.executable, "-c", _START, str(PROJECT), module, str(tmp_path / "arguments.json")]
+    argv = [sys.executable, "-c", _START, str(PROJECT), module, str(tmp_path / "arguments.json"), user]
     result = subprocess.run(argv, capture_output=True, check=False, text=True)
     found: dict[str, Any] = json.loads(result.stdout)
     return {"failed": False, "changed": False} | found

@@ -61,6 +61,11 @@ def damage(host: Any, files: list[str]) -> None:
         host.check_output(DAMAGES[number % len(DAMAGES)].format(path=shlex.quote(path)))
 
 
+def as_user(host: Any, user: str, script: str) -> Any:
+    """Run a script as a user of the host."""
+    return host.run(f"setpriv --reuid={user} --regid={user} --init-groups sh -c {shlex.quote(script)}")
+
+
 def differences(before: dict[str, str], after: dict[str, str]) -> dict[str, str | None]:
     """Return what is not as it was."""
     return {path: after.get(path) for path in before if after.get(path) != before[path]}
@@ -86,6 +91,48 @@ def test_what_is_changed_by_hand_is_mended(host: Any, site: Site) -> None:
     assert result.returncode == 0, result.stdout[-8000:] + result.stderr
     mended = state(host, [*files, *DIRECTORIES, LINK])
     assert differences(before, mended) == {}
+
+
+# As the service's user, in the directory of its configuration: other names for what is root's.
+PLANTED = """
+set -e
+cd {directory}
+rm {file}
+ln -s /etc/proof/file {file}
+"""
+LED_ASTRAY = "cd {directory} && mv conf.d kept && ln -s /etc/proof conf.d"
+PUT_BACK = "cd {directory} && rm conf.d && mv kept conf.d"
+
+
+@pytest.mark.only_in("single_node")
+def test_users_of_services_lead_root_nowhere(host: Any, site: Site) -> None:
+    cluster = host.check_output("ls -d /etc/postgresql/*/main")
+    files = {"postgres": (cluster, "pg_hba.conf"), "redis": ("/etc/redis", "users.acl")}
+    host.check_output("install -d /etc/proof && echo root >/etc/proof/file")
+    # As its package leaves it.
+    host.check_output("chown redis:redis /etc/redis && chmod 2770 /etc/redis")
+    ours = [f"{directory}/{file}" for directory, file in files.values()]
+    try:
+        before = state(host, ["/etc/proof", "/etc/proof/file"])
+        for user, (directory, file) in files.items():
+            assert as_user(host, user, PLANTED.format(directory=directory, file=file)).rc == 0
+        result = site.command("ansible-playbook", "site.yml", "--tags", "postgresql,redis")
+        assert result.returncode == 0, result.stdout[-8000:] + result.stderr
+        assert differences(before, state(host, list(before))) == {}
+        assert [path for path in ours if host.check_output(f"stat -c %F {path}") != "regular file"] == []
+        assert as_user(host, "redis", PLANTED.format(directory="/etc/redis", file="users.acl")).rc != 0
+
+        assert as_user(host, "postgres", LED_ASTRAY.format(directory=cluster)).rc == 0
+        result = site.command("ansible-playbook", "site.yml", "--tags", "postgresql")
+        assert result.returncode != 0
+        assert f"{cluster}/conf.d/airstrip.conf: Permission denied" in result.stdout
+        assert differences(before, state(host, list(before))) == {}
+        assert host.check_output("find /etc/proof") == "/etc/proof\n/etc/proof/file"
+    finally:
+        as_user(host, "postgres", PUT_BACK.format(directory=cluster))
+        host.check_output("rm -r /etc/proof")
+    result = site.command("ansible-playbook", "site.yml", "--tags", "postgresql,redis")
+    assert "changed=0 " in result.stdout, result.stdout[-8000:] + result.stderr
 
 
 @pytest.mark.only_in("distributed")

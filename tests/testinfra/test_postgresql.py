@@ -98,6 +98,22 @@ def test_access_list_is_what_the_server_uses(host: Any) -> None:
     assert host.check_output(f"stat -c '%U %a' {path}") == "postgres 640"
 
 
+def test_configuration_is_closed_to_others(host: Any) -> None:
+    directory = setting(host, "hba_file").rpartition("/")[0]
+    assert host.check_output(f"find {directory} -name '*.conf'").count("\n") >= 4
+    assert host.check_output(f"find {directory} -not -type l -perm /o=rwx") == ""
+    assert host.check_output(f"find {directory} -not -user postgres") == ""
+
+
+def test_tools_of_the_distribution_work(host: Any) -> None:
+    directory = setting(host, "hba_file").rpartition("/")[0]
+    version = directory.split("/")[-2]
+    assert host.check_output("pg_lsclusters --no-header").split()[:5] == [version, "main", "5432", "online", "postgres"]
+    assert host.check_output(f"pg_conftool {version} main show port") == "port = 5432"
+    # Who may not read the configuration sees no cluster, and no error.
+    assert host.run("setpriv --reuid=nobody --regid=nogroup --clear-groups pg_lsclusters").rc == 0
+
+
 def test_airflow_logs_in_with_its_password(site: Site, port: int) -> None:
     if site.is_shared:
         # A forwarded connection comes from the host itself, which is no client; the components prove this case.

@@ -63,6 +63,18 @@ def test_engine_is_the_one_that_was_asked_for(host: Any, inventory: dict[str, An
     assert not host.package("valkey-server" if engine == "redis" else "redis-server").is_installed
 
 
+def test_configuration_stays_roots(host: Any, inventory: dict[str, Any], inventory_hostname: str) -> None:
+    engine = inventory["_meta"]["hostvars"][inventory_hostname].get("redis_engine", "redis")
+    # What the package does in each update.
+    host.check_output(
+        f"DPKG_MAINTSCRIPT_NAME=postinst DPKG_MAINTSCRIPT_PACKAGE={engine}-tools"
+        f" /var/lib/dpkg/info/{engine}-tools.postinst configure"
+    )
+    found = host.check_output(f"find /etc/{engine} -printf '%u %g %m %y\n'").splitlines()
+    assert set(found) == {f"root {engine} 750 d", f"root {engine} 640 f"}
+    assert host.run(f"setpriv --reuid={engine} --regid={engine} --clear-groups ln -s / /etc/{engine}/planted").rc != 0
+
+
 @pytest.mark.parametrize("command", ["PING", "INFO", "KEYS *", "GET x"])
 def test_nobody_gets_in_without_a_user(client: Client, command: str) -> None:
     with client(None, None) as connection, pytest.raises(redis.RedisError, match=r"NOAUTH|Authentication"):

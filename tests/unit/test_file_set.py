@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import stat
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +24,16 @@ def fixture_place(tmp_path: Path) -> Path:
     return path
 
 
-def keep(place: Path, *entries: dict[str, Any], check: bool = False, **defaults: str) -> dict[str, Any]:
+def keep(place: Path, *entries: dict[str, Any], check: bool = False, user: str = "", **defaults: str) -> dict[str, Any]:
     """Run the module with entries whose paths are below `place`."""
     whole = [{**entry, "path": str(place / entry["path"])} for entry in entries]
-    return run_module(place.parent, "file_set", {"entries": whole, **defaults}, check=check)
+    return run_module(place.parent, "file_set", {"entries": whole, **defaults}, check=check, user=user)
 
 
-def refusal(place: Path, *entries: dict[str, Any], check: bool = False) -> str:
+def refusal(place: Path, *entries: dict[str, Any], check: bool = False, user: str = "") -> str:
     """Run the module, which has to refuse; return its message."""
     before = tree(place)
-    result = keep(place, *entries, check=check)
+    result = keep(place, *entries, check=check, user=user)
     assert result["failed"], result
     assert tree(place) == before
     return str(result["msg"])
@@ -173,7 +175,7 @@ def test_the_diff_shows_the_content(place: Path) -> None:
 
 def test_there_is_no_diff_if_none_is_asked_for(place: Path) -> None:
     entries = [{"path": str(place / "a"), "content": "two\n"}]
-    result = run_module(place.parent, "file_set", {"entries": entries}, diff=False)
+    result = run_module(place.parent, "file_set", {"entries": entries, "_ansible_diff": False})
     assert result["changed"]
     assert "diff" not in result
 
@@ -309,3 +311,191 @@ def test_a_failure_names_the_file(place: Path) -> None:
     result = keep(place, {"path": "x" * 300, "content": ""})
     assert result["failed"]
     assert result["msg"].endswith(f"{'x' * 300}: File name too long")
+
+
+# The user nobody, who owns directories that root writes in, and plants in them.
+NOBODY = 65534
+
+
+def plant(place: Path) -> None:
+    """Make a directory of nobody's, with links to what is root's, and names of it."""
+    theirs, roots = place / "theirs", place / "roots"
+    theirs.mkdir()
+    roots.mkdir(mode=0o755)
+    (roots / "file").write_text("top secret\n")
+    (theirs / "directory").symlink_to(roots)
+    os.mkfifo(theirs / "pipe")
+    for number in range(1, 4):
+        (theirs / f"link{number}").symlink_to(roots / "file")
+        (theirs / f"name{number}").hardlink_to(roots / "file")
+    for path in (theirs, *theirs.glob("[!n]*")):
+        os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+
+
+LED = "is a link that nobody can have put there"
+OPEN = "nobody may write"
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"path": "theirs/directory", "state": "directory", "owner": "nobody"}, LED),
+    ({"path": "theirs/directory/a", "state": "directory"}, LED),
+    ({"path": "theirs/directory/b", "content": ""}, LED),
+    ({"path": "theirs/directory/file", "state": "absent"}, LED),
+    ({"path": "theirs/link1", "content": "", "follow": True}, LED),
+    ({"path": "theirs/link2", "content": "", "owner": "nobody"}, OPEN),
+    ({"path": "theirs/link3", "state": "link", "src": "directory", "owner": "nobody"}, OPEN),
+    ({"path": "theirs/name1", "content": "", "owner": "nobody", "mode": "0666"}, OPEN),
+    ({"path": "theirs/name2", "content": "top secret\n", "owner": "nobody"}, OPEN),
+    ({"path": "theirs/name3", "state": "absent"}, OPEN),
+    ({"path": "theirs/pipe", "content": ""}, OPEN),
+    ({"path": "theirs/new1", "content": ""}, OPEN),
+    ({"path": "theirs/new2/a", "state": "directory"}, OPEN),
+    ({"path": "theirs/new3", "state": "link", "src": "directory"}, OPEN),
+]
+
+
+@ROOT
+@pytest.mark.parametrize("check", [False, True], ids=["run", "check"])
+def test_root_goes_nowhere_through_a_directory_of_another_user(place: Path, check: bool) -> None:
+    plant(place)
+    messages = refusal(place, GOOD, *(entry for entry, _ in REFUSED), check=check).splitlines()
+    for message, (entry, reason) in zip(messages, REFUSED, strict=True):
+        assert message.startswith(f"{place}/{entry['path']}: ")
+        assert reason in message
+        assert f"{place}/theirs" in message
+
+
+@ROOT
+@pytest.mark.parametrize("entry", [REFUSED[number][0] for number in (0, 5, 8, 13)], ids=lambda entry: entry["path"])
+def test_each_of_them_is_refused(place: Path, entry: dict[str, Any]) -> None:
+    plant(place)
+    refusal(place, entry)
+
+
+@ROOT
+@pytest.mark.parametrize(
+    ("bits", "who"),
+    [("0775", "the group nogroup may write"), ("0777", "everybody may write"), ("1777", ""), ("1775", "")],
+)
+def test_root_shares_directories_only_if_names_in_them_are_safe(place: Path, bits: str, who: str) -> None:
+    shared = place / "shared"
+    shared.mkdir()
+    os.chown(shared, 0, NOBODY)
+    shared.chmod(int(bits, 8))
+    entry = {"path": "shared/a", "content": "one\n"}
+    if who:
+        assert who in refusal(place, entry)
+    else:
+        assert keep(place, entry)["changed"]
+
+
+@ROOT
+def test_a_link_that_another_user_has_left_is_not_followed(place: Path) -> None:
+    plant(place)
+    os.chown(place / "theirs", 0, 0)
+    (place / "theirs").chmod(0o1777)
+    for entry in ({"path": "theirs/directory", "state": "directory"}, {"path": "theirs/directory/a", "content": ""}):
+        assert "/theirs/directory is a link that nobody can have put there" in refusal(place, entry)
+    os.chown(place / "theirs/directory", 0, 0, follow_symlinks=False)
+    assert keep(place, entry)["changed"]
+    assert (place / "roots/a").exists()
+
+
+@ROOT
+@pytest.mark.parametrize("is_there", [True, False])
+def test_nothing_is_done_if_a_directory_of_the_set_will_be_another_users(place: Path, is_there: bool) -> None:
+    if is_there:
+        (place / "home").mkdir()
+    home = {"path": "home", "state": "directory", "owner": "nobody", "mode": "0755"}
+    assert f"nobody may write {place}/home" in refusal(place, GOOD, home, {"path": "home/a/b", "state": "directory"})
+    assert keep(place, home)["changed"]
+
+
+@ROOT
+@pytest.mark.parametrize("content", ["one\n", "top secret\n", ""])
+def test_a_directory_that_root_takes_over_may_have_been_prepared(place: Path, content: str) -> None:
+    plant(place)
+    (place / "roots/file").chmod(0o600)
+    before = tree(place / "roots")
+    entries = [
+        {"path": "theirs", "state": "directory", "owner": "root", "group": "root", "mode": "0750"},
+        {"path": "theirs/name1", "content": content, "owner": "root", "group": "daemon", "mode": "0640"},
+        {"path": "theirs/link1", "content": content, "mode": "0640"},
+    ]
+    assert "is a link that nobody can have put" in refusal(place, entries[0], {**entries[2], "follow": True})
+    predicted = keep(place, *entries, check=True)
+    assert not predicted["failed"], predicted
+    result = keep(place, *entries)
+    assert (predicted["changed_paths"], predicted["diff"]) == (result["changed_paths"], result["diff"])
+    assert "top secret" not in json.dumps([shown["before"] for shown in result["diff"]])
+    for name in ("name1", "link1"):
+        assert (place / "theirs" / name).read_text() == content
+        assert mode(place / "theirs" / name) == "0640"
+    # The other name that root's file had is gone; nothing else has changed.
+    assert {path: info[:3] for path, info in tree(place / "roots").items()} == {
+        path: info[:3] for path, info in before.items()
+    }
+    assert (place / "roots/file").read_text() == "top secret\n"
+    assert not keep(place, *entries)["changed"]
+
+
+@ROOT
+def test_who_has_had_a_file_writes_no_more(place: Path) -> None:
+    (place / "a").write_text("one\n")
+    os.chown(place / "a", NOBODY, NOBODY)
+    with (place / "a").open("a") as file:
+        assert keep(place, {"path": "a", "content": "one\n", "owner": "root", "group": "root"})["changed"]
+        file.write("two\n")
+    assert (place / "a").read_text() == "one\n"
+    assert (place / "a").stat().st_uid == 0
+
+
+def test_attributes_are_those_of_one_name(place: Path) -> None:
+    (place / "a").write_text("one\n")
+    (place / "a").chmod(0o644)
+    (place / "b").hardlink_to(place / "a")
+    assert keep(place, {"path": "a", "content": "one\n", "mode": "0600"})["changed"]
+    assert (mode(place / "a"), mode(place / "b")) == ("0600", "0644")
+
+
+@pytest.fixture(name="home")
+def fixture_home() -> Iterator[Path]:
+    """Return a directory of nobody's, which the user can reach."""
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        path = Path(directory, "home")
+        path.mkdir()
+        os.chown(path, NOBODY, NOBODY)
+        yield path
+
+
+@ROOT
+def test_a_user_writes_in_a_directory_of_its_own(home: Path) -> None:
+    result = keep(home, *SET, user=str(NOBODY), mode="0640")
+    assert result["changed_paths"] == [str(home / entry["path"]) for entry in SET[:-1]]
+    assert {path.lstat().st_uid for path in home.rglob("*")} == {NOBODY}
+    assert keep(home, SET[1] | {"path": "link", "follow": True, "content": "two\n"}, user=str(NOBODY))["changed"]
+    assert (home / "conf/a").read_text() == "two\n"
+
+
+@ROOT
+def test_a_user_follows_no_link_of_another_one(home: Path) -> None:
+    (home / "own").mkdir()
+    os.chown(home / "own", NOBODY, NOBODY)
+    (home / "link").symlink_to("own")
+    os.chown(home / "link", 12345, 12345, follow_symlinks=False)
+    entry = {"path": "link/a", "content": ""}
+    assert "/home/link is a link that 12345 can have put there" in refusal(home, entry, user=str(NOBODY))
+
+
+def test_links_that_lead_in_a_circle_are_refused(place: Path) -> None:
+    (place / "a").symlink_to("b")
+    (place / "b").symlink_to("a")
+    assert "Too many levels of symbolic links" in refusal(place, {"path": "a/c", "content": ""})
+
+
+def test_links_lead_up_and_on(place: Path) -> None:
+    (place / "a" / "b").mkdir(parents=True)
+    (place / "a" / "b" / "up").symlink_to("../../c/./")
+    (place / "c").symlink_to(place / "a")
+    assert keep(place, {"path": "a/b/up/b/d/e", "state": "directory"}, {"path": "c/b/f", "content": ""})["changed"]
+    assert (place / "a/b/d/e").is_dir()
+    assert (place / "a/b/f").exists()
