@@ -278,7 +278,11 @@ def _odd(old: Facts, site: Facts) -> Iterator[_Finding]:
             "Rename it in the old installation, or set the variable yourself: the proposal leaves it out.",
         )
     if strange := [name for name in old["packages"] if not re.fullmatch(r"[a-z0-9-]+", str(name))]:
-        yield _blocks("odd_packages", f"No names of packages: {_some([repr(name) for name in strange])}.")
+        yield _blocks(
+            "odd_packages",
+            f"No names of packages: {_some([repr(name) for name in strange])}. Remove what is broken in the old "
+            "environment, or accept that it is left out.",
+        )
 
 
 def _secret_options(old: Facts, _site: Facts) -> Iterator[_Finding]:

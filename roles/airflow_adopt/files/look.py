@@ -239,11 +239,11 @@ def look() -> dict[str, Any]:
         "database": {
             "dialect": url.get_backend_name(),
             "user": url.username or "",
-            "password": url.password or "",
+            "password": url.password or url.query.get("password", ""),
             "host": url.host or str(url.query.get("host", "")),
             "port": url.port or 5432,
             "name": url.database or "",
-            "options": {name: value for name, value in url.query.items() if name != "host"},
+            "options": {name: value for name, value in url.query.items() if name != "host" and not SECRET.search(name)},
         },
     }
     if url.get_backend_name() == "postgresql":
