@@ -59,6 +59,13 @@ _SHOWN = 10
 # Defaults that have changed in Airflow 3, and decide when DAGs run.
 _TIMING = ("catchup_by_default", "create_cron_data_intervals", "create_delta_data_intervals")
 _PORT = 5432
+# Secrets that are kept, or that a site makes for itself.
+_OWN_SECRET_SECTIONS = ("database.", "webserver.")
+_OWN_SECRETS = ("core.sql_alchemy_conn", "core.fernet_key", "api.secret_key", "api_auth.jwt_secret")
+# What the files of a site are written with, beside the values of airflow.cfg: names, paths, addresses. A blank or a
+# line break would end a value in a unit or in pg_hba.conf, and begin another one.
+_PROPOSABLE = re.compile(r"[A-Za-z0-9_/.:@,+~-]*\Z")
+_PACKAGE = re.compile(r"apache-airflow-providers-[a-z0-9-]+\Z")
 _SHORTEST_PASSWORD, _SHORTEST_KEY = 16, 32
 
 Facts = Mapping[str, Any]
@@ -88,7 +95,7 @@ def _mapping(value: object, what: str) -> dict[str, Any]:
 
 
 def _version(text: object) -> tuple[int, int, int]:
-    match = re.match(r"(\d+)\.(\d+)\.(\d+)", str(text))
+    match = re.match(r"(\d+)\.(\d+)\.(\d+)[A-Za-z0-9.+]*\Z", str(text))
     if match is None:
         raise AnsibleFilterError(f"airflow_adopt_findings: {text!r} is no version of Airflow")
     return int(match[1]), int(match[2]), int(match[3])
@@ -158,12 +165,6 @@ def _place(old: Facts, site: Facts) -> Iterator[_Finding]:
             "database_password",
             f"The password of the database's user {database['user']} has fewer than {_SHORTEST_PASSWORD} characters. "
             "Change it with ALTER ROLE and in the old configuration first.",
-        )
-    if not database["password"]:
-        yield _blocks(
-            "database_password",
-            "The old configuration has no password for the database: nothing could log in to make the dump. Give the "
-            f"role {database['user']} one, and put it into sql_alchemy_conn with a host (127.0.0.1).",
         )
 
 
@@ -269,6 +270,33 @@ def _folders(old: Facts, site: Facts) -> Iterator[_Finding]:
         yield _advises("packages", f"Packages besides Airflow: {_some(own)}. Put what DAGs import into {_EXTRA}.")
 
 
+def _odd(old: Facts, site: Facts) -> Iterator[_Finding]:
+    if odd := [f"{name} would be {value!r}" for name, value in _named(old, site).items() if not _is_proposable(value)]:
+        yield _blocks(
+            "odd_names",
+            f"Only letters, digits and _/.:@,+~- may be in names, paths and addresses of a site: {'; '.join(odd)}. "
+            "Rename it in the old installation, or set the variable yourself: the proposal leaves it out.",
+        )
+    if strange := [name for name in old["packages"] if not re.fullmatch(r"[a-z0-9-]+", str(name))]:
+        yield _blocks(
+            "odd_packages",
+            f"No names of packages: {_some([repr(name) for name in strange])}. Remove what is broken in the old "
+            "environment, or accept that it is left out.",
+        )
+
+
+def _secret_options(old: Facts, _site: Facts) -> Iterator[_Finding]:
+    """Name the options that hold a secret, other than those that a site has itself."""
+    known = (*_OWN_OPTIONS, *_OWN_SECRETS)
+    names = [name for name in old["secret_options"] if name not in known and not name.startswith(_OWN_SECRET_SECTIONS)]
+    if names:
+        yield _advises(
+            "secret_options",
+            f"Options that hold a secret are not taken over: {_some(names)}. Give those that are still needed in "
+            "airflow_config_overrides, by variables of a file that Ansible Vault has encrypted.",
+        )
+
+
 def _lint(old: Facts, output: str) -> list[str]:
     """Return what `airflow config lint` says of options that are set; 2.11 speaks of all that have a default, too."""
     entries = [
@@ -303,7 +331,9 @@ def _checks(old: Facts, site: Facts) -> Iterator[_Finding]:
 def _host(old: Facts, site: Facts) -> Iterator[_Finding]:
     if not site["units"]:
         yield _blocks(
-            "units", "No unit in /etc/systemd/system runs Airflow. Name them in airflow_adopt_units, or accept this."
+            "units",
+            f"No unit in /etc/systemd/system runs {site['program']}. Name the units of the old installation in "
+            "airflow_adopt_units, or accept this.",
         )
     if site["secret_units"]:
         yield _blocks(
@@ -344,6 +374,8 @@ _CHECKS: tuple[Callable[[Facts, Facts], Iterator[_Finding]], ...] = (
     _place,
     _options,
     _folders,
+    _odd,
+    _secret_options,
     _server,
     _contents,
     _tasks,
@@ -391,7 +423,7 @@ def _packages(old: Facts, site: Facts) -> dict[str, list[str]]:
     extras = {package: extra for extra, package in site["providers"].items()}
     own = set(site["extras"])
     more = sorted({extras[name] for name in lacking if name in extras} - own)
-    rest = [name for name in lacking if name not in extras and name.startswith("apache-airflow-providers-")]
+    rest = [name for name in lacking if name not in extras and _PACKAGE.match(name)]
     found = {"airflow_extras": sorted(own | set(more)) if more else [], _EXTRA: rest}
     return {name: value for name, value in found.items() if value}
 
@@ -428,6 +460,17 @@ def _database(old: Facts, site: Facts) -> dict[str, Any]:
     return found | place | ({"airflow_database_options": options} if options else {})
 
 
+def _named(old: Facts, site: Facts) -> dict[str, Any]:
+    """Return what names, paths and addresses the site would have of the old installation."""
+    executors = [name.strip().rpartition(".")[2] for name in old["options"]["core.executor"].split(",")]
+    executor = {"airflow_executor": ",".join(executors)}
+    return _database(old, site) | executor | _paths(old, site) | _owner(old, site) | _packages(old, site)
+
+
+def _is_proposable(value: object) -> bool:
+    return not isinstance(value, str) or _PROPOSABLE.match(value) is not None
+
+
 def airflow_adopt_proposal(old: object, site: object) -> dict[str, Any]:
     """
     Propose the variables of a site that goes on where an old installation stops, without secrets.
@@ -437,9 +480,7 @@ def airflow_adopt_proposal(old: object, site: object) -> dict[str, Any]:
     on wrong types.
     """
     facts, wanted = _mapping(old, "the old installation"), _mapping(site, "the site")
-    executors = [name.strip().rpartition(".")[2] for name in facts["options"]["core.executor"].split(",")]
-    variables: dict[str, Any] = {**_database(facts, wanted), "airflow_executor": ",".join(executors)}
-    variables |= _paths(facts, wanted) | _owner(facts, wanted) | _packages(facts, wanted)
+    variables = {name: value for name, value in _named(facts, wanted).items() if _is_proposable(value)}
     if wanted["install_owner"] != "root":
         variables["airflow_install_directory"] = "/opt/airstrip"
     if wanted["admin"] in facts["database"].get("users", []):

@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from ansible.module_utils.airflow_api import ARGUMENT_SPEC, AirflowApi, AirflowApiError
+from ansible.module_utils.airflow_api import ARGUMENT_SPEC, AirflowApi, AirflowApiError, segment
 from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
@@ -75,7 +75,7 @@ class DagRun:
     def __init__(self, params: dict[str, Any]) -> None:
         self._params = params
         self._api = AirflowApi(params)
-        self._path = f"/api/v2/dags/{params['dag_id']}"
+        self._path = f"/api/v2/dags/{segment(params['dag_id'])}"
         self._run_id = f"manual__{datetime.now(UTC).isoformat()}"
         self.seen: dict[str, Any] = {"stage": "api", "task_instances": [], "jobs": []}
 
@@ -148,7 +148,7 @@ class DagRun:
         return True
 
     def _ended(self) -> bool:
-        run = f"{self._path}/dagRuns/{self.seen['run_id']}"
+        run = f"{self._path}/dagRuns/{segment(self.seen['run_id'])}"
         state = self._api.request("GET", run)
         self.seen["state"] = state["state"]
         self.seen["task_instances"] = self._api.request("GET", f"{run}/taskInstances")["task_instances"]
@@ -160,7 +160,8 @@ class DagRun:
         return True
 
     def _read_log(self, instance: dict[str, Any]) -> None:
-        path = f"{self._path}/dagRuns/{self.seen['run_id']}/taskInstances/{instance['task_id']}/logs"
+        run = f"{self._path}/dagRuns/{segment(self.seen['run_id'])}"
+        path = f"{run}/taskInstances/{segment(instance['task_id'])}/logs"
         query = {"map_index": instance["map_index"], "full_content": "true"}
         # A deferred task has been tried once; its log holds both parts.
         log = self._api.request("GET", f"{path}/{max(instance['try_number'], 1)}", query=query)

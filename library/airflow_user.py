@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
-from ansible.module_utils.airflow_api import ARGUMENT_SPEC, AirflowApi, AirflowApiError
+from ansible.module_utils.airflow_api import ARGUMENT_SPEC, AirflowApi, AirflowApiError, segment
 from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
@@ -23,7 +23,7 @@ options:
   api_username: {description: Name of an administrator., type: str, required: true}
   api_password: {description: Password of the administrator., type: str, required: true}
   api_timeout: {description: Seconds that one request may take., type: int, default: 30}
-  username: {description: Name of the user., type: str, required: true}
+  username: {description: "Name of the user, without a slash.", type: str, required: true}
   email: {description: Mail address; needed if O(state=present)., type: str}
   first_name: {description: First name; needed if O(state=present)., type: str}
   last_name: {description: Last name; needed if O(state=present)., type: str}
@@ -64,8 +64,10 @@ class User:
     def __init__(self, module: AnsibleModule) -> None:
         self._module = module
         self._params: dict[str, Any] = module.params
+        if not re.fullmatch(r"[^/]+", self._params["username"]):
+            raise AirflowApiError("Airflow's API finds no user whose name is empty or has a slash; give another name")
         self._api = AirflowApi(module.params)
-        self._path = f"{_USERS}/{quote(self._params['username'], safe='')}"
+        self._path = f"{_USERS}/{segment(self._params['username'])}"
 
     def current(self) -> dict[str, Any]:
         """Return the user as Airflow has it, without what changes by itself; empty if there is none."""

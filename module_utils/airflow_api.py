@@ -25,6 +25,11 @@ _LOGINS = 4
 _SECONDS_BETWEEN_LOGINS = 1
 
 
+def segment(name: str) -> str:
+    """Quote a name for a path of the API, where it is one segment: `ada@example.com` gives `ada%40example.com`."""
+    return quote(name, safe="")
+
+
 class AirflowApiError(Exception):
     """The API did not answer, or refused. `status` is the HTTP status, 0 without an answer."""
 
@@ -43,14 +48,14 @@ class AirflowApi:
         self._token = ""
 
     def request(self, method: str, path: str, body: Any = None, query: Mapping[str, Any] | None = None) -> Any:
-        """Return the parsed JSON answer, None for an empty one.
+        """Return the parsed JSON answer, None for an empty one. Names in the path went through `segment`.
 
         Logs in at the first call. Raises AirflowApiError with Airflow's own explanation for any answer but 2xx.
         """
         if not self._token:
             self._token = self._log_in()
         suffix = f"?{urlencode(query, doseq=True)}" if query else ""
-        return self._send(method, quote(path) + suffix, body)
+        return self._send(method, path + suffix, body)
 
     def anonymous(self, path: str) -> Any:
         """Return the parsed JSON answer of a path that needs no login."""

@@ -33,6 +33,7 @@ secrets() {
   openssl rand -hex 16 | tr -d '\n' >"$notes/database_password"
   openssl rand -hex 16 | tr -d '\n' >"$notes/user_password"
   openssl rand -hex 16 | tr -d '\n' >"$notes/connection_password"
+  openssl rand -hex 16 | tr -d '\n' >"$notes/elasticsearch_password"
   openssl rand -base64 32 | tr '+/' '-_' | tr -d '\n' >"$notes/fernet_key"
 }
 
@@ -41,6 +42,7 @@ database() {
 CREATE ROLE airflow_hand LOGIN PASSWORD '$(<"$notes/database_password")';
 CREATE DATABASE airflow_hand OWNER airflow_hand TEMPLATE template0 ENCODING 'UTF8';
 SQL
+  printf '# by hand\nhost all all 198.51.100.7/32 scram-sha-256\n' >>/etc/postgresql/*/main/pg_hba.conf
 }
 
 environment() {
@@ -52,6 +54,16 @@ environment() {
   /root/uv/bin/uv venv --quiet --seed --python /usr/bin/python3 "$venv"
   /root/uv/bin/uv pip install --quiet --link-mode copy --python "$venv" --exclude-newer "$exclude_newer" \
     "apache-airflow[$extras]==$version" psycopg2-binary "${pins[@]}"
+}
+
+# What Ansible would take for a template, and would run: the first is Airflow's own default but for its end.
+templates() {
+  cat <<'CFG'
+[logging]
+log_filename_template = dag_id={{ ti.dag_id }}/run_id={{ ti.run_id }}/task_id={{ ti.task_id }}/{%% if ti.map_index >= 0 %%}map_index={{ ti.map_index }}/{%% endif %%}by_hand={{ try_number|default(ti.try_number) }}.log
+[email]
+subject_template = {{ lookup('ansible.builtin.pipe', 'touch /tmp/airstrip_by_hand; echo ran') }}
+CFG
 }
 
 # Airflow 2 has its secrets in airflow.cfg here, Airflow 3 in the units' file of environment variables.
@@ -72,6 +84,9 @@ configuration() {
       printf 'auth_manager = airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager\n'
       printf '[api]\ninstance_name = By hand\n'
     fi
+    # A password that only its value shows to be one. Nothing uses it without remote logging.
+    printf '[elasticsearch]\nhost = http://by_hand:%s@localhost:9200\n' "$(<"$notes/elasticsearch_password")"
+    templates
   } >"$home/airflow.cfg"
   chown airflow:airflow "$home/airflow.cfg"
   chmod 0600 "$home/airflow.cfg"
@@ -108,6 +123,15 @@ RestartSec=5s
 WantedBy=multi-user.target
 UNIT
   systemctl enable --quiet --now "airflow-$name"
+}
+
+# Somebody else's, which has Airflow in its name only.
+exporter() {
+  printf '#!/bin/sh\nexec sleep infinity\n' >/usr/local/bin/airflow-exporter
+  chmod 0755 /usr/local/bin/airflow-exporter
+  printf '[Service]\nExecStart=/usr/local/bin/airflow-exporter\n[Install]\nWantedBy=multi-user.target\n' \
+    >/etc/systemd/system/airflow-exporter.service
+  systemctl enable --quiet --now airflow-exporter
 }
 
 units() {
@@ -197,4 +221,5 @@ environment
 configuration
 content
 units
+exporter
 run_dag

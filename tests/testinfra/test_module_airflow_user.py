@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 import yaml
 from airstrip_airflow import Airflow
 from airstrip_site import Site
@@ -56,15 +55,10 @@ def module(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Module:
     return Module(site, tmp_path_factory.mktemp("airflow-user"))
 
 
-def known(airflow: Airflow) -> dict[str, Any]:
+def known(airflow: Airflow, name: str = NAME) -> dict[str, Any]:
     """Return the user as Airflow has it; empty if there is none."""
-    try:
-        found: dict[str, Any] = airflow.request("GET", f"/auth/fab/v1/users/{NAME}")
-    except requests.HTTPError as error:
-        if error.response is None or error.response.status_code != 404:
-            raise
-        return {}
-    return found
+    users: list[dict[str, Any]] = airflow.request("GET", "/auth/fab/v1/users", limit="100")["users"]
+    return next((user for user in users if user["username"] == name), {})
 
 
 def test_life_of_a_user(module: Module, airflow: Airflow, site: Site) -> None:
@@ -99,6 +93,25 @@ def test_life_of_a_user(module: Module, airflow: Airflow, site: Site) -> None:
     assert module.run({"username": NAME, "state": "absent"})[0]
     assert known(airflow) == {}
     assert not module.run({"username": NAME, "state": "absent"})[0]
+
+
+@pytest.mark.parametrize("name", ["ada@example.com", "Ada Müller", "100% ada", "ada+test?#"])
+def test_user_with_an_odd_name_is_found_again(name: str, module: Module, airflow: Airflow) -> None:
+    wanted = ADA | {"username": name, "email": "odd@example.com", "password": "{{ ada_password }}"}
+    assert module.run(wanted)[0]
+    assert known(airflow, name)["email"] == "odd@example.com"
+    assert not module.run(wanted)[0]
+    assert module.run(wanted | {"last_name": "Byron"})[0]
+    assert known(airflow, name)["last_name"] == "Byron"
+    assert module.run({"username": name, "state": "absent"})[0]
+    assert known(airflow, name) == {}
+    assert not module.run({"username": name, "state": "absent"})[0]
+
+
+def test_name_with_a_slash_is_refused(module: Module, airflow: Airflow) -> None:
+    with pytest.raises(RuntimeError, match="has a slash"):
+        module.run(ADA | {"username": "a/b", "password": "{{ ada_password }}"})
+    assert known(airflow, "a/b") == {}
 
 
 def test_role_that_does_not_exist_is_refused(module: Module, airflow: Airflow) -> None:

@@ -8,17 +8,26 @@ from typing import Any
 import pytest
 from airstrip_tree import PROJECT
 
-SCRIPT = PROJECT / "roles" / "airflow_adopt" / "files" / "look.py"
+FILES = PROJECT / "roles" / "airflow_adopt" / "files"
 
 
-@pytest.fixture(scope="module", name="look")
-def fixture_look() -> Any:
-    spec = importlib.util.spec_from_file_location("adopt_look", SCRIPT)
+def loaded(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(f"adopt_{name}", FILES / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module", name="look")
+def fixture_look() -> Any:
+    return loaded("look")
+
+
+@pytest.fixture(scope="module", name="dump")
+def fixture_dump() -> Any:
+    return loaded("dump")
 
 
 def test_it_imports_without_airflow(look: Any) -> None:
@@ -53,6 +62,49 @@ def test_names_of_secrets(look: Any, option: str) -> None:
 @pytest.mark.parametrize("option", ["parallelism", "instance_name", "dag_dir_list_interval", "hostname_callable"])
 def test_names_of_no_secrets(look: Any, option: str) -> None:
     assert not look.SECRET.search(option)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "http://elastic:s3cret@search:9200", "https://0123abcd@sentry.example.com/1", "http://u:p/w@proxy:3128",
+        "host=db password=abc", '{"password": "abc"}', "{'api_token' : 'abc'}",
+    ],
+)  # fmt: skip
+def test_values_that_are_secrets(look: Any, value: str) -> None:
+    assert look.SECRET_VALUE.search(value)
+
+
+@pytest.mark.parametrize(
+    "value", ["http://search:9200", "ops@example.com", "Airflow <ops@example.com>", "dag_id={{ ti.dag_id }}", "64"]
+)
+def test_values_that_are_no_secrets(look: Any, value: str) -> None:
+    assert not look.SECRET_VALUE.search(value)
+
+
+def test_what_airflow_calls_sensitive_is_a_secret(look: Any) -> None:
+    assert look.is_secret("smtp.smtp_user", "me", {"smtp.smtp_user"})
+    assert look.is_secret("elasticsearch.host", "http://elastic:s3cret@search:9200", set())
+    assert not look.is_secret("token.size", "64", {"smtp.smtp_user"})
+
+
+def test_dump_reaches_the_database_as_airflow_does(dump: Any) -> None:
+    url = {
+        "host": "db.example.com", "port": 5433, "username": "user@server; id", "password": "s3cret'",
+        "database": "a'b c", "sslmode": "require", "options": r"-csearch_path=a\b",
+    }  # fmt: skip
+    arguments, environment = dump.command(url)
+    assert arguments == [
+        "pg_dump", "--format=custom", "--no-password", "--host=db.example.com", "--port=5433",
+        "--username=user@server; id", r"--dbname=dbname='a\'b c' sslmode='require' options='-csearch_path=a\\b'",
+    ]  # fmt: skip
+    assert environment == {"PGPASSWORD": "s3cret'"}
+
+
+def test_dump_by_a_socket_needs_no_password(dump: Any) -> None:
+    arguments, environment = dump.command({"host": "/run", "username": "old", "database": "old"})
+    assert arguments[3:] == ["--host=/run", "--username=old", "--dbname=dbname='old'"]
+    assert environment == {}
 
 
 def test_value_that_cannot_be_read_is_empty(look: Any) -> None:

@@ -57,9 +57,13 @@ def test_sends_body_and_query() -> None:
     assert server.requests[-1][2] == {"email": "a@b"}
 
 
-def test_quotes_the_path() -> None:
-    with serving({**TOKEN, "GET /dags/a%20b%C3%A4": (200, {"ok": True})}) as server:
-        assert client(server).request("GET", "/dags/a bä") == {"ok": True}
+@pytest.mark.parametrize(
+    ("name", "quoted"), [("ada@example.com", "ada%40example.com"), ("a bä", "a%20b%C3%A4"), ("5%/x", "5%25%2Fx")]
+)
+def test_name_is_one_segment_of_a_path(name: str, quoted: str) -> None:
+    assert api.segment(name) == quoted
+    with serving({**TOKEN, f"GET /users/{quoted}": (200, {"ok": True})}) as server:
+        assert client(server).request("GET", f"/users/{api.segment(name)}") == {"ok": True}
 
 
 def test_trailing_slash_of_the_url_does_not_matter() -> None:

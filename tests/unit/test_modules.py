@@ -97,6 +97,36 @@ def test_user_is_deleted_once(tmp_path: Path) -> None:
     assert changes(server) == [(f"DELETE {USER}", None)]
 
 
+# As curl and Airflow's own client write them.
+ODD_NAMES = {
+    "ada@example.com": "ada%40example.com",
+    "Ada Müller": "Ada%20M%C3%BCller",
+    "100% ada": "100%25%20ada",
+    "ada+test?#": "ada%2Btest%3F%23",
+}
+
+
+@pytest.mark.parametrize(("name", "quoted"), ODD_NAMES.items())
+def test_names_are_quoted_once(name: str, quoted: str, tmp_path: Path) -> None:
+    path = f"/auth/fab/v1/users/{quoted}"
+    answers = {**TOKEN, f"GET {path}": (200, ADA | {"username": name}), f"DELETE {path}": (204, "")}
+    with serving(answers) as server:
+        present = run(tmp_path, "airflow_user", api(server, **WANTED | {"username": name}))
+        absent = run(tmp_path, "airflow_user", api(server, username=name, state="absent"))
+    assert (present["failed"], present["changed"]) == (False, False)
+    assert absent["changed"]
+    assert changes(server) == [(f"DELETE {path}", None)]
+
+
+@pytest.mark.parametrize("name", ["a/b", ""])
+def test_name_that_the_api_cannot_find_is_refused(name: str, tmp_path: Path) -> None:
+    with serving(TOKEN) as server:
+        result = run(tmp_path, "airflow_user", api(server, **WANTED | {"username": name}, password=PASSWORD))
+    assert result["failed"]
+    assert "no user whose name is empty or has a slash" in result["msg"]
+    assert server.requests == []
+
+
 def test_password_is_set_anew_only_on_demand(tmp_path: Path) -> None:
     answers = {**TOKEN, f"GET {USER}": (200, ADA), f"PATCH {USER}?update_mask=password": (200, ADA)}
     with serving(answers) as server:

@@ -6,12 +6,14 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from configparser import ConfigParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 from airstrip_render import FACTS, HOST, SECRETS, Role, component_units
 from airstrip_tree import PROJECT, RENDERED, Tree, write
+from ansible.parsing.dataloader import DataLoader
 
 GOLDEN = Path(__file__).parent / "golden"
 COMPONENTS = ["api_server", "scheduler", "dag_processor", "triggerer", "worker"]
@@ -119,8 +121,15 @@ ADOPTED: dict[str, Any] = {
     "airflow_version": "3.3.2",
     "airflow_adopt_version": "2.11.2",
     "airflow_adopt_proposal": {
-        "variables": {"airflow_database_name": "old", "airflow_config_overrides": {"core": {"parallelism": "64"}}},
-        "dropped": ["core.check_slas"],
+        "variables": {
+            "airflow_database_name": "old",
+            "airflow_config_overrides": {
+                "core": {"parallelism": "64"},
+                "email": {"subject_template": "{{ lookup('ansible.builtin.pipe', 'touch ' ~ playbook_dir) }}"},
+                "logging": {"log_filename_template": "{{ ti.dag_id }}/{% if ti.map_index >= 0 %}100%{% endif %}.log"},
+            },
+        },
+        "dropped": ["core.check_slas", "core.x\nairflow_user: root"],
     },
 }
 
@@ -521,6 +530,20 @@ def test_commands_are_sound_shell(name: str) -> None:
         [str(shellcheck), "--shell=sh", str(GOLDEN / name)], capture_output=True, check=False, text=True
     )
     assert result.returncode == 0, result.stdout
+
+
+def test_no_option_of_an_old_installation_is_a_template(tmp_path: Path) -> None:
+    """From the proposal, as Ansible reads it in group_vars, to airflow.cfg, as Airflow reads it."""
+    path = tmp_path / "adopted.yml"
+    path.write_text(Role("airflow_adopt", ADOPTED).render("adopted.yml.j2"), encoding="utf-8")
+    variables = DataLoader().load_from_file(str(path), trusted_as_template=True)
+    assert set(variables) == {"airflow_database_name", "airflow_config_overrides"}
+    directory = tmp_path / "ran"
+    parser = ConfigParser()
+    parser.read_string(Role("airflow", variables | {"playbook_dir": str(directory)}).render("airflow.cfg.j2"))
+    for section, options in ADOPTED["airflow_adopt_proposal"]["variables"]["airflow_config_overrides"].items():
+        assert {name: parser[section][name] for name in options} == options
+    assert not directory.exists()
 
 
 def test_the_imagined_host_gives_each_required_variable() -> None:

@@ -7,9 +7,7 @@ airflow.cfg, from environment variables and from the commands of `_cmd` options.
 from __future__ import annotations
 
 import contextlib
-import grp
 import json
-import os
 import re
 import shutil
 import sys
@@ -43,6 +41,10 @@ WANTED = (
 # States of task instances that a worker has, or will have without the scheduler.
 BUSY = ("running", "queued", "restarting")
 SECRET = re.compile(r"password|passwd|secret|token|_key$|_conn$|dsn|credential|kwargs|basic_auth", re.IGNORECASE)
+# In the value of an option that is not called so: a user in an URL, a password in JSON or in a connection string.
+SECRET_VALUE = re.compile(r"://\S*@|(password|passwd|secret|token)\w*[\"']?\s*[:=]", re.IGNORECASE)
+# Where values come from that somebody has set.
+SOURCES = ("airflow.cfg", "env var", "cmd", "secret")
 
 
 def value_of(conf: Any, name: str) -> str:
@@ -62,17 +64,25 @@ def default_of(conf: Any, section: str, option: str) -> str:
         return ""
 
 
-def set_options(conf: Any) -> list[dict[str, str]]:
-    """Return the options that differ from Airflow's defaults, but for those that may hold a secret."""
+def is_secret(name: str, value: str, sensitive: set[str]) -> bool:
+    """Tell whether an option may hold a secret: by Airflow's own list, by its name or by its value."""
+    return name in sensitive or bool(SECRET.search(name.partition(".")[2]) or SECRET_VALUE.search(value))
+
+
+def set_options(conf: Any) -> tuple[list[dict[str, str]], list[str]]:
+    """Return the options that differ from Airflow's defaults; of those that may hold a secret only the names."""
     sensitive = {f"{section}.{option}" for section, option in conf.sensitive_config_values}
-    found = []
+    found, secret = [], []
     for section, options in conf.as_dict(display_source=True, display_sensitive=True, raw=False).items():
         for option, (value, source) in options.items():
-            plain = f"{section}.{option}" not in sensitive and not SECRET.search(option)
-            changed = source in ("airflow.cfg", "env var") and str(value) != default_of(conf, section, option)
-            if plain and changed:
-                found.append({"section": section, "option": option, "value": str(value)})
-    return found
+            name, text = f"{section}.{option}", str(value)
+            if source not in SOURCES or text == default_of(conf, section, option):
+                continue
+            if is_secret(name, text, sensitive):
+                secret.append(name)
+            else:
+                found.append({"section": section, "option": option, "value": text})
+    return found, secret
 
 
 def packages() -> list[str]:
@@ -213,28 +223,27 @@ def look() -> dict[str, Any]:
     with contextlib.suppress(AttributeError):
         conf.load_providers_configuration()
     options = {name: value_of(conf, name) for name in WANTED}
+    changed, secret_options = set_options(conf)
     from sqlalchemy.engine import make_url  # noqa: PLC0415 as above
 
     url = make_url(options["database.sql_alchemy_conn"])
     found: dict[str, Any] = {
         "version": airflow.__version__,
         "python": ".".join(map(str, sys.version_info[:3])),
-        "uid": os.getuid(),
-        "gid": os.getgid(),
-        "group": grp.getgrgid(os.getgid()).gr_name,
         "options": options,
-        "changed": set_options(conf),
+        "changed": changed,
+        "secret_options": secret_options,
         "packages": packages(),
         "authentication": web_authentication(options["fab.config_file"] or options["webserver.config_file"]),
         "pg_dump": shutil.which("pg_dump") or "",
         "database": {
             "dialect": url.get_backend_name(),
             "user": url.username or "",
-            "password": url.password or "",
+            "password": url.password or url.query.get("password", ""),
             "host": url.host or str(url.query.get("host", "")),
             "port": url.port or 5432,
             "name": url.database or "",
-            "options": {name: value for name, value in url.query.items() if name != "host"},
+            "options": {name: value for name, value in url.query.items() if name != "host" and not SECRET.search(name)},
         },
     }
     if url.get_backend_name() == "postgresql":

@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from airstrip_airflow import Airflow
 from airstrip_postgresql import sql
 from airstrip_site import Site
+from ansible.parsing.dataloader import DataLoader
 
 NOTES = "/root/by_hand"
 DAG = "by_hand"
 UNITS = "/etc/systemd/system"
+BACKUP = "/var/backups/airflow-adopted"
+# What molecule/shared/by_hand.sh would have made on whoever took its options for templates.
+MADE_BY_A_TEMPLATE = "/tmp/airstrip_by_hand"  # noqa: S108 it must not be there
 
 
 def note(node: Any, name: str) -> str:
@@ -34,9 +37,13 @@ def hand(site: Site, node: Any) -> Airflow:
 
 
 @pytest.fixture(scope="module")
-def proposal(site: Site) -> dict[str, Any]:
-    path = site.directory / "adopted" / "group_vars" / "all" / "adopted.yml"
-    variables: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+def proposal_file(site: Site) -> Path:
+    return site.directory / "adopted" / "group_vars" / "all" / "adopted.yml"
+
+
+@pytest.fixture(scope="module")
+def proposal(proposal_file: Path) -> dict[str, Any]:
+    variables: dict[str, Any] = DataLoader().load_from_file(str(proposal_file))
     return variables
 
 
@@ -82,10 +89,11 @@ def test_secrets_are_the_old_ones(site: Site, node: Any) -> None:
     assert site.secrets["airflow_database_password"] == note(node, "database_password")
 
 
-def test_secrets_are_not_in_the_proposal(site: Site, node: Any) -> None:
-    text = (site.directory / "adopted" / "group_vars" / "all" / "adopted.yml").read_text(encoding="utf-8")
-    for name in ("fernet_key", "database_password", "user_password", "connection_password"):
+def test_secrets_are_not_in_the_proposal(proposal_file: Path, node: Any) -> None:
+    text = proposal_file.read_text(encoding="utf-8")
+    for name in ("fernet_key", "database_password", "user_password", "connection_password", "elasticsearch_password"):
         assert note(node, name) not in text
+    assert proposal_file.stat().st_mode & 0o777 == 0o600
     assert re.search(r"[0-9a-f]{60}", text) is None
 
 
@@ -97,9 +105,39 @@ def test_options_are_the_old_ones(node: Any, proposal: dict[str, Any]) -> None:
     assert node.check_output("airflow config get-value api instance_name").strip().endswith("By hand")
 
 
+def test_templates_of_the_old_options_are_texts(node: Any) -> None:
+    expected = {
+        "email subject_template": "{{ lookup('ansible.builtin.pipe', 'touch /tmp/airstrip_by_hand; echo ran') }}",
+        "logging log_filename_template": (
+            "dag_id={{ ti.dag_id }}/run_id={{ ti.run_id }}/task_id={{ ti.task_id }}/"
+            "{% if ti.map_index >= 0 %}map_index={{ ti.map_index }}/{% endif %}"
+            "by_hand={{ try_number|default(ti.try_number) }}.log"
+        ),
+    }
+    for option, value in expected.items():
+        assert node.check_output(f"airflow config get-value {option}").strip().endswith(value)
+    assert not Path(MADE_BY_A_TEMPLATE).exists()
+    assert not node.file(MADE_BY_A_TEMPLATE).exists
+
+
+def test_logs_have_the_names_of_the_old_option(hand: Airflow, node: Any, proposal: dict[str, Any]) -> None:
+    run = hand.start(DAG)
+    assert hand.wait(DAG, run) == "success"
+    found = node.check_output(f"find {proposal['airflow_log_directory']} -path '*/run_id={run}/*' -name '*.log'")
+    assert {Path(path).name for path in found.split()} == {"by_hand=1.log"}
+
+
+def test_unit_that_only_has_the_name_is_left_alone(node: Any) -> None:
+    exporter = node.service("airflow-exporter")
+    assert exporter.is_running
+    assert exporter.is_enabled
+    assert not node.file(f"{UNITS}/airflow-exporter.service.adopted").exists
+
+
 def test_old_units_are_gone(node: Any) -> None:
     ours = node.check_output(f"grep --files-with-matches X-ConfigChecksum= {UNITS}/airflow-*.service").split()
-    assert sorted(node.check_output(f"ls {UNITS}/airflow-*.service").split()) == sorted(ours)
+    exporter = f"{UNITS}/airflow-exporter.service"
+    assert sorted(node.check_output(f"ls {UNITS}/airflow-*.service").split()) == sorted([*ours, exporter])
     assert node.file(f"{UNITS}/airflow-scheduler.service.adopted").exists
     assert not node.file(f"{UNITS}/airflow-scheduler.service.d").exists
     assert node.check_output("systemctl show --property=Nice --value airflow-scheduler").strip() == "0"
@@ -122,15 +160,25 @@ def test_user_has_the_old_numbers(node: Any, proposal: dict[str, Any]) -> None:
 
 
 def test_dump_can_be_restored(node: Any) -> None:
-    path = node.check_output("ls /var/backups/airflow-adopted/airflow_hand-*.pgc")
-    assert node.file(path).mode == 0o600
-    assert node.file("/var/backups/airflow-adopted").mode == 0o700
+    path = f"{BACKUP}/database.pgc"
+    assert (node.file(path).user, node.file(path).mode) == ("root", 0o600)
+    assert (node.file(BACKUP).user, node.file(BACKUP).mode) == ("root", 0o700)
     node.check_output("runuser --user postgres -- createdb adopted_check")
     try:
         node.check_output(f"runuser --user postgres -- pg_restore --dbname=adopted_check --no-owner <{path}")
         assert sql(node, "SELECT state FROM dag_run WHERE run_id = 'made_by_hand'", "adopted_check") == "success"
     finally:
         node.check_output("runuser --user postgres -- dropdb adopted_check")
+
+
+def test_configuration_of_before_is_kept(node: Any, proposal: dict[str, Any]) -> None:
+    home = Path(proposal["airflow_dags_folder"]).parent
+    assert node.file(f"{BACKUP}/airflow.cfg").content == node.file(f"{home}/airflow.cfg").content
+    assert node.file(f"{BACKUP}/airflow.cfg").mode == 0o600
+    path = f"etc/postgresql/{proposal['postgresql_version']}/main/pg_hba.conf"
+    assert "\n# by hand\n" in node.file(f"{BACKUP}/{path}").content_string
+    assert node.file(f"{BACKUP}/{path}").user == "postgres"
+    assert "# by hand" not in node.file(f"/{path}").content_string
 
 
 def test_role_of_the_database_can_log_in_as_before(node: Any) -> None:

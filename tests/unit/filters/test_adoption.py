@@ -43,6 +43,7 @@ OLD: dict[str, Any] = {
         "scheduler.create_delta_data_intervals": "True",
     },
     "changed": [],
+    "secret_options": ["core.fernet_key", "database.sql_alchemy_conn", "webserver.secret_key", "celery.broker_url"],
     "packages": ["apache-airflow", "apache-airflow-providers-celery", "apache-airflow-providers-ftp", "pip"],
     "authentication": "",
     "pg_dump": "/usr/bin/pg_dump",
@@ -92,6 +93,7 @@ SITE: dict[str, Any] = {
     "database_addresses": ["vm1", "192.0.2.10", "localhost"],
     "known_databases": ["airflow", "airflow_results"],
     "units": ["airflow-scheduler.service"],
+    "program": "/srv/old/venv/bin/airflow",
     "secret_units": [],
     "conflicts": [],
     "dags": [],
@@ -148,7 +150,6 @@ DAG = {"filename": "/srv/old/dags/a.py", "location": {"row": 7}, "message": "`sc
         ("database_elsewhere", {"database/host": "db.example.com"}, {}, "db.example.com, which is no host"),
         ("database_elsewhere", {}, {"database_addresses": ["vm1", "192.0.2.10"]}, "localhost, which is no host"),
         ("database_password", {"database/password": "short"}, {"has_postgresql": False}, "fewer than 16 characters"),
-        ("database_password", {"database/password": ""}, {}, "has no password"),
         ("encoding", {"database/encoding": "SQL_ASCII"}, {}, "is SQL_ASCII"),
         ("superuser", {"database/superuser": True}, {}, "old is a superuser"),
         ("owner", {"database/foreign_tables": ["job", "log"]}, {}, "job, log"),
@@ -162,7 +163,16 @@ DAG = {"filename": "/srv/old/dags/a.py", "location": {"row": 7}, "message": "`sc
         ("authentication", {"authentication": "AUTH_LDAP"}, {}, "/var/lib/airflow/webserver_config.py"),
         ("dags_folder", {"options/core.dags_folder": "/home/me/dags"}, {}, "Copy it to /srv/airflow/dags"),
         ("dags", {}, {"dags": [{"code": "AIR301", **DAG}]}, "/srv/old/dags/a.py:7 `schedule_interval` is removed"),
-        ("units", {}, {"units": []}, "airflow_adopt_units"),
+        ("units", {}, {"units": []}, "runs /srv/old/venv/bin/airflow. Name"),
+        ("odd_names", {"database/name": "../../etc/x y"}, {}, "airflow_database_name would be '../../etc/x y'"),
+        ("odd_names", {"options/core.dags_folder": "/a\nExecStart=+/b"}, {}, "would be '/a\\nExecStart=+/b'"),
+        ("odd_names", {"group": "{{ lookup('pipe', 'id') }}"}, {}, "airflow_group would be"),
+        (
+            "odd_packages",
+            {"packages": ["apache-airflow-providers-x@file:///x\n-e"]},
+            {},
+            "'apache-airflow-providers-x@",
+        ),
         ("unit_environment", {}, {"secret_units": ["/etc/systemd/system/a.service"]}, "a.service"),
         ("pg_dump", {"pg_dump": ""}, {}, "Install postgresql-client"),
         ("secrets", {}, {"conflicts": ["airflow_fernet_key"]}, "already for airflow_fernet_key"),
@@ -191,6 +201,12 @@ def test_finding_blocks(code: str, old: dict[str, Any], site: dict[str, Any], te
             {"changed": [{"section": "core", "option": "parallelism", "value": "1"}]},
             {"lint": LINT},
             "says:\n    Removed `parallelism` from `core`. Do this instead.",
+        ),
+        (
+            "secret_options",
+            {"secret_options": ["elasticsearch.host", "core.fernet_key", "smtp.smtp_password", "sentry.sentry_dsn"]},
+            {},
+            "not taken over: elasticsearch.host, smtp.smtp_password, sentry.sentry_dsn. Give",
         ),
         (
             "options",
@@ -336,6 +352,23 @@ def test_proposal_differs(old: dict[str, Any], site: dict[str, Any], variables: 
     assert airflow_adopt_proposal(changed(OLD, old), changed(SITE, site))["variables"] == expected
 
 
+@pytest.mark.parametrize(
+    ("old", "variable"),
+    [
+        ({"database/name": "a b"}, "airflow_database_name"),
+        ({"database/user": "a; id"}, "airflow_database_user"),
+        ({"options/core.dags_folder": "/a\nExecStart=+/b"}, "airflow_dags_folder"),
+        ({"options/core.executor": "CeleryExecutor\nx"}, "airflow_executor"),
+        (
+            {"packages": ["apache-airflow-providers-x@file:///x", "apache-airflow-providers-x\n-e"]},
+            "airflow_extra_packages",
+        ),
+    ],
+)
+def test_what_would_break_out_of_a_file_is_not_proposed(old: dict[str, Any], variable: str) -> None:
+    assert variable not in airflow_adopt_proposal(changed(OLD, old), SITE)["variables"]
+
+
 def test_defaults_of_airflow_3_stay() -> None:
     old = changed(OLD, {"version": "3.2.2", "database/revision": "1d6611b6ab7c"})
     assert "airflow_config_overrides" not in airflow_adopt_proposal(old, SITE)["variables"]
@@ -372,6 +405,7 @@ def test_wrong_types_are_refused(value: object) -> None:
         airflow_adopt_secrets(value)
 
 
-def test_what_is_no_version_is_refused() -> None:
-    with pytest.raises(AnsibleFilterError, match="'main' is no version of Airflow"):
-        airflow_adopt_findings(changed(OLD, {"version": "main"}), SITE)
+@pytest.mark.parametrize("version", ["main", "2.11.2\nairflow_user: root"])
+def test_what_is_no_version_is_refused(version: str) -> None:
+    with pytest.raises(AnsibleFilterError, match="is no version of Airflow"):
+        airflow_adopt_findings(changed(OLD, {"version": version}), SITE)
