@@ -23,16 +23,16 @@ def manifest(**content: Any) -> dict[str, str]:
 def upgrade(**known: Any) -> Role:
     """Return the role on the migration host, which knows this of itself."""
     given = {
-        "ansible_play_hosts_all": ["c1"], "inventory_hostname": "c1", "airflow_migration_host": "c1",
-        "airflow_backup_database_host": "c1", "airflow_upgrade_present_release": "3.2.2-a",
-    }  # fmt: skip
-    shared = Role("airflow", given | {"hostvars": {"c1": known}})
-    revisions = shared.evaluate("__airflow_schema_revisions")
-    return Role(
-        "airflow_upgrade",
-        given | {"hostvars": {"c1": known}, "__airflow_schema_revisions": revisions, "__airflow_migration_stops": True,
-                 **known},
-    )  # fmt: skip
+        "ansible_play_hosts_all": ["c1"],
+        "inventory_hostname": "c1",
+        "airflow_migration_host": "c1",
+        "airflow_backup_database_host": "c1",
+        "airflow_upgrade_present_release": "3.2.2-a",
+        "hostvars": {"c1": known},
+    }
+    revisions = Role("airflow", given).evaluate("__airflow_schema_revisions")
+    shared = {"__airflow_schema_revisions": revisions, "__airflow_migration_stops": True}
+    return Role("airflow_upgrade", given | shared | known)
 
 
 PAST = manifest(revisions={"alembic_version": OLD, "alembic_version_fab": "f"})
@@ -88,30 +88,19 @@ def test_only_a_dump_of_this_run_after_the_stop_is_restored_without_asking(
     assert found.evaluate("__airflow_upgrade_restores") is restores
 
 
-@pytest.mark.parametrize(
-    ("rc", "accepted", "listed", "loses"),
-    [
-        (0, False, ";     Archive created at 2026-11-24 09:31:00 UTC\n;     dbname: airflow", False),
-        (1, False, ";     Archive created at 2026-11-24 09:31:00 UTC\n;     dbname: airflow", True),
-        (1, True, ";     Archive created at 2026-11-24 09:31:00 UTC\n;     dbname: airflow", False),
-        (1, True, "", True),
-    ],
-)
-def test_a_downgrade_that_fails_ends_the_run_unless_the_loss_is_accepted(
-    rc: int, accepted: bool, listed: str, loses: bool
-) -> None:
+LISTED = ";     Archive created at 2026-11-24 09:31:00 UTC\n;     dbname: airflow"
+
+
+@pytest.mark.parametrize(("rc", "listed", "loses"), [(0, LISTED, False), (1, LISTED, True), (1, "", True)])
+def test_a_downgrade_that_fails_ends_the_run(rc: int, listed: str, loses: bool) -> None:
     role = upgrade(
-        __airflow_schema=row("half"), __airflow_upgrade_downgrade={"rc": rc, "stderr_lines": ["first", "last"]},
+        __airflow_schema=row("half"),
+        __airflow_upgrade_downgrade={"rc": rc, "stderr_lines": ["first", "last"]},
         __airflow_upgrade_dump_contents={"stdout": listed},
-    )  # fmt: skip
-    # What the playbook passes comes before the role's own value.
-    condition = f"__airflow_upgrade_downgrade_failed | bool and not ({accepted} and __airflow_upgrade_dump_time != '')"
-    assert role.evaluate(condition) is loses
-    if not accepted:
-        assert role.evaluate("__airflow_upgrade_loses") is loses
-    assert role.evaluate("__airflow_upgrade_loss") == {
-        "error": "last", "dump_time": "2026-11-24 09:31:00 UTC" if listed else "",
-    }  # fmt: skip
+    )
+    assert role.evaluate("__airflow_upgrade_loses") is loses
+    moment = "2026-11-24 09:31:00 UTC" if listed else ""
+    assert role.evaluate("__airflow_upgrade_loss") == {"error": "last", "dump_time": moment}
 
 
 def test_the_loss_is_accepted_by_nobody_but_the_playbook_that_says_the_price() -> None:
@@ -139,11 +128,8 @@ COMPONENTS = {"scheduler": {"unit": "airflow-scheduler"}, "worker": {"unit": "ai
 def test_what_was_stopped_on_purpose_is_not_started(
     past: dict[str, Any], active: list[str], components: list[str]
 ) -> None:
-    role = Role(
-        "airflow_upgrade",
-        {"__airflow_upgrade_manifest_file": manifest(**past), "__airflow_components": COMPONENTS,
-         "airflow_host_components": ["worker", "scheduler", "postgresql"]},
-    )  # fmt: skip
+    given = {"__airflow_components": COMPONENTS, "airflow_host_components": ["worker", "scheduler", "postgresql"]}
+    role = Role("airflow_upgrade", given | {"__airflow_upgrade_manifest_file": manifest(**past)})
     assert role.evaluate("__airflow_upgrade_past_active") == active
     assert sorted(role.evaluate("__airflow_upgrade_past_components")) == components
 
