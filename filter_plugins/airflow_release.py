@@ -1,5 +1,5 @@
 """
-What a release's directory is called, and which changes of version are possible.
+What a release's directory is called, which of them may go, and which changes of version are possible.
 
 Upgrades within Airflow 3 may skip versions; Airflow 2 must be at 2.7 or newer before 3, and going back means
 `airflow db downgrade` with the newer code first (Airflow: installation/upgrading.rst, upgrading_to_airflow3.rst).
@@ -114,6 +114,24 @@ def airflow_version_problems(step: object) -> list[str]:
     return _change_problems((str(found), old), (str(version), new))
 
 
+def airflow_releases_old(found: object) -> list[str]:
+    """
+    Name the releases of a host that may be removed.
+
+    Example: `{'releases': [{'name': '3.3.2-b', 'complete': true}], 'used': ['3.2.2-a'], 'needed': [], 'keep': 2} |
+    airflow_releases_old` is `[]`. `releases` are those that are there, the youngest first. What is `used` or `needed`
+    stays; of the others, `keep` do, if they are complete. Raises AnsibleFilterError on wrong types.
+    """
+    given = _mapping(found, "airflow_releases_old: what was found")
+    try:
+        keep, stays = int(given["keep"]), {str(name) for name in [*given["used"], *given["needed"]]}
+        others = [release for release in given["releases"] if release["name"] not in stays]
+        spared = [release["name"] for release in others if release["complete"]][: max(0, keep)]
+    except (KeyError, TypeError, ValueError) as error:
+        raise AnsibleFilterError(f"airflow_releases_old: what was found is not as documented: {error!r}") from error
+    return [release["name"] for release in others if release["name"] not in spared]
+
+
 class FilterModule:
     """Ansible's entry point."""
 
@@ -121,5 +139,6 @@ class FilterModule:
         """Name the filters of this file."""
         return {
             "airflow_release_name": airflow_release_name,
+            "airflow_releases_old": airflow_releases_old,
             "airflow_version_problems": airflow_version_problems,
         }

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from airflow_release import airflow_release_name, airflow_version_problems
+from airflow_release import airflow_release_name, airflow_releases_old, airflow_version_problems
 from ansible.errors import AnsibleFilterError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -98,3 +98,34 @@ def test_of_two_versions_only_one_direction_is_a_downgrade(one: str, two: str) -
 def test_version_problems_refuses_wrong_types() -> None:
     with pytest.raises(AnsibleFilterError, match="the step must be a mapping"):
         airflow_version_problems("3.3.2")
+
+
+def on_host(names: str, used: str = "", needed: str = "", keep: Any = 2) -> dict[str, Any]:
+    """Return what is on a host: releases of one letter each, the youngest first; small ones were never completed."""
+    releases = [{"name": name.upper(), "complete": name.isupper()} for name in names]
+    return {"releases": releases, "used": list(used), "needed": list(needed), "keep": keep}
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        pytest.param(on_host("A", used="A"), "", id="one release"),
+        pytest.param(on_host("DCBA", used="A"), "B", id="the oldest one is in use"),
+        pytest.param(on_host("DCBA", used="D"), "A", id="the youngest one is in use"),
+        pytest.param(on_host("DCBA", used="AB", keep=0), "DC", id="two are in use"),
+        pytest.param(on_host("FEDCBA", used="D", needed="AB"), "C", id="backups lead to two"),
+        pytest.param(on_host("dcbA", used="A"), "DCB", id="none of the younger ones was completed"),
+        pytest.param(on_host("CBa", used="A", keep=0), "CB", id="in use and without its mark"),
+        pytest.param(on_host("CBA", used="XA", needed="Y", keep="1"), "B", id="a name without a directory"),
+        pytest.param(on_host("CBA", used="A", keep=-1), "CB", id="a keep below zero"),
+        pytest.param(on_host(""), "", id="none"),
+    ],
+)
+def test_releases_in_use_or_needed_stay(found: dict[str, Any], expected: str) -> None:
+    assert airflow_releases_old(found) == list(expected)
+
+
+@pytest.mark.parametrize("found", [7, {}, on_host("A") | {"keep": "few"}, on_host("A") | {"releases": ["A"]}])
+def test_releases_are_described_as_documented(found: Any) -> None:
+    with pytest.raises(AnsibleFilterError, match="airflow_releases_old: what was found"):
+        airflow_releases_old(found)

@@ -1,0 +1,193 @@
+"""When an upgrade dumps the database, when it restores a dump by itself, and what it starts on the way back."""
+
+import base64
+import json
+import subprocess
+from typing import Any
+
+import pytest
+from airstrip_render import Role
+from airstrip_tree import PROJECT, Tree
+
+OLD, NEW = "aaa", "bbb"
+
+
+def row(revision: str) -> dict[str, Any]:
+    return {"query_result": [{"alembic_version": revision, "alembic_version_fab": "f", "admin_exists": True}]}
+
+
+def manifest(**content: Any) -> dict[str, str]:
+    return {"content": base64.b64encode(json.dumps(content).encode()).decode()}
+
+
+def upgrade(**known: Any) -> Role:
+    """Return the role on the migration host, which knows this of itself."""
+    given = {
+        "ansible_play_hosts_all": ["c1"],
+        "inventory_hostname": "c1",
+        "airflow_migration_host": "c1",
+        "airflow_backup_database_host": "c1",
+        "airflow_upgrade_present_release": "3.2.2-a",
+        "hostvars": {"c1": known},
+    }
+    revisions = Role("airflow", given).evaluate("__airflow_schema_revisions")
+    shared = {"__airflow_schema_revisions": revisions, "__airflow_migration_stops": True}
+    return Role("airflow_upgrade", given | shared | known)
+
+
+PAST = manifest(revisions={"alembic_version": OLD, "alembic_version_fab": "f"})
+
+
+@pytest.mark.parametrize(
+    ("known", "dumps"),
+    [
+        pytest.param({"__airflow_schema": row(OLD)}, True, id="a first run"),
+        pytest.param(
+            {"__airflow_schema": row(OLD), "__airflow_upgrade_manifest_file": PAST}, True, id="not migrated yet"
+        ),
+        pytest.param({"__airflow_schema": row("half"), "__airflow_upgrade_manifest_file": PAST}, False, id="half"),
+        pytest.param(
+            {"__airflow_schema": row(OLD), "__airflow_upgrade_manifest_file": {"skipped": True}}, True, id="not read"
+        ),
+    ],
+)
+def test_the_old_schema_is_dumped_in_each_run(known: dict[str, Any], dumps: bool) -> None:
+    assert upgrade(**known).evaluate("__airflow_upgrade_dumps") is dumps
+
+
+@pytest.mark.parametrize(
+    ("known", "restores"),
+    [
+        pytest.param({"__airflow_backup_dumped": {"rc": 0}}, True, id="of this run, after the stop"),
+        pytest.param({}, False, id="of an earlier run"),
+        pytest.param({"__airflow_backup_dumped": {"skipped": True}}, False, id="of an earlier run, and skipped"),
+        pytest.param(
+            {
+                "__airflow_backup_dumped": {"rc": 0},
+                "__airflow_upgrade_database": {"query_result": [{"bytes": 2049 << 20}]},
+            },
+            False,
+            id="made while all ran",
+        ),
+        pytest.param(
+            {
+                "__airflow_backup_dumped": {"rc": 0},
+                "__airflow_upgrade_comparison": {
+                    "stdout": "etc/systemd/system/airflow-scheduler.service: Mod time differs"
+                },
+            },
+            False,
+            id="the new release has been started",
+        ),
+    ],
+)
+def test_only_a_dump_of_this_run_after_the_stop_is_restored_without_asking(
+    known: dict[str, Any], restores: bool
+) -> None:
+    found = upgrade(__airflow_schema=row("half"), __airflow_upgrade_manifest_file=PAST, **known)
+    assert found.evaluate("__airflow_upgrade_restores") is restores
+
+
+LISTED = ";     Archive created at 2026-11-24 09:31:00 UTC\n;     dbname: airflow"
+
+
+@pytest.mark.parametrize(("rc", "listed", "loses"), [(0, LISTED, False), (1, LISTED, True), (1, "", True)])
+def test_a_downgrade_that_fails_ends_the_run(rc: int, listed: str, loses: bool) -> None:
+    role = upgrade(
+        __airflow_schema=row("half"),
+        __airflow_upgrade_downgrade={"rc": rc, "stderr_lines": ["first", "last"]},
+        __airflow_upgrade_dump_contents={"stdout": listed},
+    )
+    assert role.evaluate("__airflow_upgrade_loses") is loses
+    moment = "2026-11-24 09:31:00 UTC" if listed else ""
+    assert role.evaluate("__airflow_upgrade_loss") == {"error": "last", "dump_time": moment}
+
+
+def test_the_loss_is_accepted_by_nobody_but_the_playbook_that_says_the_price() -> None:
+    passes = [
+        task.place.partition(":")[0]
+        for task in Tree().tasks("airflow_upgrade")
+        if "__airflow_upgrade_loss_accepted" in task.keys.get("vars", {})
+    ]
+    assert passes == ["roles/airflow_upgrade/tasks/rollback.yml"]
+
+
+UNITS = ["airflow-scheduler.service", "airflow-worker@a.service", "airflow-worker@b.service"]
+COMPONENTS = {"scheduler": {"unit": "airflow-scheduler"}, "worker": {"unit": "airflow-worker"}}
+
+
+@pytest.mark.parametrize(
+    ("past", "active", "components"),
+    [
+        ({"units": UNITS}, UNITS, ["scheduler", "worker"]),
+        ({"units": UNITS, "active": UNITS[:1]}, UNITS[:1], ["scheduler"]),
+        ({"units": UNITS, "active": UNITS[1:2]}, UNITS[1:2], []),
+        ({"units": UNITS[:1], "active": []}, [], []),
+    ],
+)
+def test_what_was_stopped_on_purpose_is_not_started(
+    past: dict[str, Any], active: list[str], components: list[str]
+) -> None:
+    given = {"__airflow_components": COMPONENTS, "airflow_host_components": ["worker", "scheduler", "postgresql"]}
+    role = Role("airflow_upgrade", given | {"__airflow_upgrade_manifest_file": manifest(**past)})
+    assert role.evaluate("__airflow_upgrade_past_active") == active
+    assert sorted(role.evaluate("__airflow_upgrade_past_components")) == components
+
+
+def test_a_backup_tells_what_ran_and_what_starts_with_the_host() -> None:
+    role = Role(
+        "airflow_backup",
+        {
+            "airflow_backup_manifest": {"from": "a"},
+            "__airflow_backup_units": {"files": [{"path": f"/etc/systemd/system/{unit}"} for unit in reversed(UNITS)]},
+            "__airflow_backup_unit_states": {
+                "results": [
+                    {"stdout_lines": ["activating", "inactive", "failed"]},
+                    {"stdout_lines": ["enabled", "disabled", "enabled"]},
+                ]
+            },
+        },
+    )
+    assert role.evaluate("__airflow_backup_contents") == {
+        "from": "a", "units": UNITS, "active": [UNITS[0], UNITS[2]], "enabled": [UNITS[0], UNITS[2]],
+    }  # fmt: skip
+
+
+def test_the_releases_of_the_backups_that_are_left_are_needed() -> None:
+    found = [manifest(**{"from": "a", "to": "b", "units": []}), {"failed": True}, manifest(**{"from": "b", "to": "c"})]
+    role = Role("airflow_upgrade", {"__airflow_backup_manifests": {"results": found}})
+    assert role.evaluate("__airflow_upgrade_needed_releases") == ["a", "b", "c"]
+
+
+def test_what_is_fetched_is_for_its_owner_alone() -> None:
+    for role in Tree().roles:
+        tasks = Tree().tasks(role)
+        kept = {
+            task.arguments["path"]
+            for task in tasks
+            if task.module == "ansible.builtin.file" and task.arguments.get("mode") == "0600"
+        }
+        fetched = {task.arguments["dest"] for task in tasks if task.module == "ansible.builtin.fetch"}
+        assert fetched <= kept, role
+
+
+def test_what_is_written_on_the_controller_is_for_its_owner_alone() -> None:
+    tree = Tree()
+    modes = {
+        task.place: task.arguments["mode"]
+        for task in [*tree.calls, *(call for path in tree.playbooks for call in tree.play_tasks(path))]
+        if "mode" in task.arguments
+        and (task.keys.get("delegate_to") == "localhost" or "roles/certificates/" in task.place)
+    }
+    assert len(modes) > 5
+    assert {place: mode for place, mode in modes.items() if mode not in ("0600", "0700")} == {}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [".backups/20261124T093000Z/database.pgc", ".secrets.yml", ".certificates/ca.crt", "status.json", "topology.svg"],
+)
+def test_git_ignores_what_is_generated_beside_an_inventory(path: str) -> None:
+    for inventory in ("inventory", "inventory/production"):
+        argv = ["git", "check-ignore", "--quiet", "--no-index", f"{inventory}/{path}"]
+        assert subprocess.run(argv, check=False, cwd=PROJECT).returncode == 0, f"{inventory}/{path}"
