@@ -422,7 +422,9 @@ def _database(old: Facts, site: Facts) -> dict[str, Any]:
     if site["has_postgresql"]:
         # That of the distribution may be another one, which would make an empty cluster beside this.
         port = {"airflow_database_port": int(database["port"])} if int(database["port"]) != _PORT else {}
-        return found | port | {"postgresql_version": str(int(database["server_version"]) // 10000)}
+        version = {"postgresql_version": str(int(database["server_version"]) // 10000)}
+        # What else it holds is a finding, which somebody has accepted by now.
+        return found | port | version | {"postgresql_takeover_allowed": True}
     options = {name: str(value) for name, value in database["options"].items()}
     place = {"airflow_database_host": database["host"], "airflow_database_port": int(database["port"])}
     return found | place | ({"airflow_database_options": options} if options else {})
@@ -440,6 +442,9 @@ def airflow_adopt_proposal(old: object, site: object) -> dict[str, Any]:
     executors = [name.strip().rpartition(".")[2] for name in facts["options"]["core.executor"].split(",")]
     variables: dict[str, Any] = {**_database(facts, wanted), "airflow_executor": ",".join(executors)}
     variables |= _paths(facts, wanted) | _owner(facts, wanted) | _packages(facts, wanted)
+    if "Celery" in facts["options"]["core.executor"]:
+        # Celery has left something in the broker, whoever else has.
+        variables["redis_takeover_allowed"] = True
     if wanted["install_owner"] != "root":
         variables["airflow_install_directory"] = "/opt/airstrip"
     if wanted["admin"] in facts["database"].get("users", []):
