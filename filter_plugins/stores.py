@@ -65,8 +65,8 @@ def airflow_store_problems(seen: object, place: object) -> list[str]:
     if redis and not given["redis_allowed"]:
         held = " and ".join(_held_by_redis(redis))
         remedy = (
-            "This site's configuration would take its place, and its users be locked out. Set redis_takeover_allowed to "
-            "true, which keeps the keys, or take another host"
+            "This site's configuration would take its place, and its users be locked out. Set redis_takeover_allowed "
+            "to true, which keeps the keys, or take another host"
         )
         found += [f"{given['host']}: a Redis that Airstrip has not set up {held}. {remedy}."] if held else []
     return found

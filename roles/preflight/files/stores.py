@@ -18,10 +18,10 @@ from typing import Any
 
 # Users' objects have higher OIDs than PostgreSQL's own. Whoever uses the database `postgres` has tables there.
 FIRST_OID = 16384
-DATABASES = f"""
+DATABASES = """
 SELECT coalesce(json_agg(datname ORDER BY datname), '[]') FROM pg_database
 WHERE datname NOT IN ('postgres', 'template0', 'template1') OR datname = current_database()
-AND EXISTS (SELECT FROM pg_class WHERE oid >= {FIRST_OID} AND relkind IN ('r', 'p'))
+AND EXISTS (SELECT FROM pg_class WHERE oid >= 16384 AND relkind IN ('r', 'p'))
 """
 # What Debian writes into pg_hba.conf.
 USUAL = re.compile(
