@@ -4,6 +4,8 @@
 #
 # Builds the release in whose directory it lies. Run again, it goes on with what an interrupted run has left.
 set -eu
+# Index, proxies and wheelhouse: their URLs may have passwords, which are for root alone and for no argument list.
+. /opt/airflow/releases/3.3.2-2ac05bb8f2b1/build.env
 
 /usr/bin/python3 -m venv /opt/airflow/tools/uv
 /opt/airflow/tools/uv/bin/pip install --quiet --disable-pip-version-check \
