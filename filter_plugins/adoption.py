@@ -454,7 +454,9 @@ def _database(old: Facts, site: Facts) -> dict[str, Any]:
     if site["has_postgresql"]:
         # That of the distribution may be another one, which would make an empty cluster beside this.
         port = {"airflow_database_port": int(database["port"])} if int(database["port"]) != _PORT else {}
-        return found | port | {"postgresql_version": str(int(database["server_version"]) // 10000)}
+        version = {"postgresql_version": str(int(database["server_version"]) // 10000)}
+        # What else it holds is a finding, which somebody has accepted by now.
+        return found | port | version | {"postgresql_takeover_allowed": True}
     options = {name: str(value) for name, value in database["options"].items()}
     place = {"airflow_database_host": database["host"], "airflow_database_port": int(database["port"])}
     return found | place | ({"airflow_database_options": options} if options else {})
@@ -481,6 +483,9 @@ def airflow_adopt_proposal(old: object, site: object) -> dict[str, Any]:
     """
     facts, wanted = _mapping(old, "the old installation"), _mapping(site, "the site")
     variables = {name: value for name, value in _named(facts, wanted).items() if _is_proposable(value)}
+    if "Celery" in facts["options"]["core.executor"]:
+        # Celery has left something in the broker, whoever else has.
+        variables["redis_takeover_allowed"] = True
     if wanted["install_owner"] != "root":
         variables["airflow_install_directory"] = "/opt/airstrip"
     if wanted["admin"] in facts["database"].get("users", []):

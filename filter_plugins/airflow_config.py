@@ -1,5 +1,5 @@
 """
-airflow.cfg as data: merge blocks of options, render values, find unknown options, reduce it to what a component reads.
+airflow.cfg as data: merge, render, find what is unknown or a secret, reduce it to what a component reads.
 
 Airflow reads airflow.cfg with Python's configparser, BasicInterpolation and case-preserving option names
 (airflow/_shared/configuration/parser.py, class AirflowConfigParser), looks options up in lower case, and then
@@ -23,6 +23,16 @@ _BAD_SECTION = re.compile(r"[\s\[\]]|^$|^DEFAULT$")
 _BAD_OPTION = re.compile(r"[\s\[\]=:]|^$|^[#;]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _INDENT = "    "
+# Options that Airstrip gives to the components by their environment, which wins over airflow.cfg; and their variables.
+_CREDENTIALS = {
+    "api.secret_key": "airflow_api_secret_key",
+    "api_auth.jwt_secret": "airflow_jwt_secret",
+    "celery.broker_url": "airflow_broker_host and the other variables airflow_broker_*",
+    "celery.result_backend": "airflow_database_host and the variables airflow_results_database_*",
+    "core.fernet_key": "airflow_fernet_key",
+    "database.sql_alchemy_conn": "airflow_database_host and the other variables airflow_database_*",
+    "database.sql_alchemy_conn_async": "airflow_database_host and the other variables airflow_database_*",
+}
 
 
 def _mapping(value: object, what: str) -> dict[str, Any]:
@@ -194,6 +204,54 @@ def airflow_config_unknown(overrides: object, options: object) -> list[str]:
     ]
 
 
+def _secret_in(name: str, value: object, where: str, sensitive: Mapping[str, Sequence[str]]) -> str:
+    """Return what is wrong with a secret among the options, given as "section.option"; nothing if it is none."""
+    section, _, option = name.lower().partition(".")
+    bare = f"{section}.{re.sub('_(cmd|secret)$', '', option)}"
+    known = _CREDENTIALS.get(f"{section}.{option}") or _CREDENTIALS.get(bare)
+    if value is None:
+        return ""
+    if known:
+        return f"{where}: {name} is a credential, which each component that needs it gets another way. Set {known}."
+    if option in sensitive.get(section, ()):
+        return (
+            f"{where}: {name} is a secret to Airflow, and would be written where all components and their tasks read "
+            f"it. Set {name}_cmd in airflow_config_overrides to a command that prints it, such as `cat FILE`, and put "
+            "that file on the hosts for root and Airflow's group (0640)."
+        )
+    return ""
+
+
+def airflow_config_secrets(overrides: object, environment: object, options: object) -> list[str]:
+    """
+    List the secrets in the overrides and in the environment, and what to do in their place; no value is quoted.
+
+    Example: `{'core': {'fernet_key': 'x'}} | airflow_config_secrets({}, {})`. `options` is the parsed options.json of
+    the version, which says what Airflow calls sensitive; without it, only the credentials of the site are found.
+    Raises AnsibleFilterError on wrong types only.
+    """
+    users = _sections({} if overrides is None else overrides, "airflow_config_overrides")
+    given = _mapping(options, "airflow_config_secrets: options")
+    sections = _mapping(given.get("sections", {}), "airflow_config_secrets: options.sections")
+    renamed = _mapping(given.get("renamed", {}), "airflow_config_secrets: options.renamed")
+    sensitive = {name: section.get("sensitive") or [] for name, section in sections.items()}
+    variables = {
+        ".".join(name.lower().split("__", 2)[1:]): value
+        for name, value in _mapping(environment, "airflow_environment").items()
+        if name.startswith("AIRFLOW__")
+    }
+    found = [
+        *(
+            ("airflow_config_overrides", f"{section}.{option}", value)
+            for section, entries in users.items()
+            for option, value in entries.items()
+        ),
+        *(("airflow_environment", renamed.get(name, name), value) for name, value in variables.items()),
+    ]
+    problems = (_secret_in(name, value, where, sensitive) for where, name, value in found)
+    return [problem for problem in problems if problem]
+
+
 def _readers(value: object) -> dict[str, dict[str, list[str]]]:
     """Check the table of readers: each section names options, each option a list of components."""
     what = "__airflow_config_readers"
@@ -238,4 +296,5 @@ class FilterModule:
             "airflow_config_value": airflow_config_value,
             "airflow_config_unknown": airflow_config_unknown,
             "airflow_config_read_by": airflow_config_read_by,
+            "airflow_config_secrets": airflow_config_secrets,
         }

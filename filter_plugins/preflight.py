@@ -375,6 +375,8 @@ _CHECKS: tuple[tuple[tuple[str, ...], Callable[[Facts], Iterator[str]]], ...] = 
     (("edge_problems",), lambda facts: _findings(facts, "edge_problems")),
     (("certificate_problems",), lambda facts: _findings(facts, "certificate_problems")),
     (("secret_problems",), lambda facts: _findings(facts, "secret_problems")),
+    (("store_problems",), lambda facts: _findings(facts, "store_problems")),
+    (("plaintext_problems",), lambda facts: _findings(facts, "plaintext_problems")),
     (("memory_mb", "needed_memory_mb"), _memory),
     (("disk",), _disk),
     (("ports",), _ports),

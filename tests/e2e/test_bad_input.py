@@ -171,6 +171,41 @@ RUNS = {
             "haproxy_certificate_key": "{{ airflow_certificates.expired.key }}",
         },
     ),
+    # As if somebody else had set the host's PostgreSQL up, and a Redis that is stopped.
+    "foreign": Run(
+        before=(
+            "mv /etc/postgresql/*/main/conf.d/airstrip.conf /root/airstrip-test.conf"
+            " && cd / && runuser -u postgres -- createdb shop"
+            f" && mkdir -p {SCRATCH}/redis /etc/redis && echo REDIS >{SCRATCH}/redis/dump.rdb"
+            f" && printf 'port 63999\\ndir {SCRATCH}/redis\\n' >/etc/redis/redis.conf"
+        ),
+        after=(
+            "mv /root/airstrip-test.conf $(echo /etc/postgresql/*/main/conf.d)/airstrip.conf"
+            " && cd / && runuser -u postgres -- dropdb shop && rm -r /etc/redis"
+        ),
+    ),
+    # Something answers there, as another host's database and broker would.
+    "remote": Run(
+        groups=ALL,
+        variables={
+            "airflow_database_host": "{{ ansible_facts['default_ipv4']['address'] }}",
+            "airflow_database_port": 8080,
+            "airflow_database_options": {"sslmode": "require"},
+            "airflow_broker_host": "{{ ansible_facts['default_ipv4']['address'] }}",
+            "airflow_broker_port": 8080,
+            "airflow_broker_tls_enabled": False,
+        },
+    ),
+    "overridden": Run(
+        variables={
+            "airflow_config_overrides": {
+                "database": {"sql_alchemy_conn": f"postgresql://a:{SHORT_PASSWORD}@b/c"},
+                "celery": {"broker_url_cmd": "echo redis://127.0.0.1:6379/5"},
+                "sentry": {"sentry_dsn": SHORT_KEY},
+            },
+            "airflow_environment": {"AIRFLOW__CORE__FERNET_KEY": BAD_FERNET_KEY},
+        },
+    ),
     "plain": Run(hosts={"node-1": {"airflow_host_address": "8.8.8.8"}}),
     "clocks": Run(
         hosts={
@@ -243,6 +278,14 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "name of a certificate": ("certificates", ("postgresql_certificate: the certificate is not valid for", "Replace")),
     "chain of a certificate": ("certificates", ("airflow_api_server_certificate: the", "is not signed by", "Replace")),
     "key of a certificate": ("certificates", ("haproxy_certificate: the", "not belong to its private key", "Replace")),
+    "database of others": ("foreign", ("a PostgreSQL that Airstrip has not set up", "shop", "postgresql_takeover_all")),
+    "broker of others": ("foreign", ("a Redis that Airstrip has not set up", "dump.rdb", "redis_takeover_allowed")),
+    "database in the clear": ("remote", ("airflow_database_host: the password", "verify-full", "airflow_plain_data")),
+    "broker in the clear": ("remote", ("airflow_broker_host: the password", "airflow_broker_tls_enabled", "plain_bro")),
+    "database as an override": ("overridden", ("database.sql_alchemy_conn is a credential", "airflow_database_host")),
+    "broker as a command": ("overridden", ("celery.broker_url_cmd is a credential", "airflow_broker_host")),
+    "secret as an override": ("overridden", ("sentry.sentry_dsn is a secret to Airflow", "sentry.sentry_dsn_cmd")),
+    "secret in the environment": ("overridden", ("airflow_environment: core.fernet_key", "Set airflow_fernet_key")),
     "plain on a public address": ("plain", ("8.8.8.8 is a public address", "airflow_plain_http_allowed to true")),
     "clocks apart": ("clocks", ("The clocks of late and node-1 are", "s apart, and 5 s are allowed", "Synchronise")),
 }  # fmt: skip

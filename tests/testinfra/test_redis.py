@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import redis
 import testinfra
 from airstrip_airflow import Airflow
-from airstrip_site import Site
+from airstrip_site import PROJECT, Site
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -183,3 +184,30 @@ def test_files_hold_no_password(host: Any, site: Site, inventory: dict[str, Any]
     leaked = [name for name, value in site.secrets.items() if value in text]
     assert leaked == []
     assert host.file(f"/etc/{engine}/users.acl").mode == 0o640
+
+
+def test_keys_of_a_server_that_is_taken_over_are_kept(
+    host: Any, inventory: dict[str, Any], inventory_hostname: str
+) -> None:
+    engine = inventory["_meta"]["hostvars"][inventory_hostname].get("redis_engine", "redis")
+    data, configuration = "/root/airstrip-test-redis", "/root/airstrip-test-redis.conf"
+    script = (PROJECT / "roles" / "redis" / "files" / "keep_keys.py").read_text(encoding="utf-8")
+    keep = f"python3 -c {shlex.quote(script)} {configuration} {data}"
+    ask = f"{engine}-cli -p 6390 --no-auth-warning -a secret"
+    # As a package leaves it, with a password: what it knows goes to a dump, and it starts from one.
+    lines = ("port 6390", f"dir {data}", "daemonize yes", "requirepass secret", "save 3600 1")
+    start = f"{engine}-server {configuration} && until {ask} ping | grep -q PONG; do sleep 0.2; done"
+    stop = f"{ask} shutdown && while {ask} ping 2>&1 | grep -q PONG; do sleep 0.2; done"
+    host.check_output(f"mkdir {data} && printf '%s\\n' {' '.join(map(shlex.quote, lines))} >{configuration}")
+    try:
+        host.check_output(f"{start} && {ask} -n 3 set kept 1 && {stop} && test -s {data}/dump.rdb")
+        refused = host.run(keep)
+        assert refused.rc == 1
+        assert "start it, so that it is kept" in refused.stderr
+        host.check_output(start)
+        assert host.check_output(keep) == "changed"
+        assert host.check_output(keep) == "kept"
+        host.check_output(f"{stop} && echo 'appendonly yes' >>{configuration} && {start}")
+        assert host.check_output(f"{ask} -n 3 get kept") == "1"
+    finally:
+        host.run(f"{ask} shutdown nosave; rm -r {data} {configuration}")

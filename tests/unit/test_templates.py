@@ -168,6 +168,7 @@ FILES: list[tuple[str, str, str, dict[str, Any]]] = [
             "airflow_constraints": "https://example.com/constraints.txt",
         },
     ),
+    ("airflow/build.env", "airflow", "build.env.j2", {"airflow_wheelhouse": "https://u:p@example.com/w"} | INDEX),
     ("postgresql/pg_hba.conf", "postgresql", "pg_hba.conf.j2", CLIENTS),
     ("postgresql/airstrip.conf", "postgresql", "airstrip.conf.j2", CLIENTS),
     ("postgresql/createcluster.conf", "postgresql", "createcluster.conf.j2", {}),

@@ -188,6 +188,13 @@ def test_role_of_the_database_can_log_in_as_before(node: Any) -> None:
     assert node.run(f"{command.replace('$(cat', '$(rev')} --command='SELECT 1'").rc != 0
 
 
+def test_access_list_of_before_is_kept(node: Any) -> None:
+    (path,) = node.check_output("ls /etc/postgresql/*/main/pg_hba.conf.before_airstrip").splitlines()
+    kept = node.file(path)
+    assert (kept.user, kept.mode) == ("root", 0o600)
+    assert re.search(r"^local\s+all\s+all\s+peer$", kept.content_string, re.MULTILINE)
+
+
 def test_second_takeover_is_refused(site: Site) -> None:
     result = site.command("ansible-playbook", "playbooks/adopt.yml")
     assert result.returncode != 0

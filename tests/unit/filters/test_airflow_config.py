@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow_config import airflow_config_merge, airflow_config_unknown, airflow_config_value
+from airflow_config import airflow_config_merge, airflow_config_secrets, airflow_config_unknown, airflow_config_value
 from ansible.errors import AnsibleFilterError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -238,6 +238,51 @@ def test_commands_of_other_options_and_options_of_unknown_teams_do_not_pass() ->
         "did you mean 'parallelism'?",
         "airflow_config_overrides: section 'team_a=cor' is unknown to Airflow 3.3.2; did you mean 'core'?",
     ]
+
+
+SENSITIVE = {
+    "renamed": {"core.sql_alchemy_conn": "database.sql_alchemy_conn"},
+    "sections": {"core": {"sensitive": ["fernet_key"]}, "sentry": {"sensitive": ["sentry_dsn"]}, "smtp": {}},
+}
+
+
+@pytest.mark.parametrize(
+    ("section", "option", "variable"),
+    [
+        ("database", "sql_alchemy_conn", "airflow_database_*"),
+        ("database", "sql_alchemy_conn_async_cmd", "airflow_database_*"),
+        ("celery", "broker_url", "airflow_broker_*"),
+        ("celery", "result_backend_secret", "airflow_results_database_*"),
+        ("core", "Fernet_Key", "airflow_fernet_key"),
+        ("api", "secret_key", "airflow_api_secret_key"),
+        ("api_auth", "jwt_secret", "airflow_jwt_secret"),
+        ("sentry", "sentry_dsn", "sentry.sentry_dsn_cmd"),
+    ],
+)
+def test_secrets_are_found_in_overrides_and_environment(section: str, option: str, variable: str) -> None:
+    (problem,) = airflow_config_secrets({section: {option: "Xk9-value"}}, {}, SENSITIVE)
+    assert problem.startswith(f"airflow_config_overrides: {section}.{option} is a ")
+    assert variable in problem
+    name = f"AIRFLOW__{section}__{option}".upper()
+    (problem,) = airflow_config_secrets(None, {name: "Xk9-value"}, SENSITIVE)
+    assert problem.startswith(f"airflow_environment: {section}.{option.lower()} is a ")
+    assert variable in problem
+    assert "Xk9" not in problem
+
+
+def test_secrets_are_found_by_their_old_names_and_without_a_table() -> None:
+    (problem,) = airflow_config_secrets({}, {"AIRFLOW__CORE__SQL_ALCHEMY_CONN": "x"}, SENSITIVE)
+    assert problem.startswith("airflow_environment: database.sql_alchemy_conn is a credential")
+    assert airflow_config_secrets({"core": {"fernet_key": "x"}, "sentry": {"sentry_dsn": "x"}}, {}, {}) == [
+        "airflow_config_overrides: core.fernet_key is a credential, which each component that needs it gets another "
+        "way. Set airflow_fernet_key."
+    ]
+
+
+def test_commands_and_what_is_no_secret_pass() -> None:
+    overrides = {"sentry": {"sentry_dsn_cmd": "cat /etc/airflow/dsn", "on": True}, "core": {"fernet_key": None}}
+    environment = {"AIRFLOW__SENTRY__SENTRY_DSN_CMD": "cat /etc/airflow/dsn", "AIRFLOW__CORE": "x", "TZ": "UTC"}
+    assert airflow_config_secrets(overrides, environment, SENSITIVE) == []
 
 
 def test_there_are_shipped_versions() -> None:

@@ -1,0 +1,114 @@
+"""Filters: databases and brokers that are not ours alone. Their findings go to preflight_problems."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+_PLACE_KEYS = frozenset({"host", "known_databases", "postgresql_allowed", "redis_allowed"})
+_REMOTE_KEYS = frozenset({"database", "broker"})
+# Without a check of the name, any certificate of a trusted authority would do: that is for an authority of one's own.
+_VERIFIED = ("verify-ca", "verify-full")
+_CERTIFICATE_NEEDED = ("required", "CERT_REQUIRED")
+
+Facts = Mapping[str, Any]
+
+
+def _facts(value: object, keys: frozenset[str], what: str) -> Facts:
+    if not isinstance(value, Mapping) or set(value) != keys:
+        raise AnsibleFilterError(f"{what}: the facts have to be {', '.join(sorted(keys))}")
+    return value
+
+
+def _held_by_postgresql(seen: Facts, known: list[str]) -> Iterator[str]:
+    foreign = [name for name in seen["databases"] if name not in known]
+    if foreign:
+        yield f"holds the databases {', '.join(foreign)}"
+    if seen["files"] and not seen["answers"]:
+        yield f"holds {seen['files']} databases, and does not answer"
+    if seen["access"]:
+        yield f"has lines in pg_hba.conf that would be lost ({'; '.join(seen['access'])})"
+
+
+def _held_by_redis(seen: Facts) -> Iterator[str]:
+    if seen["keys"]:
+        yield f"holds {seen['keys']} keys"
+    if seen["files"] and not seen["answers"]:
+        yield f"does not answer without a password, and has data in {', '.join(seen['files'])}"
+    if seen["changed"]:
+        yield "has a configuration that differs from its package's"
+
+
+def airflow_store_problems(seen: object, place: object) -> list[str]:
+    """
+    Say which servers of a host somebody else has set up and uses, unless they may be taken over.
+
+    Example: `{'redis': {'answers': true, 'keys': 3, 'files': [], 'changed': false}} | airflow_store_problems({'host':
+    'a', 'known_databases': [], 'postgresql_allowed': false, 'redis_allowed': false})`. The input is what
+    roles/preflight/files/stores.py prints. Raises AnsibleFilterError on wrong facts.
+    """
+    given = _facts(place, _PLACE_KEYS, "airflow_store_problems")
+    if not isinstance(seen, Mapping):
+        raise AnsibleFilterError(f"airflow_store_problems: cannot read a {type(seen).__name__}")
+    found = []
+    postgresql, redis = seen.get("postgresql"), seen.get("redis")
+    if postgresql and not given["postgresql_allowed"]:
+        held = " and ".join(_held_by_postgresql(postgresql, list(given["known_databases"])))
+        remedy = (
+            "This site's configuration would take its place, and its users be locked out. Name each database and who "
+            "may connect in postgresql_extra_clients, set postgresql_takeover_allowed to true, or take another host"
+        )
+        found += [f"{given['host']}: a PostgreSQL that Airstrip has not set up {held}. {remedy}."] if held else []
+    if redis and not given["redis_allowed"]:
+        held = " and ".join(_held_by_redis(redis))
+        remedy = (
+            "This site's configuration would take its place, and its users be locked out. Set redis_takeover_allowed "
+            "to true, which keeps the keys, or take another host"
+        )
+        found += [f"{given['host']}: a Redis that Airstrip has not set up {held}. {remedy}."] if held else []
+    return found
+
+
+def _is_here(host: object) -> bool:
+    try:
+        return ipaddress.ip_address(str(host).strip("[]")).is_loopback
+    except ValueError:
+        return str(host) == "localhost"
+
+
+def airflow_plaintext_problems(stores: object) -> list[str]:
+    """
+    Say where passwords would go to a database or a broker outside of the inventory without TLS that is checked.
+
+    Each is a mapping with `external`, `host`, `verified` (whatever of it the variables say) and `plain_allowed`.
+    Loopback addresses pass. Raises AnsibleFilterError on wrong facts.
+    """
+    given = _facts(stores, _REMOTE_KEYS, "airflow_plaintext_problems")
+    remedies = {
+        "database": "Set airflow_database_options to {sslmode: verify-full, sslrootcert: FILE}",
+        "broker": "Set airflow_broker_tls_enabled to true, and airflow_broker_options to "
+        "{ssl_cert_reqs: required, ssl_ca_certs: FILE, ssl_check_hostname: 'true'}",
+    }
+    return [
+        f"airflow_{name}_host: the password and all data would go to {store['host']} by a connection that is not "
+        f"encrypted, or not checked. {remedies[name]}, or airflow_plain_{name}_allowed to true if that is meant."
+        for name, store in sorted(given.items())
+        if store["external"]
+        and not store["plain_allowed"]
+        and not _is_here(store["host"])
+        and store["verified"] not in (*_VERIFIED, *_CERTIFICATE_NEEDED)
+    ]
+
+
+class FilterModule:
+    """Ansible's entry point."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Name the filters of this file."""
+        return {
+            "airflow_store_problems": airflow_store_problems,
+            "airflow_plaintext_problems": airflow_plaintext_problems,
+        }

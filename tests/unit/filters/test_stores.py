@@ -1,0 +1,99 @@
+"""Databases and brokers that are not a site's alone."""
+
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from stores import airflow_plaintext_problems, airflow_store_problems
+
+PLACE: dict[str, Any] = {
+    "host": "data-1",
+    "known_databases": ["airflow"],
+    "postgresql_allowed": False,
+    "redis_allowed": False,
+}
+# As a package leaves them, and as an installation by hand does that is to be adopted.
+POSTGRESQL: dict[str, Any] = {"version": "15", "answers": True, "databases": ["airflow"], "files": 1, "access": []}
+REDIS: dict[str, Any] = {"answers": True, "keys": 0, "files": ["/var/lib/redis/dump.rdb"], "changed": False}
+
+
+@pytest.mark.parametrize("seen", [{}, {"postgresql": {}, "redis": {}}, {"postgresql": POSTGRESQL, "redis": REDIS}])
+def test_what_nobody_else_uses_passes(seen: dict[str, Any]) -> None:
+    assert airflow_store_problems(seen, PLACE) == []
+
+
+@pytest.mark.parametrize(
+    ("seen", "allowed", "parts"),
+    [
+        (
+            {"postgresql": POSTGRESQL | {"databases": ["airflow", "shop", "wiki"]}},
+            "postgresql_allowed",
+            ("data-1: a PostgreSQL", "the databases shop, wiki.", "postgresql_extra_clients", "postgresql_takeover_a"),
+        ),
+        (
+            {"postgresql": POSTGRESQL | {"databases": [], "answers": False}},
+            "postgresql_allowed",
+            ("holds 1 databases, and does not answer", "postgresql_takeover_allowed"),
+        ),
+        (
+            {"postgresql": POSTGRESQL | {"access": ["host shop shop 10.0.0.0/8 md5"]}},
+            "postgresql_allowed",
+            ("lines in pg_hba.conf that would be lost (host shop shop 10.0.0.0/8 md5)", "postgresql_takeover_allowed"),
+        ),
+        (
+            {"redis": REDIS | {"keys": 3}},
+            "redis_allowed",
+            ("data-1: a Redis", "holds 3 keys", "redis_takeover_allowed"),
+        ),
+        (
+            {"redis": REDIS | {"answers": False}},
+            "redis_allowed",
+            ("without a password, and has data in /var/lib/redis/dump.rdb", "redis_takeover_allowed"),
+        ),
+        ({"redis": REDIS | {"changed": True}}, "redis_allowed", ("differs from its package's", "redis_takeover_al")),
+    ],
+)
+def test_what_others_use_is_refused_unless_the_variable_says_so(
+    seen: dict[str, Any], allowed: str, parts: tuple[str, ...]
+) -> None:
+    (problem,) = airflow_store_problems(seen, PLACE)
+    assert [part for part in parts if part not in problem] == []
+    assert airflow_store_problems(seen, PLACE | {allowed: True}) == []
+
+
+@pytest.mark.parametrize("place", [None, {}, PLACE | {"other": 1}])
+def test_other_facts_about_the_place_are_refused(place: Any) -> None:
+    with pytest.raises(AnsibleFilterError, match="airflow_store_problems: the facts have to be"):
+        airflow_store_problems({}, place)
+
+
+HERE = {"external": False, "host": "192.0.2.1", "verified": "", "plain_allowed": False}
+
+
+@pytest.mark.parametrize(
+    "store",
+    [
+        HERE,
+        HERE | {"external": True, "host": "127.0.0.1"},
+        HERE | {"external": True, "host": "::1"},
+        HERE | {"external": True, "host": "localhost"},
+        HERE | {"external": True, "verified": "verify-full"},
+        HERE | {"external": True, "verified": "required"},
+        HERE | {"external": True, "plain_allowed": True},
+    ],
+)
+def test_these_connections_are_fine(store: dict[str, Any]) -> None:
+    assert airflow_plaintext_problems({"database": store, "broker": store}) == []
+
+
+@pytest.mark.parametrize("verified", ["", "prefer", "require", "none", "optional"])
+@pytest.mark.parametrize("host", ["192.0.2.1", "db.example.com", "localhost.example.com"])
+def test_a_password_that_leaves_the_host_in_the_clear_is_refused(host: str, verified: str) -> None:
+    store = HERE | {"external": True, "host": host, "verified": verified}
+    broker, database = airflow_plaintext_problems({"database": store, "broker": store})
+    assert broker.startswith(f"airflow_broker_host: the password and all data would go to {host}")
+    assert "airflow_broker_tls_enabled" in broker
+    assert "airflow_plain_broker_allowed" in broker
+    assert database.startswith("airflow_database_host: ")
+    assert "sslmode: verify-full" in database
+    assert "airflow_plain_database_allowed" in database
