@@ -191,7 +191,7 @@ def _fernet_problems(looks: Mapping[str, Mapping[str, Any]], site: Mapping[str, 
     return [
         f"airflow_fernet_key does not have the key with which {', '.join(losing)} encrypts: what is in the metadata "
         "database could not be read any more. Put that key behind the new one, after a comma (docs/secrets.md, "
-        "\"Changing one\"), or bring airflow_secrets_file back. If connections and variables may be lost, name "
+        '"Changing one"), or bring airflow_secrets_file back. If connections and variables may be lost, name '
         "airflow_fernet_key in preflight_new_secrets."
     ]
 
