@@ -113,23 +113,27 @@ def test_a_late_answer_is_not_taken_for_a_wrong_clock(
     assert Role("preflight", variables).evaluate("__preflight_clocks") == expected
 
 
-GENERATED = "{{ lookup('airflow_secret', 'a', file='/nowhere/.secrets.yml', persist=false) }}"
+GENERATED = "{{ lookup('airflow_secret', 'a') }}"
+NOT_KEPT = {"airflow_secrets_file": "/nowhere/.secrets.yml", "airflow_secrets_persist": False}
 
 
 def test_a_secret_is_missing_if_it_would_be_generated_here() -> None:
     variables: dict[str, Any] = {
-        "airflow_secret_files": {"airflow_jwt_secret": {}, "airflow_fernet_key": {}, "airflow_ca_key": {}},
+        "airflow_secret_files": {
+            "airflow_jwt_secret": {}, "airflow_fernet_key": {}, "airflow_ca_key": {}, "a_name_of_the_file": {},
+        },
         "airflow_jwt_secret": trust_as_template(GENERATED),
         # As where it is set in a vault, and where the site has no such thing.
         "airflow_fernet_key": trust_as_template("{{ vault_airflow_fernet_key }}"),
         "vault_airflow_fernet_key": "a value",
         "airflow_ca_key": "",
-    }
-    assert Role("preflight", variables).evaluate("__preflight_missing_secrets") == ["airflow_jwt_secret"]
+    }  # fmt: skip
+    found = Role("preflight", variables | NOT_KEPT).evaluate("__preflight_missing_secrets")
+    assert found == ["airflow_jwt_secret", "a_name_of_the_file"]
 
 
 def test_hosts_outside_of_the_run_are_asked_for_what_is_missing() -> None:
-    variables: dict[str, Any] = {
+    variables: dict[str, Any] = NOT_KEPT | {
         "airflow_secret_files": {"airflow_jwt_secret": {}},
         "airflow_jwt_secret": trust_as_template(GENERATED),
         "groups": {"all": ["a", "b"]},
