@@ -1,5 +1,5 @@
 """
-Whether secrets are fit for use, and which are still missing. No message contains a secret.
+Whether secrets are fit for use, which ones a run would lose, and which ones hosts have. No message contains a secret.
 
 Minimum lengths and their sources:
 - password: 16 characters. NIST SP 800-63B-4, 3.1.1.2 wants 15 for a password that stands alone.
@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import itertools
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import unquote
 
 from ansible.errors import AnsibleFilterError
 
@@ -151,11 +153,105 @@ def airflow_secret_problems(secrets: object, roles: object = ()) -> list[str]:
     return problems
 
 
+def _looks(looks: object, what: str) -> dict[str, dict[str, Any]]:
+    return {host: _mapping(look, f"{what}: {host}") for host, look in _mapping(looks, f"{what}: the looks").items()}
+
+
+def _missing_problems(looks: Mapping[str, Mapping[str, Any]], site: Mapping[str, Any]) -> list[str]:
+    """Say which secrets would be made anew though a host has them, or what was encrypted with one."""
+    missing = [name for name in site["missing"] if name not in site["wanted"]]
+    holders = {host: {name for name in missing if name in look.get("secrets", ())} for host, look in looks.items()}
+    if "airflow_fernet_key" in missing:
+        databases = [host for host, look in looks.items() if look.get("schema")] + [site["external_schema"]]
+        for database in filter(None, databases):
+            holders.setdefault(database, set()).add("airflow_fernet_key")
+    held = [name for name in missing if any(name in names for names in holders.values())]
+    if not held:
+        return []
+    return [
+        f"{', '.join(held)}: not in airflow_secrets_file, {site['file']}, but in use on "
+        f"{', '.join(host for host, names in holders.items() if names)}. Bring that file back, or take what hosts have "
+        "by playbooks/recover_secrets.yml. If new ones are meant, name them in preflight_new_secrets (docs/secrets.md)."
+    ]
+
+
+def _fernet_problems(looks: Mapping[str, Mapping[str, Any]], site: Mapping[str, Any]) -> list[str]:
+    """Say where the key that encrypts now would be none of those that decrypt later."""
+    if {"airflow_fernet_key"} & {*site["missing"], *site["wanted"]}:
+        return []
+    losing = []
+    for host, look in looks.items():
+        found = look.get("fernet_key") or {}
+        salt = str(found.get("salt", "")).encode()
+        kept = [hmac.new(salt, key.encode(), "sha256").hexdigest() for key in str(site["fernet_key"]).split(",")]
+        if found.get("digests") and found["digests"][0] not in kept:
+            losing.append(host)
+    if not losing:
+        return []
+    return [
+        f"airflow_fernet_key does not have the key with which {', '.join(losing)} encrypts: what is in the metadata "
+        "database could not be read any more. Put that key behind the new one, after a comma (docs/secrets.md, "
+        '"Changing one"), or bring airflow_secrets_file back. If connections and variables may be lost, name '
+        "airflow_fernet_key in preflight_new_secrets."
+    ]
+
+
+def airflow_secret_loss_problems(looks: object, site: object) -> list[str]:
+    """
+    Say which secrets a run would make anew, or exchange, to the loss of a site that is installed.
+
+    Example: `{'w1': {'secrets': ['airflow_jwt_secret']}} | airflow_secret_loss_problems({'missing':
+    ['airflow_jwt_secret'], ...})`, where the looks are what preflight's look.py prints. A secret that no host has is
+    new, and none of these. No message contains a secret. Raises AnsibleFilterError on wrong types.
+    """
+    what = "airflow_secret_loss_problems"
+    given, wanted = _looks(looks, what), _mapping(site, f"{what}: the site")
+    for name in ("missing", "wanted"):
+        if not isinstance(wanted.get(name), Sequence) or isinstance(wanted[name], str):
+            raise AnsibleFilterError(f"{what}: {name} must be a list, found {type(wanted.get(name)).__name__}")
+    return _missing_problems(given, wanted) + _fernet_problems(given, wanted)
+
+
+def _recovered(text: str, place: Mapping[str, Any]) -> str:
+    """Return the secret in a host's file: all of it, or the password of the user of a URL; nothing if it is not his."""
+    if "user" not in place:
+        return text
+    user, _, password = text.partition("://")[2].partition("@")[0].partition(":")
+    return unquote(password) if unquote(user) == place["user"] else ""
+
+
+def airflow_recovered_secrets(files: object, places: object) -> dict[str, str]:
+    """
+    Return the secrets that hosts have, by the names of their variables.
+
+    Example: `{'w1': {'/etc/airflow/credentials/jwt_secret': 'abc'}} | airflow_recovered_secrets({'airflow_jwt_secret':
+    {'path': '/etc/airflow/credentials/jwt_secret'}})`. Raises AnsibleFilterError, without the values, if hosts have
+    different ones, and on wrong types.
+    """
+    what = "airflow_recovered_secrets"
+    hosts = _looks(files, what)
+    found: dict[str, dict[str, list[str]]] = {}
+    for name, entry in _mapping(places, f"{what}: the places").items():
+        place = _mapping(entry, f"{what}: {name}")
+        for host, contents in hosts.items():
+            if place.get("is_held", True) and (value := _recovered(str(contents.get(place["path"], "")), place)):
+                found.setdefault(name, {}).setdefault(value, []).append(host)
+    for name, values in found.items():
+        if len(values) > 1:
+            raise AnsibleFilterError(
+                f"{name}: {' has another one than '.join(', '.join(owners) for owners in values.values())}, as after a "
+                "change that did not reach all hosts. Choose one by --limit, then run it again for the rest."
+            )
+    return {name: next(iter(values)) for name, values in found.items()}
+
+
 class FilterModule:
     """Ansible's entry point."""
 
     def filters(self) -> dict[str, Any]:
         """Name the filters of this file."""
         return {
+            "airflow_recovered_secrets": airflow_recovered_secrets,
+            "airflow_secret_loss_problems": airflow_secret_loss_problems,
             "airflow_secret_problems": airflow_secret_problems,
         }

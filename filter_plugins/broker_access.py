@@ -41,14 +41,13 @@ def airflow_worker_sets(workers: Sequence[Mapping[str, Any]]) -> dict[str, list[
     """
     Return the queues of each set of workers, both sorted, from the `airflow_workers` of all hosts.
 
-    Example: `[{'name': 'default', 'queues': ['default']}] | airflow_worker_sets` is `{'default': ['default']}`.
-    Raises AnsibleFilterError for a worker without a name or queues.
+    Example: `[{'name': 'default', 'queues': ['default']}] | airflow_worker_sets` is `{'default': ['default']}`. One
+    without a name is left out: preflight, which reads this, refuses it by its host.
     """
     sets: dict[str, set[str]] = {}
     for worker in workers:
-        if not worker.get("name") or not worker.get("queues"):
-            raise AnsibleFilterError(f"airflow_workers: every worker needs a name and queues; found {dict(worker)}.")
-        sets.setdefault(str(worker["name"]), set()).update(map(str, worker["queues"]))
+        if worker.get("name"):
+            sets.setdefault(str(worker["name"]), set()).update(map(str, worker.get("queues") or []))
     return {name: sorted(sets[name]) for name in sorted(sets)}
 
 

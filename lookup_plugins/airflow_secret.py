@@ -7,7 +7,6 @@ import fcntl
 import os
 import secrets
 import string
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +30,7 @@ description:
   - A name that is not there is generated and added. It never changes afterwards.
   - The file has mode 0600. It is encrypted as a whole with Ansible Vault if a vault password is configured
     when it is written, and stays readable as long as that password is given.
+  - Where its path is a link, the file that it leads to is written. Comments in it are lost.
   - In check mode, with no tags but V(validate) and V(preflight), and where O(persist) is false, a missing secret is
     generated but not kept.
 options:
@@ -80,6 +80,7 @@ _raw:
 """
 
 _ALPHABET = string.ascii_letters + string.digits
+_HEAD = b"# Made by Airstrip. When a secret is added, the file is written anew: comments are lost.\n"
 
 
 def generate(kind: str) -> str:
@@ -100,12 +101,19 @@ def _only_looks(variables: Mapping[str, Any]) -> bool:
     return bool(variables.get("ansible_check_mode", False)) or tags <= {"preflight", "validate"}
 
 
+def _unfinished(path: Path) -> Path:
+    """Return where a new content of `path` is written before it takes its place."""
+    return path.with_name(path.name + ".unfinished")
+
+
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Hold a lock beside `path`: hosts are templated in parallel processes, and two must not generate one name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(path.name + ".lock").open("w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        # Whoever wrote it was killed, because only who has the lock writes.
+        _unfinished(path).unlink(missing_ok=True)
         yield
 
 
@@ -129,15 +137,15 @@ def read(path: Path, vault: VaultLib) -> dict[str, str]:
 
 def write(path: Path, values: Mapping[str, str], vault: VaultLib) -> None:
     """Replace `path` by `values` in one step, so that an interrupted run leaves the old file or the new one."""
-    content: bytes = yaml.safe_dump(dict(values), default_flow_style=False, explicit_start=True).encode()
+    content: bytes = _HEAD + yaml.safe_dump(dict(values), default_flow_style=False, explicit_start=True).encode()
     if vault.secrets:
         content = vault.encrypt(content, secret=vault.secrets[0][1], vault_id=vault.secrets[0][0])
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    with os.fdopen(descriptor, "wb") as stream:
+    unfinished = _unfinished(path)
+    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
-    Path(temporary).replace(path)
+    unfinished.replace(path)
 
 
 class LookupModule(LookupBase):  # type: ignore[misc]
@@ -147,7 +155,7 @@ class LookupModule(LookupBase):  # type: ignore[misc]
         """Return the secrets named by `terms`. Raises AnsibleLookupError if the file cannot be read or written."""
         self.set_options(var_options=variables, direct=kwargs)
         # A variable that gives an option arrives as it was written, with its templates.
-        path = Path(self._templar.template(self.get_option("file"))).expanduser()
+        path = Path(os.path.realpath(Path(self._templar.template(self.get_option("file"))).expanduser()))
         keep = self.get_option("persist") and not _only_looks(variables or {})
         loader: DataLoader = self._loader
         vault = VaultLib(loader._vault.secrets)  # the loader has no public accessor for its vault secrets
@@ -174,11 +182,12 @@ class LookupModule(LookupBase):  # type: ignore[misc]
     def _values(self, names: Sequence[str], path: Path, vault: VaultLib, keep: bool) -> list[str]:
         known = read(path, vault)
         missing = [name for name in names if name not in known]
-        if missing and keep:
+        if keep and (missing or _unfinished(path).exists()):
             with _locked(path):
                 known = read(path, vault)
                 added = {name: self._new() for name in missing if name not in known}
-                known.update(added)
-                write(path, known, vault)
-            Display().v(f"airflow_secret: added {', '.join(sorted(added))} in {path}")
+                if added:
+                    known |= added
+                    write(path, known, vault)
+                    Display().v(f"airflow_secret: added {', '.join(sorted(added))} in {path}")
         return [known.get(name) or self._new() for name in names]

@@ -18,6 +18,7 @@ import yaml
 from airstrip_certificates import issue
 from airstrip_postgresql import sql
 from airstrip_site import PROJECT, Site
+from cryptography.fernet import Fernet
 from preflight import preflight_problems
 
 ALL = ("api_server", "scheduler", "dag_processor", "triggerer", "worker")
@@ -69,6 +70,9 @@ RUNS = {
             "postgresql_roles": [{"name": "app", "password": SHORT_PASSWORD}],
         }
     ),
+    # As on a fresh clone, and with the secrets of another site.
+    "no_secrets": Run(variables={"airflow_secrets_file": "/nowhere/.secrets.yml"}),
+    "other_secrets": Run(variables={"airflow_fernet_key": Fernet.generate_key().decode()}),
     "names": Run(
         variables={
             "airflow_database_name": "air flow",
@@ -242,6 +246,8 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "admin as admin password": ("secrets", ("airflow_admin_password is the word from an example",)),
     "empty redis password": ("secrets", ("redis_admin_password is not set", "openssl rand")),
     "short role password": ("secrets", ("postgresql_roles[app].password has 9 characters", "at least 16")),
+    "secrets that hosts have": ("no_secrets", ("airflow_jwt_secret", "in use on node-1", "recover_secrets")),
+    "another fernet key": ("other_secrets", ("airflow_fernet_key does not have the key", "node-1", "after a comma")),
     "database name": ("names", ("airflow_database_name: the name 'air flow' contains", "Use letters")),
     "reserved role": ("names", ("airflow_database_user: the name 'pg_airflow' is reserved", "Use letters")),
     "reserved database": ("names", ("airflow_results_database_name: the name 'template1' is reserved", "Use letters")),

@@ -74,6 +74,15 @@ def parse_list_hosts(output: str) -> list[list[str]]:
     return [re.findall(r"^ {6}(\S+)$", section, flags=re.MULTILINE) for section in sections]
 
 
+def read_secrets(path: Path) -> dict[str, str]:
+    """Return the secrets in a file, which may be encrypted by Ansible Vault."""
+    content = path.read_text(encoding="utf-8")
+    if content.startswith("$ANSIBLE_VAULT;"):
+        argv = [str(Path(sys.executable).with_name("ansible-vault")), "view", str(path)]
+        content = subprocess.run(argv, capture_output=True, check=True, text=True).stdout
+    return {str(name): str(value) for name, value in yaml.safe_load(content).items()}
+
+
 @dataclass(frozen=True)
 class Site:
     """The hosts of one scenario, how they are reached, and what was installed on them."""
@@ -151,12 +160,7 @@ class Site:
     @cached_property
     def secrets(self) -> dict[str, str]:
         """The secrets that were generated for this site, by variable name. Never print them."""
-        content = (self.directory / "secrets.yml").read_text(encoding="utf-8")
-        if content.startswith("$ANSIBLE_VAULT;"):
-            program = str(Path(sys.executable).with_name("ansible-vault"))
-            argv = [program, "view", f"{self.directory}/secrets.yml"]
-            content = subprocess.run(argv, capture_output=True, check=True, text=True).stdout
-        return {str(name): str(value) for name, value in yaml.safe_load(content).items()}
+        return read_secrets(self.directory / "secrets.yml")
 
     def _by_ssh(self, hostname: str) -> bool:
         """Whether the scenario reaches the host by SSH; otherwise by docker exec."""

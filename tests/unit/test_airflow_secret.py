@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import signal
 import stat
 import subprocess
 import sys
@@ -35,6 +36,23 @@ plugin = lookup_loader.get("airflow_secret", loader=loader, templar=Templar(load
 time.sleep(max(0.0, float(sys.argv[3]) - time.time()))
 names = [f"name_{number}" for number in range(20)]
 print(*[plugin.run([name], {}, file=sys.argv[2])[0] for name in names])
+"""
+
+# A process that is killed at the moment when the new file is to take the place of the old one.
+KILLED = """
+import os, signal, sys
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import init_plugin_loader, lookup_loader
+from ansible.template import Templar
+init_plugin_loader([])
+lookup_loader.add_directory(sys.argv[1])
+loader = DataLoader()
+plugin = lookup_loader.get("airflow_secret", loader=loader, templar=Templar(loader=loader))
+def kill(event, arguments):
+    if event == "os.rename":
+        os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(kill)
+plugin.run(["b"], {}, file=sys.argv[2])
 """
 
 
@@ -90,6 +108,42 @@ def test_file_is_for_its_owner_alone(path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     # Nothing temporary is left beside it that would hold secrets.
     assert {file.name for file in path.parent.iterdir()} <= {path.name, f"{path.name}.lock"}
+
+
+def test_link_stays_a_link(path: Path, tmp_path: Path) -> None:
+    path.parent.mkdir()
+    target = tmp_path / "elsewhere" / "secrets.yml"
+    path.symlink_to(target)
+    first, second = look_up(path, "a"), look_up(path, "b")
+    assert path.is_symlink()
+    assert yaml.safe_load(target.read_text()) == {"a": first[0], "b": second[0]}
+    # With it, its lock: another inventory may lead to the same file.
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_killed_run_leaves_no_secrets_behind(path: Path) -> None:
+    (first,) = look_up(path, "a")
+    # As a process dies that neither handles the signal nor cleans up: when all is written, before it takes its place.
+    argv = [sys.executable, "-c", KILLED, str(PROJECT / "lookup_plugins"), str(path)]
+    assert subprocess.run(argv, check=False).returncode == -signal.SIGKILL
+    assert len(list(path.parent.glob(f"{path.name}*"))) == 3
+    assert look_up(path, "a") == [first]
+    assert {file.name for file in path.parent.iterdir()} == {path.name, f"{path.name}.lock"}
+
+
+def test_looking_alone_leaves_what_another_process_writes(path: Path) -> None:
+    (first,) = look_up(path, "a")
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    unfinished.write_text("")
+    assert look_up(path, "a", variables={"ansible_check_mode": True}) == [first]
+    assert unfinished.exists()
+
+
+def test_file_says_that_comments_are_lost(path: Path) -> None:
+    look_up(path, "a")
+    assert "comments are lost" in path.read_text().splitlines()[0]
+    look_up(path, "b")
+    assert path.read_text().count("comments are lost") == 1
 
 
 def test_password_is_letters_and_digits(path: Path) -> None:

@@ -1,5 +1,6 @@
 """What roles/preflight/files/look.py tells of the host that it runs on."""
 
+import hmac
 import json
 import os
 import subprocess
@@ -18,7 +19,11 @@ def look(variables: dict[str, str], *command: str, root: str = "/nowhere") -> di
     # The shell stays, as it does above sudo: what follows keeps it from being replaced by its command.
     given = {
         "now": 0, "release": "/nowhere", "unfinished": "/nowhere", "drained": "/nowhere", "neighbour": "",
-        "configuration": f"{root}/etc", "programs": f"{root}/lib", "paths": ["/"],
+        "configuration": f"{root}/etc", "programs": f"{root}/lib", "paths": ["/"], "database": {},
+        "fernet_key": f"{root}/fernet_key", "units": f"{root}/units", "secrets": {
+            "key": {"path": f"{root}/fernet_key"}, "none": {"path": f"{root}/none"},
+            "owner": {"path": f"{root}/url", "user": "own/er"}, "other": {"path": f"{root}/url", "user": "other"},
+        },
     }  # fmt: skip
     argv = ["sh", "-c", '"$@"; exit $?', "sh", *command, sys.executable, str(LOOK), json.dumps(given)]
     result = subprocess.run(argv, capture_output=True, check=True, env=environment, text=True)
@@ -50,3 +55,28 @@ def test_space_is_that_of_the_nearest_parent_and_a_missing_release_is_none() -> 
     assert seen["free_mb"]["/"] > 0
     assert seen["release"] == ""
     assert seen["python"] == ".".join(map(str, sys.version_info[:2]))
+
+
+def test_secrets_are_named_and_the_fernet_key_is_told_by_salted_digests(tmp_path: Path) -> None:
+    (tmp_path / "fernet_key").write_text("new-key,old-key", encoding="utf-8")
+    (tmp_path / "url").write_text("db+postgresql+psycopg2://own%2Fer:pass%40word@192.0.2.1:5432/a", encoding="utf-8")
+    first, second = look({}, root=str(tmp_path)), look({}, root=str(tmp_path))
+    assert first["secrets"] == ["key", "owner"]
+    salt = first["fernet_key"]["salt"].encode()
+    expected = [hmac.new(salt, key, "sha256").hexdigest() for key in (b"new-key", b"old-key")]
+    assert first["fernet_key"]["digests"] == expected
+    assert second["fernet_key"]["digests"] != expected
+    assert not {"new-key", "old-key", "pass@word", "pass%40word"} & {*json.dumps(first).split('"')}
+    assert look({})["fernet_key"]["digests"] == []
+
+
+def test_units_are_those_that_this_project_writes(tmp_path: Path) -> None:
+    (tmp_path / "units").mkdir()
+    (tmp_path / "units" / "airflow-scheduler.service").write_text("[Unit]\n", encoding="utf-8")
+    assert look({}, root=str(tmp_path))["units"] is False
+    (tmp_path / "units" / "airflow-triggerer.service").write_text("[Unit]\nX-ConfigChecksum=1\n", encoding="utf-8")
+    assert look({}, root=str(tmp_path))["units"] is True
+
+
+def test_a_host_without_the_database_has_no_schema() -> None:
+    assert look({})["schema"] is False

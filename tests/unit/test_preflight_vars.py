@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from airstrip_render import Role
+from ansible.template import trust_as_template
 
 RELEASES = "/opt/airflow/releases"
 
@@ -110,3 +111,42 @@ def test_a_late_answer_is_not_taken_for_a_wrong_clock(
     assert Role("preflight", variables).evaluate("__preflight_doubtful_clocks") == doubtful
     variables["__preflight_second_look"] = {"results": [looked(offset) for offset in again.values()]}
     assert Role("preflight", variables).evaluate("__preflight_clocks") == expected
+
+
+GENERATED = "{{ lookup('airflow_secret', 'a') }}"
+NOT_KEPT = {"airflow_secrets_file": "/nowhere/.secrets.yml", "airflow_secrets_persist": False}
+
+
+def test_a_secret_is_missing_if_it_would_be_generated_here() -> None:
+    variables: dict[str, Any] = {
+        "airflow_secret_files": {
+            "airflow_jwt_secret": {}, "airflow_fernet_key": {}, "airflow_ca_key": {}, "a_name_of_the_file": {},
+        },
+        "airflow_jwt_secret": trust_as_template(GENERATED),
+        # As where it is set in a vault, and where the site has no such thing.
+        "airflow_fernet_key": trust_as_template("{{ vault_airflow_fernet_key }}"),
+        "vault_airflow_fernet_key": "a value",
+        "airflow_ca_key": "",
+    }  # fmt: skip
+    found = Role("preflight", variables | NOT_KEPT).evaluate("__preflight_missing_secrets")
+    assert found == ["airflow_jwt_secret", "a_name_of_the_file"]
+
+
+def test_hosts_outside_of_the_run_are_asked_for_what_is_missing() -> None:
+    variables: dict[str, Any] = NOT_KEPT | {
+        "airflow_secret_files": {"airflow_jwt_secret": {}},
+        "airflow_jwt_secret": trust_as_template(GENERATED),
+        "groups": {"all": ["a", "b"]},
+        "ansible_play_hosts_all": ["a"],
+        "ansible_play_hosts": ["a"],
+        "hostvars": {"a": {"__preflight_look": {"stdout": '{"secrets": []}'}}},
+    }
+    assert Role("preflight", variables).evaluate("__preflight_doubtful_outside") == ["b"]
+    known = Role("preflight", variables | {"airflow_jwt_secret": "a value"})
+    assert known.evaluate("__preflight_doubtful_outside") == []
+    answer = {"preflight_host": "b", "stdout": '{"secrets": ["airflow_jwt_secret"]}'}
+    silent = {"preflight_host": "c", "unreachable": True}
+    asked = Role("preflight", variables | {"__preflight_outside_look": {"results": [answer, silent]}})
+    assert asked.evaluate("__preflight_looks") == {
+        "a": {"secrets": []}, "b": {"secrets": ["airflow_jwt_secret"]}, "c": {},
+    }  # fmt: skip

@@ -18,8 +18,8 @@ SECRET_NAME = re.compile(r"(password|passphrase|secret|_key|_token|credentials?)
 # checks secrets without quoting them, and the names in a list of mappings.
 HARMLESS = (
     r"\{\{(?:(?!\}\}).)*\| hash\('sha256'\) *\}\}",
-    r"\{\{(?:(?!\}\}).)*\| airflow_(?:secret|certificate|authority)_problems(\([^)]*\))? *\}\}",
-    r"\w+ \| map\(attribute='name'\)",
+    r"\{\{(?:(?!\}\}).)*\| airflow_(?:secret|secret_loss|certificate|authority)_problems(\([^)]*\))? *\}\}",
+    r"\w+ (?:\| rejectattr\('password', 'defined'\) )?\| map\(attribute='name'\)",
 )
 
 # Parts of a registered result that may be shown: a module's own words, in which Ansible hides its secret arguments.
@@ -180,6 +180,19 @@ def test_variables_that_contain_secrets_are_known() -> None:
     } <= names_with_secrets(tree, "airflow")
     assert "__airflow_config_checksum" not in names_with_secrets(tree, "airflow")
     assert "__preflight_secrets" in names_with_secrets(tree, "preflight")
+
+
+def test_secrets_that_are_generated_can_be_recovered_or_made_anew() -> None:
+    """The table of hosts' files has those that hosts hold; of the others, a recovery says what a new one means."""
+    tree = Tree()
+    wiring = tree.root / "inventory" / "wiring.yml"
+    generated = set(re.findall(r"^(\w+): .*lookup\('airflow_secret', '\1'", wiring.read_text(), re.MULTILINE))
+    held = tree.load(wiring)["airflow_secret_files"]
+    made_anew = tree.variables("airflow_secrets_recovery")["__airflow_secrets_recovery_anew"]
+    assert generated == {*held, *made_anew}
+    assert {name for name, place in held.items() if place.get("is_held") is False} <= set(made_anew)
+    credentials = {place["path"].rpartition("/")[2] for place in held.values() if "credentials" in place["path"]}
+    assert credentials <= set(tree.variables("airflow")["__airflow_credentials"])
 
 
 TASKS = "roles/web/tasks/main.yml"

@@ -1,7 +1,8 @@
 """Print what a host says of itself and no Ansible fact does, as JSON.
 
 Python, clock, release of Airflow, an upgrade that was interrupted, whether an operator has drained the host, free
-space, the SSH connection that this runs through, who has an address, and which clusters of PostgreSQL there are.
+space, the SSH connection that this runs through, who has an address, which clusters of PostgreSQL there are, and what
+an installation has left: units of ours, a schema, and the names of secrets.
 
 The argument is a JSON object:
   now                   the controller's time, in seconds since the epoch
@@ -10,17 +11,25 @@ The argument is a JSON object:
   neighbour             an IPv4 address in the host's network, or nothing
   configuration, programs  directories of PostgreSQL's clusters and servers
   paths                 where to look for free space
+  secrets               by name, the `path` of a file with it, and the `user` in it if it is a password in a URL
+  fernet_key            path of the Fernet key
+  units                 directory of systemd's units
+  database              `name` and `port` of the metadata database, or nothing if it is not on this host
 Runs on Python 3.7.
 """
 
 from __future__ import annotations
 
+import hmac
 import json
 import os
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
 
 
 def free_mb(path: str) -> int:
@@ -88,6 +97,37 @@ def postgresql_clusters(configuration: Path, programs: Path) -> dict[str, str]:
     return found
 
 
+def holds(place: dict[str, str]) -> bool:
+    """Tell whether there is the file of a secret, and in a URL the user whose password it is."""
+    text = read(place["path"])
+    user = unquote(text.partition("://")[2].partition("@")[0].partition(":")[0])
+    return text != "" and place.get("user", user) == user
+
+
+def fernet_digests(keys: str) -> dict[str, Any]:
+    """Return a digest of each key, for who has the keys to compare: nobody guesses 32 random bytes."""
+    salt = os.urandom(16).hex()
+    return {
+        "salt": salt,
+        "digests": [hmac.new(salt.encode(), key.encode(), "sha256").hexdigest() for key in keys.split(",") if key],
+    }
+
+
+def has_schema(database: dict[str, Any]) -> bool:
+    """Tell whether this host's PostgreSQL has Airflow's schema in a database. What does not run has none."""
+    if not database:
+        return False
+    query = "SELECT to_regclass('public.alembic_version') IS NOT NULL"
+    # By the environment: in an argument, a name may be a whole connection string.
+    variables = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PGDATABASE": database["name"], "PGPORT": database["port"]}
+    result = subprocess.run(
+        ["runuser", "-u", "postgres", "--", "psql", "-XAtc", query],
+        check=False, cwd="/", env=variables, text=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    return result.stdout.strip() == "t"
+
+
 given = json.loads(sys.argv[1])
 seen = {
     "python": ".".join(map(str, sys.version_info[:2])),
@@ -99,5 +139,10 @@ seen = {
     "ssh_connection": ssh_connection(),
     "neighbour": neighbour(given["neighbour"]),
     "postgresql": postgresql_clusters(Path(given["configuration"]), Path(given["programs"])),
+    "secrets": [name for name, place in given["secrets"].items() if holds(place)],
+    "fernet_key": fernet_digests(read(given["fernet_key"])),
+    "schema": has_schema(given["database"]),
+    # Written only after a migration, and with a mark that nobody else's units have.
+    "units": any("X-ConfigChecksum=" in read(str(unit)) for unit in Path(given["units"]).glob("airflow-*.service")),
 }
 print(json.dumps(seen))

@@ -1,12 +1,13 @@
 """Secrets: what is refused, and that no message tells a secret."""
 
 import base64
+import hmac
 import re
 import secrets
 from typing import Any
 
 import pytest
-from airflow_secrets import airflow_secret_problems
+from airflow_secrets import airflow_recovered_secrets, airflow_secret_loss_problems, airflow_secret_problems
 from ansible.errors import AnsibleFilterError
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -143,3 +144,117 @@ def test_passwords_of_roles_are_checked_where_they_are_given() -> None:
         airflow_secret_problems({}, {})
     with pytest.raises(AnsibleFilterError, match="postgresql_roles: each role must be a mapping, found str"):
         airflow_secret_problems({}, ["app"])
+
+
+def site(*missing: str, wanted: tuple[str, ...] = (), fernet_key: str = FERNET, external: str = "") -> dict[str, Any]:
+    return {
+        "missing": [*missing], "wanted": [*wanted], "file": "/site/.secrets.yml", "fernet_key": fernet_key,
+        "external_schema": external,
+    }  # fmt: skip
+
+
+def holding(*names: str, keys: str = "", schema: bool = False) -> dict[str, Any]:
+    """Return what look.py prints of a host that has secrets, a Fernet key and a schema."""
+    digests = [hmac.new(b"salt", key.encode(), "sha256").hexdigest() for key in keys.split(",") if key]
+    return {"secrets": [*names], "fernet_key": {"salt": "salt", "digests": digests}, "schema": schema}
+
+
+def test_secrets_that_hosts_have_are_not_made_anew() -> None:
+    looks = {
+        "w1": holding("airflow_jwt_secret"),
+        "w2": holding(),
+        "w3": holding("airflow_jwt_secret", "airflow_ca_key"),
+    }
+    (problem,) = airflow_secret_loss_problems(looks, site("airflow_jwt_secret", "airflow_new_key"))
+    assert problem.startswith(
+        "airflow_jwt_secret: not in airflow_secrets_file, /site/.secrets.yml, but in use on w1, w3."
+    )
+    for remedy in ("Bring that file back", "playbooks/recover_secrets.yml", "preflight_new_secrets"):
+        assert remedy in problem
+
+
+def test_secrets_that_no_host_has_are_made() -> None:
+    looks = {"w1": holding("airflow_jwt_secret", keys=FERNET), "w2": {}}
+    assert airflow_secret_loss_problems(looks, site("airflow_session_secret_key", "airflow_ca_key")) == []
+    assert airflow_secret_loss_problems(looks, site()) == []
+    assert airflow_secret_loss_problems({"w1": holding()}, site("airflow_fernet_key", "airflow_jwt_secret")) == []
+
+
+def test_secrets_that_are_wanted_anew_are_made() -> None:
+    looks = {"w1": holding("airflow_fernet_key", "airflow_jwt_secret", keys=FERNET)}
+    wanted = ("airflow_fernet_key", "airflow_jwt_secret")
+    assert airflow_secret_loss_problems(looks, site(*wanted, wanted=wanted, fernet_key=OTHER_FERNET)) == []
+    (problem,) = airflow_secret_loss_problems(looks, site(*wanted, wanted=wanted[:1]))
+    assert problem.startswith("airflow_jwt_secret: ")
+
+
+@pytest.mark.parametrize(
+    ("looks", "external", "place"),
+    [
+        ({"w1": holding(), "db": holding(schema=True)}, "", "db"),
+        ({"w1": holding()}, "db.example.com", "db.example.com"),
+    ],
+)
+def test_a_schema_keeps_the_fernet_key(looks: dict[str, Any], external: str, place: str) -> None:
+    (problem,) = airflow_secret_loss_problems(
+        looks, site("airflow_fernet_key", "airflow_jwt_secret", external=external)
+    )
+    assert problem.startswith(
+        f"airflow_fernet_key: not in airflow_secrets_file, /site/.secrets.yml, but in use on {place}."
+    )
+
+
+@pytest.mark.parametrize(
+    ("on_host", "given_key", "lost"),
+    [
+        (FERNET, FERNET, False),
+        (FERNET, f"{OTHER_FERNET},{FERNET}", False),
+        (f"{OTHER_FERNET},{FERNET}", OTHER_FERNET, False),
+        (FERNET, OTHER_FERNET, True),
+        (f"{OTHER_FERNET},{FERNET}", FERNET, True),
+        ("", OTHER_FERNET, False),
+    ],
+)
+def test_the_key_that_encrypts_goes_on_to_decrypt(on_host: str, given_key: str, lost: bool) -> None:
+    looks = {"w1": holding(keys=on_host), "w2": holding()}
+    problems = airflow_secret_loss_problems(looks, site(fernet_key=given_key))
+    assert [problem.partition(" ")[0] for problem in problems] == ["airflow_fernet_key"] * lost
+    assert all("w1" in problem and "w2" not in problem for problem in problems)
+    assert not [key for key in (FERNET, OTHER_FERNET) if key in "".join(problems)]
+    assert airflow_secret_loss_problems(looks, site(wanted=("airflow_fernet_key",), fernet_key=given_key)) == []
+
+
+def test_wrong_types_of_looks() -> None:
+    with pytest.raises(AnsibleFilterError, match="w1 must be a mapping, found str"):
+        airflow_secret_loss_problems({"w1": "text"}, site())
+    with pytest.raises(AnsibleFilterError, match="wanted must be a list, found str"):
+        airflow_secret_loss_problems({}, site() | {"wanted": "airflow_fernet_key"})
+
+
+PLACES = {
+    "fernet": {"path": "/c/fernet_key"},
+    "owner": {"path": "/c/results_url", "user": "own/er"},
+    "reader": {"path": "/c/results_url", "user": "reader"},
+    "ca": {"path": "/ca.crt", "is_held": False},
+}
+
+
+def test_secrets_are_recovered_from_files_and_urls() -> None:
+    files = {
+        "w1": {"/c/results_url": "db+postgresql+psycopg2://own%2Fer:a%2Fb%40%3A@[::1]:5432/r?x=y%40", "/ca.crt": "PEM"},
+        "w2": {
+            "/c/results_url": "db+postgresql+psycopg2://reader:pw@db/r",
+            "/c/fernet_key": "new,old",
+        },
+        "w3": {},
+    }
+    expected = {"fernet": "new,old", "owner": "a/b@:", "reader": "pw"}
+    assert airflow_recovered_secrets(files, PLACES) == expected
+    assert airflow_recovered_secrets({"w3": {}}, PLACES) == {}
+
+
+def test_hosts_that_differ_are_named_without_values() -> None:
+    files = {host: {"/c/fernet_key": key} for host, key in (("w1", FERNET), ("w2", OTHER_FERNET), ("w3", FERNET))}
+    with pytest.raises(AnsibleFilterError, match=r"fernet: w1, w3 has another one than w2.*--limit") as caught:
+        airflow_recovered_secrets(files, PLACES)
+    assert not [key for key in (FERNET, OTHER_FERNET) if key in str(caught.value)]
