@@ -15,8 +15,9 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from airflow.models.log import Log
 from airflow.models.taskinstance import TaskInstance
-from airflow.providers.celery.executors.celery_executor import CeleryExecutor
+from airflow.providers.celery.executors import celery_executor
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, timeout
 from airflow.utils.session import create_session
 from airflow.utils.state import TaskInstanceState
@@ -42,14 +43,14 @@ def _queued(channel: Any, queues: Iterable[str]) -> Iterator[str]:
     """Yield all that may be a Celery id in the queues' messages: workers can write there, so no form is relied on."""
     for queue in queues:
         for priority in channel.priority_steps:
-            key = f"{channel.global_keyprefix}{channel._q_for_pri(queue, priority)}"  # noqa: SLF001
+            key = f"{channel.global_keyprefix}{channel._q_for_pri(queue, priority)}"
             start = 0
             while messages := channel.client.lrange(key, start, start + _SLICE - 1):
                 yield from (found.decode() for message in messages for found in _CELERY_ID.findall(message))
                 start += _SLICE
 
 
-class WatchfulCeleryExecutor(CeleryExecutor):
+class CeleryExecutor(celery_executor.CeleryExecutor):
     """Queues tasks again whose messages are lost, and fails those of queues that no worker takes."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -121,7 +122,7 @@ class WatchfulCeleryExecutor(CeleryExecutor):
         )
         if changed.rowcount:
             self.log.warning("The message of %s is lost; the task is queued again", task)
-            self.log_task_event(event="message lost", extra="No worker has started the task.", ti_key=task.key)
+            session.add(Log(event="message lost", extra="No worker has started the task.", task_instance=task.key))
             self.revoke_task(ti=task)
 
     def _fail_unserved(self, task: Any) -> None:
