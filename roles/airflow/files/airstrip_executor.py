@@ -34,7 +34,7 @@ _PATIENCE_STARTED = 600
 # When a task fails whose queue no worker of the site takes: Airflow's default for all tasks.
 _UNSERVED = timedelta(seconds=600)
 # The scheduler waits meanwhile.
-_BROKER_PATIENCE = 10
+_BROKER_PATIENCE = 5
 _SLICE = 500
 _CELERY_ID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -68,11 +68,11 @@ class CeleryExecutor(celery_executor.CeleryExecutor):
         super().sync()
         if time.monotonic() < self._next_look:
             return
-        self._next_look = time.monotonic() + _LOOK_EVERY
         try:
             self._look()
         except (Exception, AirflowTaskTimeout):
             self.log.exception("Could not look for lost messages; the next look is in %s s", _LOOK_EVERY)
+        self._next_look = time.monotonic() + _LOOK_EVERY
 
     def _look(self) -> None:
         with create_session() as session:
