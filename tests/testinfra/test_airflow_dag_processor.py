@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -29,7 +30,29 @@ def test_reads_the_users_dags(airflow: Airflow) -> None:
 
 
 def test_stops_in_time(host: Any) -> None:
-    assert properties(host, UNIT, "TimeoutStopUSec") == {"TimeoutStopUSec": "1min"}
+    """Once for its own command, and once for systemd's signal."""
+    assert properties(host, UNIT, "TimeoutStopUSec") == {"TimeoutStopUSec": "5s"}
+
+
+@pytest.mark.only_in("single_node")
+def test_stops_in_time_while_it_forks_for_many_files(host: Any) -> None:
+    made = "/srv/airflow/dags/airstrip_many"
+    host.check_output(
+        f"mkdir {made} && for file in $(seq 100); do echo '# of airflow, without a dag' >{made}/$file.py; done"
+    )
+    took = []
+    try:
+        for _ in range(4):
+            host.check_output(f"systemctl restart {UNIT}")
+            main = properties(host, UNIT, "MainPID")["MainPID"]
+            host.check_output(f"timeout 60 sh -c 'until pgrep --parent {main}; do sleep 0.1; done'")
+            started = time.monotonic()
+            host.check_output(f"systemctl stop {UNIT}")
+            took.append(time.monotonic() - started)
+            assert properties(host, UNIT, "Result") == {"Result": "success"}
+    finally:
+        host.check_output(f"rm -r {made}; systemctl start {UNIT}")
+    assert max(took) < 11, took
 
 
 def test_gets_its_secrets_and_no_others(host: Any, site: Site) -> None:

@@ -422,7 +422,8 @@ def fixture_before() -> dict[str, str]:
         ({"airflow_config_overrides": {"triggerer": {"capacity": 99}}}, ["triggerer"]),
         ({"airflow_config_overrides": {"scheduler": {"scheduler_idle_sleep_time": 2}}}, ["scheduler"]),
         ({"airflow_config_overrides": {"dag_processor": {"parsing_processes": 4}}}, ["dag_processor"]),
-        ({"airflow_config_overrides": {"celery": {"worker_prefetch_multiplier": 2}}}, ["worker"]),
+        ({"airflow_config_overrides": {"celery": {"worker_concurrency": 2}}}, ["worker"]),
+        ({"airflow_config_overrides": {"celery": {"worker_prefetch_multiplier": 2}}}, ["scheduler", "worker"]),
         ({"airflow_config_overrides": {"workers": {"max_failed_heartbeats": None}}}, ["scheduler", "worker"]),
         ({"airflow_config_overrides": {"fab": {"navbar_color": "red"}}}, ["api_server"]),
         ({"airflow_config_overrides": {"kubernetes_executor": {"namespace": "a"}}}, COMPONENTS),
@@ -453,6 +454,27 @@ def test_a_component_restarts_exactly_when_what_it_reads_changes(
 ) -> None:
     after = checksums(variables)
     assert [component for component in COMPONENTS if before[component] != after[component]] == components
+
+
+@pytest.mark.parametrize(
+    ("executor", "expected"),
+    [
+        ("CeleryExecutor", "CeleryExecutor:airstrip_executor.CeleryExecutor"),
+        (
+            "LocalExecutor, CeleryExecutor;team1=CeleryExecutor",
+            "LocalExecutor, CeleryExecutor:airstrip_executor.CeleryExecutor"
+            ";team1=CeleryExecutor:airstrip_executor.CeleryExecutor",
+        ),
+        ("their.CeleryExecutor,CeleryExecutorOfTheirs", "their.CeleryExecutor,CeleryExecutorOfTheirs"),
+    ],
+)
+def test_only_schedulers_have_an_executor_of_ours(executor: str, expected: str) -> None:
+    role = Role("airflow", {"airflow_executor": executor})
+    assert role.evaluate("__airflow_scheduler_environment['AIRFLOW__CORE__EXECUTOR']") == expected
+    assert role.evaluate("__airflow_config.core.executor") == executor
+    for key in ("environment", "code"):
+        rows = role.evaluate(f"__airflow_components | dict2items | selectattr('value.{key}', 'defined')")
+        assert [row["key"] for row in rows] == ["scheduler"], key
 
 
 def test_the_digest_alone_does_not_help_to_guess_a_password(before: dict[str, str]) -> None:

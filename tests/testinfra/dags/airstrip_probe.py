@@ -108,3 +108,28 @@ with DAG(dag_id="airstrip_sleep", schedule=None, is_paused_upon_creation=False, 
         return time.monotonic() - started
 
     sleep()
+
+
+with DAG(dag_id="airstrip_crowd", schedule=None, is_paused_upon_creation=False, default_args={"retries": 0}):
+
+    @task
+    def crowd() -> list[int]:
+        """Return as many numbers as the run's configuration says."""
+        return list(range((get_current_context()["dag_run"].conf or {})["tasks"]))
+
+    @task
+    def hold(number: int) -> int:
+        """Hold a slot for as long as the run's configuration says, in seconds."""
+        time.sleep((get_current_context()["dag_run"].conf or {})["seconds"])
+        return number
+
+    hold.expand(number=crowd())
+
+
+with DAG(dag_id="airstrip_misspelt", schedule=None, is_paused_upon_creation=False, default_args={"retries": 0}):
+
+    @task(queue="defualt")
+    def misspelt() -> None:
+        """Wait for a worker that there is not."""
+
+    misspelt()
