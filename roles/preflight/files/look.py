@@ -1,7 +1,8 @@
 """Print what a host says of itself and no Ansible fact does, as JSON.
 
 Python, clock, release of Airflow, an upgrade that was interrupted, whether an operator has drained the host, free
-space, the SSH connection that this runs through, who has an address, and which clusters of PostgreSQL there are.
+space, the SSH connection that this runs through, who has an address, which clusters of PostgreSQL there are, and at which
+port the API server listens.
 
 The argument is a JSON object:
   now                   the controller's time, in seconds since the epoch
@@ -9,6 +10,7 @@ The argument is a JSON object:
   drained               file of a drained host
   neighbour             an IPv4 address in the host's network, or nothing
   configuration, programs  directories of PostgreSQL's clusters and servers
+  api_server            unit of the API server
   paths                 where to look for free space
 Runs on Python 3.7.
 """
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import sys
 import time
@@ -88,6 +91,12 @@ def postgresql_clusters(configuration: Path, programs: Path) -> dict[str, str]:
     return found
 
 
+def port(unit: str) -> int:
+    """Return the port in the command line of a unit; 0 if there is no such unit, or no port."""
+    found = re.search(r"^ExecStart=.* --port (\d+)", read(unit), re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
 given = json.loads(sys.argv[1])
 seen = {
     "python": ".".join(map(str, sys.version_info[:2])),
@@ -98,6 +107,7 @@ seen = {
     "free_mb": {path: free_mb(path) for path in given["paths"]},
     "ssh_connection": ssh_connection(),
     "neighbour": neighbour(given["neighbour"]),
+    "api_server_port": port(given["api_server"]),
     "postgresql": postgresql_clusters(Path(given["configuration"]), Path(given["programs"])),
 }
 print(json.dumps(seen))
