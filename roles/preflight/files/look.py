@@ -1,8 +1,8 @@
 """Print what a host says of itself and no Ansible fact does, as JSON.
 
 Python, clock, release of Airflow, an upgrade that was interrupted, whether an operator has drained the host, free
-space, the SSH connection that this runs through, who has an address, which clusters of PostgreSQL there are, and at which
-port the API server listens.
+space, the SSH connection that this runs through, who has an address, which clusters of PostgreSQL there are, and the
+port of the API server.
 
 The argument is a JSON object:
   now                   the controller's time, in seconds since the epoch
