@@ -19,8 +19,8 @@ CONTROL = ("airflow_api_server", "airflow_scheduler", "airflow_dag_processor", "
 DATA = ("postgresql", "redis")
 WORKER = ("airflow_worker",)
 # Hosts of each layout, with their groups.
-SINGLE_NODE = {"node-1": (*DATA, *CONTROL, *WORKER)}
 EDGE = ("load_balancer",)
+SINGLE_NODE = {"node-1": (*DATA, *EDGE, *CONTROL, *WORKER)}
 DISTRIBUTED = {
     "control-1": (*EDGE, *CONTROL),
     "control-2": (*EDGE, *CONTROL),
@@ -57,7 +57,8 @@ class Site:
             for name in names:
                 groups.setdefault(name, {"hosts": {}})["hosts"][host] = {}
         tree = {name: groups.pop(name) for name in (*DATA, *EDGE) if name in groups} | {"airflow": {"children": groups}}
-        if EDGE[0] in tree:
+        shared = EDGE[0] in tree and len(self.groups) > 1
+        if shared:
             tree["firewall"] = {"children": {name: {} for name in tree}}
         hosts = {
             host: dict(variables[host]) if host in variables else {"ansible_host": self.lab.address(host)}
@@ -70,7 +71,7 @@ class Site:
         content = yaml.safe_dump({"all": {"hosts": hosts, "children": tree}}, sort_keys=False)
         (self.inventory / "hosts.yml").write_text(content, encoding="utf-8")
         # Docker gives addresses from the other end of the network.
-        virtual = "{{ ansible_facts['default_ipv4']['broadcast'][:-3] ~ '250' }}" if EDGE[0] in tree else ""
+        virtual = "{{ ansible_facts['default_ipv4']['broadcast'][:-3] ~ '250' }}" if shared else ""
         self.set("zz_lab", self.lab.connection | _LAB_VARIABLES | {"airflow_virtual_address": virtual})
 
     def set(self, name: str, variables: Mapping[str, Any]) -> None:

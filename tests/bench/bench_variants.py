@@ -24,10 +24,15 @@ COMPONENTS = {
 _DIRECTORY = "/etc/airflow-defaults"
 _START_LIMIT = 300
 
-# What Airflow needs to run here at all, no example DAGs, and no report to its makers. The rest is its defaults.
-_CONFIGURATION = f"""[core]
+# What Airflow needs to run here at all (a load balancer has its usual port), no example DAGs, and no report to its
+# makers. The rest is its defaults.
+_CONFIGURATION = f"""[api]
+port = 8081
+
+[core]
 auth_manager = airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager
 dags_folder = /srv/airflow/dags
+execution_api_server_url = http://localhost:8081/execution/
 executor = CeleryExecutor
 load_examples = False
 

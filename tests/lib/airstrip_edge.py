@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from http.client import HTTPSConnection
+from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -73,21 +73,24 @@ def fetch(host: Any, url: str) -> tuple[int, str]:
 
 @dataclass(frozen=True)
 class Client:
-    """HTTPS to one address, without what libraries do of themselves: paths go out as they are given."""
+    """HTTPS to one address, without what libraries do of themselves: paths go out as they are given.
+
+    Without an authority it is HTTP.
+    """
 
     address: str
-    ca: Path
+    ca: Path | None
     port: int = 443
 
     @property
     def url(self) -> str:
-        return f"https://{self.address}:{self.port}"
+        return f"{'https' if self.ca else 'http'}://{self.address}:{self.port}"
 
     def session(self) -> requests.Session:
         """Return a session that keeps cookies. Whatever proxy the controller has, the site is reached without it."""
         session = requests.Session()
         session.trust_env = False
-        session.verify = str(self.ca)
+        session.verify = str(self.ca) if self.ca else True
         return session
 
     def ask(
@@ -98,16 +101,19 @@ class Client:
         body: bytes = b"",
         context: ssl.SSLContext | None = None,
     ) -> tuple[int, dict[str, str], str]:
-        """Return status, headers by lower-case name, and body of the answer."""
-        trusted = ssl.create_default_context(cafile=str(self.ca)) if context is None else context
-        connection = HTTPSConnection(self.address, self.port, context=trusted, timeout=30)
+        """Return status, headers by lower-case name, and body of the answer. What came twice is joined by commas."""
+        connection = HTTPConnection(self.address, self.port, timeout=30)
+        if self.ca:
+            trusted = ssl.create_default_context(cafile=str(self.ca)) if context is None else context
+            connection = HTTPSConnection(self.address, self.port, context=trusted, timeout=30)
         try:
             connection.putrequest(method, path, skip_accept_encoding=True)
             for name, value in (headers or {}).items():
                 connection.putheader(name, value)
             connection.endheaders(body or None)
             answer = connection.getresponse()
-            return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read().decode()
+            got = {name.lower(): ", ".join(answer.headers.get_all(name, [])) for name in answer.headers}
+            return answer.status, got, answer.read().decode()
         finally:
             connection.close()
 

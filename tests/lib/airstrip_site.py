@@ -193,8 +193,8 @@ class Site:
 
     @cached_property
     def virtual_address(self) -> str:
-        """The load balancers' own address, as the scenario chooses it from Docker's network; empty without them."""
-        if not self.group("load_balancer"):
+        """The load balancers' own address, as the scenario chooses it from Docker's network; empty on one host."""
+        if not self.is_shared:
             return ""
         template = "{{(index .IPAM.Config 0).Subnet}}"
         argv = ["docker", "network", "inspect", "--format", template, f"airstrip-{self.scenario}"]
@@ -212,7 +212,8 @@ class Site:
         if self.virtual_address:
             return f"https://{self.virtual_address}"
         hostname = self.group("airflow_api_server")[0]
-        return f"http://{self.address(hostname)}:{self.variable(hostname, 'airflow_api_server_port')}"
+        port = "haproxy_http_port" if self.group("load_balancer") else "airflow_api_server_port"
+        return f"http://{self.address(hostname)}:{self.variable(hostname, port)}"
 
     def airflow(self, username: str = "admin", password: str | None = None) -> Airflow:
         """Return a client of the site, from outside; without a password, as the first administrator."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
 import pytest
+from airstrip_airflow import Airflow
 from airstrip_site import PROJECT, Site
 from airstrip_units import exposure, processes, properties, units
 
@@ -33,6 +35,24 @@ def test_host_runs_its_components_and_no_others(host: Any, site: Site, inventory
     for unit in units(host):
         assert host.service(unit).is_running
         assert host.service(unit).is_enabled
+
+
+@pytest.mark.usefixtures("probe_dags")
+@pytest.mark.parametrize(
+    ("dag", "state", "text"),
+    [("airstrip_sleep", "running", "airstrip: sleeps"), ("airstrip_defer", "deferred", "trigger")],
+)
+def test_log_is_there_while_a_task_runs_or_waits(airflow: Airflow, dag: str, state: str, text: str) -> None:
+    run = airflow.start(dag, seconds=20)
+    limit, log = time.monotonic() + 60, ""
+    while text not in log:
+        assert time.monotonic() < limit, log
+        time.sleep(0.5)
+        (task,) = airflow.tasks(dag, run)
+        log = airflow.log(dag, run, task) if task["state"] == state else ""
+    # Wherever it comes from: nothing has failed on the way.
+    assert "Could not read" not in log
+    assert airflow.wait(dag, run) == "success"
 
 
 def test_units_are_hardened(host: Any, record_property: Any) -> None:

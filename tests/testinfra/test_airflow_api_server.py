@@ -33,9 +33,9 @@ class Server:
 @pytest.fixture(scope="module")
 def server(site: Site, inventory_hostname: str) -> Iterator[Server]:
     port = site.variable(inventory_hostname, "airflow_api_server_port")
-    if site.is_shared:
+    if site.group("load_balancer"):
         with site.tunnel(inventory_hostname, port) as local:
-            yield Server(f"https://127.0.0.1:{local}", site.ca_certificate)
+            yield Server(f"{'https' if site.is_shared else 'http'}://127.0.0.1:{local}", site.ca_certificate)
     else:
         yield Server(f"http://{site.address(inventory_hostname)}:{port}", None)
 

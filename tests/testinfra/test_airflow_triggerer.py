@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import requests
 from airstrip_airflow import Airflow
 from airstrip_site import Site
@@ -17,6 +18,7 @@ def test_its_job_lives(host: Any, airflow: Airflow) -> None:
     assert host.check_output("hostname") in [job["hostname"] for job in jobs]
 
 
+@pytest.mark.only_in("distributed")
 def test_log_server_wants_a_signature(site: Site, inventory_hostname: str) -> None:
     port = site.variable(inventory_hostname, "airflow_triggerer_log_port")
     # Only API servers are let in from other hosts.

@@ -34,6 +34,7 @@ STATE = (By.CSS_SELECTOR, "[data-testid=header-card] [data-testid=state-badge]")
 LAST_TASK = (By.CSS_SELECTOR, "[data-testid=table-list] a[href$='/tasks/total']")
 LOG = (By.CSS_SELECTOR, "[data-testid=virtualized-list]")
 TRIGGER = (By.CSS_SELECTOR, "[data-testid=trigger-dag-button]")
+FRAME = (By.TAG_NAME, "iframe")
 CONFIRM = (By.CSS_SELECTOR, "[data-testid=trigger-dag-submit]")
 
 
@@ -68,6 +69,13 @@ def log_in(browser: Browser, password: str) -> None:
     browser.click(LOG_IN)
     browser.see(DAGS)
     browser.picture("home")
+
+
+def read_users(browser: Browser) -> None:
+    """Read the list of users, which is not Airflow's own page: it comes in a frame."""
+    browser.driver.switch_to.frame(browser.see(FRAME))
+    browser.see(PAGE, "List Users")
+    browser.driver.switch_to.default_content()
 
 
 def open_dag(browser: Browser) -> None:
@@ -107,6 +115,10 @@ def test_people_work_while_an_api_server_is_stopped(site: Site, desk: Outsider) 
         browser.open(f"https://{site.public_name}/")
         log_in(browser, site.secrets["airflow_admin_password"])
         assert {cookie["name"] for cookie in browser.driver.get_cookies() if not cookie["secure"]} == set()
+
+        browser.open(f"https://{site.public_name}/security/users")
+        read_users(browser)
+        browser.picture("users")
 
         open_dag(browser)
         browser.picture("dag")

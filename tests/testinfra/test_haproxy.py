@@ -1,15 +1,15 @@
-"""Role haproxy, as people and workers see it: each load balancer at its own address."""
+"""Role haproxy, as people and workers see it: each load balancer at its own address, of one host and of several."""
 
 from __future__ import annotations
 
 import json
 import re
+import shlex
 import socket
 import ssl
 import time
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import certifi
@@ -19,17 +19,56 @@ import testinfra
 from airstrip_edge import Client, Probe, all_up, fetch, haproxy, servers, wait_for
 from airstrip_site import Site
 
-pytestmark = pytest.mark.only_in("distributed")
-
+DISTRIBUTED = pytest.mark.only_in("distributed")
 RATE = 30
 EXECUTION_PORT = 8443
 BACKENDS = ("airflow_api", "airflow_execution")
-
-
-def trusted(site: Site) -> Path:
-    """Return the file of the site's authority."""
-    assert site.ca_certificate is not None
-    return site.ca_certificate
+TOLD = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "content-security-policy": "frame-ancestors 'self'",
+}
+# Puts a server with headers of its own behind a second HAProxy, which has the host's rules for people; prints the
+# headers of its answer.
+BEHIND = r"""
+import http.client, http.server, json, re, subprocess, sys, tempfile, threading, time
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        for name, value in json.loads(sys.argv[1]).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+    def log_message(self, *_):
+        pass
+server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+text = open("/etc/haproxy/haproxy.cfg").read()
+sections = re.split(r"(?m)^(?=[a-z])", text)
+kept = [part for part in sections if part.startswith(("defaults", "frontend public"))]
+rules = "".join(kept).replace("default_backend airflow_api", "default_backend behind")
+rules = re.sub(r"(?m)^    bind .*", "    bind 127.0.0.1:18080", rules)
+rules = re.sub(r"(?m)^.*(table logins|sc0_).*\n|^    default-server .*\n", "", rules)
+rules += f"backend behind from common\n    server behind 127.0.0.1:{server.server_port}\n"
+with tempfile.NamedTemporaryFile("w", suffix=".cfg") as file:
+    file.write(rules)
+    file.flush()
+    haproxy = subprocess.Popen(["haproxy", "-db", "-q", "-f", file.name], stderr=subprocess.DEVNULL)
+    try:
+        for attempt in range(100):
+            try:
+                connection = http.client.HTTPConnection("127.0.0.1", 18080, timeout=10)
+                connection.request("GET", "/")
+                break
+            except OSError:
+                time.sleep(0.1)
+        answer = connection.getresponse()
+        assert answer.getheader("X-Seen"), answer.status
+        print(json.dumps({name.lower(): answer.headers.get_all(name) for name in answer.headers}))
+    finally:
+        haproxy.kill()
+"""
 
 
 def connected(site: Site, hostname: str) -> Any:
@@ -37,7 +76,9 @@ def connected(site: Site, hostname: str) -> Any:
 
 
 def client_of(site: Site, hostname: str) -> Client:
-    return Client(site.address(hostname), trusted(site))
+    if site.is_shared:
+        return Client(site.address(hostname), site.ca_certificate)
+    return Client(site.address(hostname), None, site.variable(hostname, "haproxy_http_port"))
 
 
 @pytest.fixture
@@ -60,6 +101,7 @@ def counted_logins(balancers: list[Any]) -> Iterator[None]:
         haproxy(balancer, "clear table logins")
 
 
+@DISTRIBUTED
 def test_http_leads_to_https(client: Client) -> None:
     answer = requests.get(
         f"http://{client.address}/dags?state=failed", allow_redirects=False, proxies={"http": ""}, timeout=30
@@ -68,12 +110,53 @@ def test_http_leads_to_https(client: Client) -> None:
     assert answer.headers["Location"] == f"https://{client.address}/dags?state=failed"
 
 
+@DISTRIBUTED
 def test_browsers_are_told_to_keep_to_https(client: Client) -> None:
     for path in ("/api/v2/version", "/execution/"):
         _, headers, _ = client.ask("GET", path)
         assert headers["strict-transport-security"] == "max-age=31536000"
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        ("GET", "/", {}, 200),
+        ("GET", "/api/v2/version", {}, 200),
+        ("GET", "/auth/login/", {}, 200),
+        ("GET", "/nowhere/%zz", {}, 404),
+        ("GET", "/execution/", {}, 404),
+        ("POST", "/api/v2/variables", {"Content-Length": str(11 * 1024 * 1024)}, 413),
+    ],
+)
+def test_browsers_are_told_what_to_keep_to(
+    client: Client, method: str, path: str, headers: dict[str, str], status: int
+) -> None:
+    found, told, _ = client.ask(method, path, headers)
+    assert found == status
+    # Each once, whoever it is from.
+    assert {name: told.get(name) for name in TOLD} == TOLD
+
+
+@DISTRIBUTED
+def test_browsers_are_told_on_the_way_to_https(site: Site, inventory_hostname: str) -> None:
+    status, told, _ = Client(site.address(inventory_hostname), None, 80).ask("GET", "/")
+    assert status == 308
+    assert {name: told.get(name) for name in TOLD} == TOLD
+
+
+def test_what_airflow_tells_browsers_itself_stays(host: Any) -> None:
+    """By the configuration in force, with a server behind it that has something to say."""
+    own = {"Referrer-Policy": "no-referrer", "Content-Security-Policy": "default-src 'none'", "X-Seen": "1"}
+    told = json.loads(host.check_output(f"python3 -c {shlex.quote(BEHIND)} {shlex.quote(json.dumps(own))}"))
+    assert told["referrer-policy"] == ["no-referrer"]
+    assert told["content-security-policy"] == ["default-src 'none'", "frame-ancestors 'self'"]
+    assert told["x-content-type-options"] == ["nosniff"]
+    own["Content-Security-Policy"] = "frame-ancestors 'none'"
+    told = json.loads(host.check_output(f"python3 -c {shlex.quote(BEHIND)} {shlex.quote(json.dumps(own))}"))
+    assert told["content-security-policy"] == ["frame-ancestors 'none'"]
+
+
+@DISTRIBUTED
 def test_old_tls_is_refused(client: Client) -> None:
     context = ssl.create_default_context(cafile=str(client.ca))
     # What a client of ten years ago would do.
@@ -83,6 +166,7 @@ def test_old_tls_is_refused(client: Client) -> None:
         client.ask("GET", "/", context=context)
 
 
+@DISTRIBUTED
 @pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
 def test_current_tls_is_spoken_with_current_ciphers(client: Client, version: str) -> None:
     context = ssl.create_default_context(cafile=str(client.ca))
@@ -96,6 +180,7 @@ def test_current_tls_is_spoken_with_current_ciphers(client: Client, version: str
     assert re.search("GCM|CHACHA20", cipher[0])
 
 
+@DISTRIBUTED
 def test_weak_ciphers_are_refused(client: Client) -> None:
     context = ssl.create_default_context(cafile=str(client.ca))
     context.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -104,6 +189,7 @@ def test_weak_ciphers_are_refused(client: Client) -> None:
         client.ask("GET", "/", context=context)
 
 
+@DISTRIBUTED
 def test_no_other_authority_vouches_for_it(client: Client) -> None:
     with pytest.raises(ssl.SSLCertVerificationError):
         client.ask("GET", "/", context=ssl.create_default_context(cafile=certifi.where()))
@@ -146,11 +232,23 @@ def test_paths_that_look_like_it_are(client: Client, path: str) -> None:
     assert (status, body) != (404, "Not found")
 
 
+@pytest.mark.only_in("single_node")
+def test_one_host_is_reached_at_its_ssh_and_its_user_interface_only(client: Client) -> None:
+    open_ports = []
+    for port in range(1, 65536):
+        with socket.socket() as tried:
+            tried.settimeout(5)
+            if tried.connect_ex((client.address, port)) == 0:
+                open_ports.append(port)
+    assert open_ports == [22, client.port]
+
+
 def test_execution_api_has_no_connection_for_people(client: Client) -> None:
     with pytest.raises(OSError):  # noqa: PT011 - the firewall lets it time out
         socket.create_connection((client.address, EXECUTION_PORT), timeout=5)
 
 
+@DISTRIBUTED
 def test_execution_api_answers_workers_only(site: Site, balancers: list[Any], inventory_hostname: str) -> None:
     wait_for(lambda: all_up(balancers), "all API servers are up", 120)
     url = f"https://{site.address(inventory_hostname)}:{EXECUTION_PORT}"
@@ -163,6 +261,7 @@ def test_execution_api_answers_workers_only(site: Site, balancers: list[Any], in
             fetch(connected(site, other), f"{url}/execution/health")
 
 
+@DISTRIBUTED
 @pytest.mark.parametrize("path", ["/", "/api/v2/version", "/auth/token", "/execution/../api/v2/version"])
 def test_workers_get_nothing_but_the_execution_api(site: Site, inventory_hostname: str, path: str) -> None:
     worker = connected(site, site.group("airflow_worker")[0])
@@ -176,6 +275,7 @@ def log_in(client: Client, headers: dict[str, str] | None = None) -> tuple[int, 
     return status, body
 
 
+@DISTRIBUTED
 @pytest.mark.usefixtures("counted_logins")
 def test_too_many_logins_are_refused(site: Site) -> None:
     hostname = site.group("load_balancer")[0]
@@ -218,9 +318,12 @@ def test_clients_do_not_choose_where_they_come_from(client: Client) -> None:
     for path in ("/", "/auth/login", "/auth/login/"):
         _, headers, body = client.ask("GET", path, forged)
         assert "evil.example" not in f"{headers} {body}"
-        assert not headers.get("location", "").startswith("http:")
+        # Nor is anybody led to where the API server has it from.
+        assert "127.0.0.1" not in f"{headers} {body}"
+        assert client.ca is None or not headers.get("location", "").startswith("http:")
 
 
+@DISTRIBUTED
 @pytest.mark.usefixtures("counted_logins")
 def test_cookies_go_by_https_only(client: Client, site: Site) -> None:
     # As a browser writes it, without the scheme's own port: FAB compares it with the host of the request.
@@ -236,6 +339,7 @@ def test_cookies_go_by_https_only(client: Client, site: Site) -> None:
         assert "_token" in session.cookies
 
 
+@DISTRIBUTED
 def test_requests_are_logged_as_json_and_without_secrets(host: Any, client: Client) -> None:
     marker, secret = f"airstrip-{uuid.uuid4().hex}", f"secret-{uuid.uuid4().hex}"
     headers = {
@@ -267,12 +371,14 @@ def test_metrics_are_for_the_host_alone(host: Any, client: Client) -> None:
         socket.create_connection((client.address, 8405), timeout=5)
 
 
+@DISTRIBUTED
 def test_keys_are_roots_alone(host: Any) -> None:
     for name in ("public.pem", "execution.pem"):
         file = host.file(f"/etc/haproxy/tls/{name}")
         assert (file.user, file.group, file.mode) == ("root", "root", 0o600)
 
 
+@DISTRIBUTED
 def test_every_api_server_is_up_and_its_certificate_is_checked(host: Any, site: Site) -> None:
     names = site.group("airflow_api_server")
     assert servers(host) == {(backend, name): "UP" for backend in BACKENDS for name in names}
@@ -280,6 +386,7 @@ def test_every_api_server_is_up_and_its_certificate_is_checked(host: Any, site: 
     assert [line for line in lines if "verifyhost" in line] == [line for line in lines if ":8080" in line]
 
 
+@DISTRIBUTED
 def test_drained_server_gets_no_requests(host: Any, client: Client, site: Site) -> None:
     name = site.group("airflow_api_server")[0]
     try:
@@ -297,11 +404,12 @@ def test_drained_server_gets_no_requests(host: Any, client: Client, site: Site) 
     wait_for(lambda: servers(host)["airflow_api", name] == "UP", f"{name} is back")
 
 
+@DISTRIBUTED
 def test_killed_api_server_costs_few_requests(site: Site, balancers: list[Any]) -> None:
     victim = connected(site, site.group("airflow_api_server")[0])
     unit = "airflow-api-server"
     wait_for(lambda: all_up(balancers), "all API servers are up", 120)
-    with Probe(f"{site.edge_url}/api/v2/version", trusted(site)) as probe:
+    with Probe(f"{site.edge_url}/api/v2/version", site.ca_certificate) as probe:
         time.sleep(2)
         # Its parent would start a process anew.
         victim.check_output(f"systemctl kill --signal KILL {unit}; systemctl stop {unit}")
@@ -315,13 +423,14 @@ def test_killed_api_server_costs_few_requests(site: Site, balancers: list[Any]) 
     assert probe.failed_seconds <= 3, probe.failures
 
 
+@DISTRIBUTED
 def test_rolling_restart_costs_no_request(site: Site, balancers: list[Any]) -> None:
     wait_for(lambda: all_up(balancers), "all API servers are up", 120)
     # A unit that somebody has changed is mended, and with it the process.
     for name in site.group("airflow_api_server"):
         connected(site, name).check_output("echo '# by hand' >>/etc/systemd/system/airflow-api-server.service")
     began = balancers[0].check_output("date +%s")
-    with Probe(f"{site.edge_url}/api/v2/version", trusted(site)) as probe:
+    with Probe(f"{site.edge_url}/api/v2/version", site.ca_certificate) as probe:
         result = site.command("ansible-playbook", "site.yml", "--tags", "airflow_api_server")
         assert result.returncode == 0, result.stdout[-3000:]
         assert all_up(balancers)

@@ -62,7 +62,6 @@ def test_running_task_survives_the_stop_of_its_worker(host: Any, airflow: Airflo
         assert properties(host, WORKER, "ActiveState", "Result") == {"ActiveState": "inactive", "Result": "success"}
         left = host.run("ps --no-headers -o pid,args -p " + ",".join(map(str, before))).stdout
         assert left == ""
-        assert host.run("ss -Hltn 'sport = :8793'").stdout == ""
     finally:
         host.check_output(f"systemctl start {WORKER}")
     assert 5 < stopped_after < 60

@@ -16,6 +16,8 @@ LINES = {
     "roles/*/tasks/main.yml": 40,
     "roles/*/tasks/*.yml": 120,
     "roles/*/handlers/*.yml": 120,
+    # HAProxy of Debian reads one file.
+    "roles/haproxy/templates/haproxy.cfg.j2": 140,
     "roles/*/templates/*": 120,
     "roles/*/defaults/**/*.yml": 150,
     "playbooks/*.yml": 60,

@@ -24,6 +24,7 @@ def look(variables: dict[str, str], *command: str, root: str = "/nowhere") -> di
             "key": {"path": f"{root}/fernet_key"}, "none": {"path": f"{root}/none"},
             "owner": {"path": f"{root}/url", "user": "own/er"}, "other": {"path": f"{root}/url", "user": "other"},
         },
+        "api_server": f"{root}/airflow-api-server.service",
     }  # fmt: skip
     argv = ["sh", "-c", '"$@"; exit $?', "sh", *command, sys.executable, str(LOOK), json.dumps(given)]
     result = subprocess.run(argv, capture_output=True, check=True, env=environment, text=True)
@@ -48,6 +49,15 @@ def test_clusters_are_those_that_have_a_server(tmp_path: Path) -> None:
         (tmp_path / "lib" / version / "bin").mkdir(parents=True)
         (tmp_path / "lib" / version / "bin" / "postgres").write_text("", encoding="utf-8")
     assert look({}, root=str(tmp_path))["postgresql"] == {"15": "manual", "17": "auto"}
+
+
+def test_port_of_the_api_server_is_that_of_its_unit(tmp_path: Path) -> None:
+    assert look({}, root=str(tmp_path))["api_server_port"] == 0
+    unit = tmp_path / "airflow-api-server.service"
+    unit.write_text(
+        "[Service]\nExecStart=/opt/bin/airflow api-server --host :: --port 8081 --workers 2\n", encoding="utf-8"
+    )
+    assert look({}, root=str(tmp_path))["api_server_port"] == 8081
 
 
 def test_space_is_that_of_the_nearest_parent_and_a_missing_release_is_none() -> None:

@@ -10,6 +10,7 @@ The argument is a JSON object:
   drained               file of a drained host
   neighbour             an IPv4 address in the host's network, or nothing
   configuration, programs  directories of PostgreSQL's clusters and servers
+  api_server            unit of the API server
   paths                 where to look for free space
   secrets               by name, the `path` of a file with it, and the `user` in it if it is a password in a URL
   fernet_key            path of the Fernet key
@@ -23,6 +24,7 @@ from __future__ import annotations
 import hmac
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -128,6 +130,12 @@ def has_schema(database: dict[str, Any]) -> bool:
     return result.stdout.strip() == "t"
 
 
+def port(unit: str) -> int:
+    """Return the port in the command line of a unit; 0 if there is no such unit, or no port."""
+    found = re.search(r"^ExecStart=.* --port (\d+)", read(unit), re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
 given = json.loads(sys.argv[1])
 seen = {
     "python": ".".join(map(str, sys.version_info[:2])),
@@ -138,6 +146,7 @@ seen = {
     "free_mb": {path: free_mb(path) for path in given["paths"]},
     "ssh_connection": ssh_connection(),
     "neighbour": neighbour(given["neighbour"]),
+    "api_server_port": port(given["api_server"]),
     "postgresql": postgresql_clusters(Path(given["configuration"]), Path(given["programs"])),
     "secrets": [name for name, place in given["secrets"].items() if holds(place)],
     "fernet_key": fernet_digests(read(given["fernet_key"])),

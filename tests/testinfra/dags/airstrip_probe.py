@@ -1,14 +1,16 @@
-"""DAGs that the tests put among the users' DAGs: what a task can reach from inside, and one that takes its time."""
+"""DAGs that the tests put among the users' DAGs: what a task can reach from inside, and some that take their time."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg2
+from airflow.providers.standard.sensors.time_delta import TimeDeltaSensor
 from airflow.sdk import DAG, get_current_context, task
 from sqlalchemy.engine import make_url
 
@@ -103,6 +105,7 @@ with DAG(dag_id="airstrip_sleep", schedule=None, is_paused_upon_creation=False, 
     @task
     def sleep() -> float:
         """Sleep as long as the run's configuration says, in seconds; return how long it was."""
+        print("airstrip: sleeps")  # noqa: T201 - its log
         started = time.monotonic()
         time.sleep((get_current_context()["dag_run"].conf or {})["seconds"])
         return time.monotonic() - started
@@ -133,3 +136,7 @@ with DAG(dag_id="airstrip_misspelt", schedule=None, is_paused_upon_creation=Fals
         """Wait for a worker that there is not."""
 
     misspelt()
+
+
+with DAG(dag_id="airstrip_defer", schedule=None, is_paused_upon_creation=False, default_args={"retries": 0}):
+    TimeDeltaSensor(task_id="defer", delta=timedelta(seconds=30), deferrable=True)
