@@ -175,5 +175,5 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def _try(self, command: str) -> int:
         try:
             return int(self._low_level_execute_command(command)["rc"])
-        except Exception:  # noqa: BLE001 the host may be away; the next renewal tries again
+        except Exception:  # the host may be away; the next renewal tries again
             return -1
