@@ -65,7 +65,7 @@ def wait_for(condition: Callable[[], bool], what: str, seconds: float = 60) -> N
 
 
 def fetch(host: Any, url: str) -> tuple[int, str]:
-    """Return status and body of what a host gets at a URL, with the authorities that its tasks trust; raise ConnectionError."""
+    """Return status and body of what a host gets at a URL, trusting what its tasks trust; raise ConnectionError."""
     result = host.run(f"python3 -c {shlex.quote(_FETCH)} {shlex.quote(url)}")
     if result.rc != 0:
         raise ConnectionError(result.stderr.strip().splitlines()[-1])
