@@ -34,7 +34,7 @@ description:
   - Changes nothing else. In check mode it does nothing.
 options:
   controller_file:
-    description: File on the controller; the directory has to be there.
+    description: File on the controller.
     type: path
     required: true
   host_file:
@@ -116,6 +116,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     def _lock_controller(self, path: Path, claim: Mapping[str, Any], deadline: float) -> int | None:
         """Return the open file that has the lock; nothing if this run has it already."""
+        path.parent.mkdir(parents=True, exist_ok=True)
         lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         while True:
             try:
