@@ -55,7 +55,7 @@ class Lab:
     @contextmanager
     def working(self, name: str) -> Iterator[subprocess.Popen[str]]:
         """A run that has its locks and works on."""
-        run = self.start(name, 120)
+        run = self.start(name, 90)
         try:
             while not (self.directory / f"{name}.begun").exists():
                 assert run.poll() is None, run.communicate()[0]
