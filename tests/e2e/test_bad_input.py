@@ -245,7 +245,7 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "no address": ("addresses", ("nowhere has no address", "set airflow_host_address")),
     "loopback address": ("addresses", ("inward has the address 127.0.0.1", "Set airflow_host_address")),
     "unresolvable address": ("addresses", ("unknown has the address no-such-host", "is no IP address", "Set airflow")),
-    "dead host": ("dead", ("gone does not answer", "Bring it back, or leave it out by --limit '!gone'")),
+    "dead host": ("dead", ("gone does not answer", "Bring it back, or leave it out by --limit 'all,!gone'")),
     "dead host of which nothing is known": ("unknown", ("gone is outside of this run", "airflow_known_facts (")),
     "name of another host": ("clones", ("second: the host calls itself 'node-1'", "the host node-1 of the inventory")),
     "name that is none": ("renamed", (r"node-1: the host calls itself 'a\n192.0.2.1 pypi.org'", "is no host name")),
