@@ -366,6 +366,7 @@ _CHECKS: tuple[tuple[tuple[str, ...], Callable[[Facts], Iterator[str]]], ...] = 
     (("systemd_names",), _systemd_names),
     (("postgresql",), _postgresql_names),
     (("addresses",), _addresses),
+    (("name_problems",), lambda facts: _findings(facts, "name_problems")),
     (("clock_offsets",), _clocks),
     (("os",), _system),
     (("python",), _python),

@@ -22,6 +22,7 @@ options:
   api_url: {description: "URL of an API server, for example http://127.0.0.1:8080.", type: str, required: true}
   api_username: {description: User name., type: str, required: true}
   api_password: {description: Password., type: str, required: true}
+  api_ca_path: {description: "File with the authorities to trust; without it, the system's.", type: path}
   api_timeout: {description: Seconds that one request may take., type: int, default: 30}
   dag_id: {description: Id of the DAG., type: str, required: true}
   tag: {description: A tag that the DAG must have before it is run; waits for the DAG processor., type: str}

@@ -22,6 +22,7 @@ options:
   api_url: {description: "URL of an API server, for example http://127.0.0.1:8080.", type: str, required: true}
   api_username: {description: Name of an administrator., type: str, required: true}
   api_password: {description: Password of the administrator., type: str, required: true}
+  api_ca_path: {description: "File with the authorities to trust; without it, the system's.", type: path}
   api_timeout: {description: Seconds that one request may take., type: int, default: 30}
   username: {description: "Name of the user, without a slash.", type: str, required: true}
   email: {description: Mail address; needed if O(state=present)., type: str}

@@ -16,6 +16,7 @@ ARGUMENT_SPEC: dict[str, dict[str, Any]] = {
     "api_url": {"type": "str", "required": True},
     "api_username": {"type": "str", "required": True},
     "api_password": {"type": "str", "required": True, "no_log": True},
+    "api_ca_path": {"type": "path"},
     "api_timeout": {"type": "int", "default": 30},
 }
 
@@ -44,6 +45,7 @@ class AirflowApi:
     def __init__(self, params: Mapping[str, Any]) -> None:
         self._url = str(params["api_url"]).rstrip("/")
         self._credentials = {"username": params["api_username"], "password": params["api_password"]}
+        self._ca_path = params.get("api_ca_path")
         self._timeout = int(params["api_timeout"])
         self._token = ""
 
@@ -84,7 +86,13 @@ class AirflowApi:
         data = None if body is None else json.dumps(body)
         try:
             with open_url(
-                self._url + path, method=method, data=data, headers=headers, timeout=self._timeout, use_proxy=False
+                self._url + path,
+                method=method,
+                data=data,
+                headers=headers,
+                timeout=self._timeout,
+                use_proxy=False,
+                ca_path=self._ca_path,
             ) as response:
                 content = response.read()
         except HTTPError as error:

@@ -37,6 +37,8 @@ EXAMPLE_WORD = "changeme-changeme-changeme-changeme-please"
 AUTHORITY, OTHER_AUTHORITY = issue("authority"), issue("other authority")
 LOCAL = ("node-1", "127.0.0.1")
 # A second host: an address of documentation, which is no machine's.
+# One where nothing answers, at once.
+DEAD = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
 PAIR: Mapping[str, Mapping[str, Any]] = {"node-1": {}, "second": {"airflow_host_address": "192.0.2.9"}}
 
 
@@ -46,8 +48,9 @@ class Run:
 
     groups: Sequence[str] = (*STORES, *ALL)
     variables: Mapping[str, Any] = field(default_factory=dict)
-    # Variables of each host; all of them lead to the same machine.
+    # Variables of each host; all of them lead to the same machine, unless they say otherwise.
     hosts: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"node-1": {}})
+    limit: str = "all"
     # Shell commands on the host before and after the run.
     before: str = "true"
     after: str = "true"
@@ -138,6 +141,14 @@ RUNS = {
             "inward": {"airflow_host_address": "127.0.0.1"},
             "unknown": {"airflow_host_address": "no-such-host.invalid"},
         }
+    ),
+    "dead": Run(hosts={"node-1": {}, "gone": DEAD}),
+    "unknown": Run(hosts={"node-1": {}, "gone": DEAD}, limit="node-1"),
+    "clones": Run(hosts=PAIR),
+    "renamed": Run(
+        hosts=PAIR,
+        before=f"""hostname >{MARKER}-name; python3 -c 'import socket; socket.sethostname("a\\n192.0.2.1 pypi.org")'""",
+        after=f"hostname -F {MARKER}-name",
     ),
     "balancers": Run(
         groups=(*STORES, *ALL, "load_balancer"),
@@ -275,6 +286,10 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "no address": ("addresses", ("nowhere has no address", "set airflow_host_address")),
     "loopback address": ("addresses", ("inward has the address 127.0.0.1", "Set airflow_host_address")),
     "unresolvable address": ("addresses", ("unknown has the address no-such-host", "is no IP address", "Set airflow")),
+    "dead host": ("dead", ("gone does not answer", "Bring it back, or leave it out by --limit 'all,!gone'")),
+    "dead host of which nothing is known": ("unknown", ("gone is outside of this run", "airflow_known_facts (")),
+    "name of another host": ("clones", ("second: the host calls itself 'node-1'", "the host node-1 of the inventory")),
+    "name that is none": ("renamed", (r"node-1: the host calls itself 'a\n192.0.2.1 pypi.org'", "is no host name")),
     "load balancers without address": ("balancers", ("airflow_virtual_address is empty", "second", "Set it to a free")),
     "port of a load balancer": ("balancers", ("port 8080 is used by haproxy_https_port and airflow_api", "Give")),
     "authority without key": ("balancers", ("airflow_ca_key is empty", "has to sign postgresql-node-1", "Set it")),
@@ -361,7 +376,8 @@ class Runs:
         variables.write_text(yaml.safe_dump(dict(run.variables)), encoding="utf-8")
         site = Site(self._site.scenario, self._site.directory, [f"--inventory={inventory}"])
         with prepared(self._node, run):
-            result = site.command("ansible-playbook", "site.yml", "--tags", "validate", "-e", f"@{variables}", "--diff")
+            options = ("--tags", "validate", "--limit", run.limit, "-e", f"@{variables}", "--diff")
+            result = site.command("ansible-playbook", "site.yml", *options)
         recap = re.findall(r"^(\S+) +: ok=\d+ +changed=(\d+) ", result.stdout, flags=re.MULTILINE)
         return Outcome(result.returncode, result.stdout + result.stderr, {host: int(count) for host, count in recap})
 
@@ -383,7 +399,7 @@ def test_bad_input_is_refused(runs: Runs, case: str) -> None:
 @pytest.mark.parametrize("name", RUNS)
 def test_refusal_changes_nothing(runs: Runs, name: str) -> None:
     outcome = runs.outcome(name)
-    assert set(outcome.changed) == set(RUNS[name].hosts)
+    assert set(outcome.changed) == set(RUNS[name].hosts if RUNS[name].limit == "all" else [RUNS[name].limit])
     assert set(outcome.changed.values()) == {0}
 
 
@@ -410,6 +426,17 @@ def test_good_input_passes(site: Site, tmp_path: Path) -> None:
     inventory = write_inventory(tmp_path / "good", site, Run())
     good = Site(site.scenario, site.directory, [f"--inventory={inventory}"])
     result = good.command("ansible-playbook", "site.yml", "--tags", "validate")
+    assert result.returncode == 0, result.stdout[-4000:]
+
+
+def test_a_dead_host_that_is_left_out_stops_nobody(site: Site, tmp_path: Path) -> None:
+    # Another name than above: what is known of a host is noted for later runs.
+    known = {"hostname": "away", "fqdn": "away", "nodename": "away", "memtotal_mb": 4000, "processor_vcpus": 2}
+    known_facts = {"airflow_known_facts": known | {"default_ipv4": {"address": "192.0.2.9"}}}
+    run = Run(hosts={"node-1": {}, "away": DEAD | known_facts})
+    inventory = write_inventory(tmp_path / "left-out", site, run)
+    good = Site(site.scenario, site.directory, [f"--inventory={inventory}"])
+    result = good.command("ansible-playbook", "site.yml", "--tags", "validate", "--limit", "!away")
     assert result.returncode == 0, result.stdout[-4000:]
 
 

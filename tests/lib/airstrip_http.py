@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -37,8 +38,8 @@ class Server:
 
 
 @contextmanager
-def serving(answers: Answers) -> Iterator[Server]:
-    """Serve `answers` on a free port of the loopback."""
+def serving(answers: Answers, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
+    """Serve `answers` on a free port of the loopback, by TLS if there is a context for it."""
     server = Server(answers)
 
     class Handler(BaseHTTPRequestHandler):
@@ -59,7 +60,9 @@ def serving(answers: Answers) -> Iterator[Server]:
             """Say nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listener:
-        server.url = f"http://127.0.0.1:{listener.server_address[1]}"
+        if tls:
+            listener.socket = tls.wrap_socket(listener.socket, server_side=True)
+        server.url = f"{'https' if tls else 'http'}://127.0.0.1:{listener.server_address[1]}"
         thread = threading.Thread(target=listener.serve_forever, args=(0.05,), daemon=True)
         thread.start()
         yield server

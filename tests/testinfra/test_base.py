@@ -31,6 +31,13 @@ def test_extra_authorities_are_trusted(host: Any) -> None:
         assert body in host.file("/etc/ssl/certs/ca-certificates.crt").content_string
 
 
+def test_the_sites_own_authority_is_none_of_the_systems(host: Any, site: Site) -> None:
+    if site.ca_certificate:
+        body = site.ca_certificate.read_text(encoding="utf-8").split("-----")[2].strip()
+        assert body not in host.file("/etc/ssl/certs/ca-certificates.crt").content_string
+        assert host.check_output("find /etc/ssl/certs /usr/local/share/ca-certificates -name 'airstrip*'") == ""
+
+
 def test_containers_keep_their_machines_clock(host: Any) -> None:
     assert host.check_output("systemd-detect-virt --container || true") != "none"
     assert not host.package("chrony").is_installed

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import ssl
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from airstrip_certificates import issue
 from airstrip_http import Server, serving
 
 PASSWORD = "not-in-any-message-4711"  # noqa: S105
@@ -42,6 +44,20 @@ def test_logs_in_once_and_sends_the_token() -> None:
         ("GET /api/v2/dags", "Bearer abc", None),
         ("GET /api/v2/dags", "Bearer abc", None),
     ]
+
+
+def test_trusts_the_authorities_that_it_is_given(tmp_path: Path) -> None:
+    authority = issue("authority")
+    server_certificate = issue("server", authority, ("127.0.0.1",))
+    (tmp_path / "ca.crt").write_text(authority.pem, encoding="utf-8")
+    (tmp_path / "server.pem").write_text(server_certificate.pem + server_certificate.key, encoding="utf-8")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(tmp_path / "server.pem")
+    with serving({"GET /api/v2/version": (200, {"version": "3.3.2"})}, tls) as server:
+        known = client(server, api_ca_path=str(tmp_path / "ca.crt"))
+        assert known.anonymous("/api/v2/version") == {"version": "3.3.2"}
+        with pytest.raises(api.AirflowApiError, match="certificate verify failed"):
+            client(server).anonymous("/api/v2/version")
 
 
 def test_anonymous_request_does_not_log_in() -> None:

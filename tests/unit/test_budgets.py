@@ -23,7 +23,7 @@ LINES = {
     "playbooks/*.yml": 60,
     "site.yml": 60,
 }
-ROLE_TASK_LINES = 400
+ROLE_TASK_LINES = 430
 COLUMNS = 120
 CONDITIONS = 3
 # Share of task and handler lines that may lie in a window of six lines which occurs twice once roles are named alike.
@@ -201,7 +201,7 @@ SEVEN = "".join(f"- name: Do web {number}\n" for number in range(7))
     [
         (files_are_short, {TASKS: "#\n" * 41}, "41 lines, 40 at most"),
         (files_are_short, {"roles/web/defaults/main/a.yml": "#\n" * 151}, "151 lines, 150 at most"),
-        (roles_are_small, {f"roles/web/tasks/{name}.yml": "#\n" * 101 for name in "abcd"}, "404 lines"),
+        (roles_are_small, {f"roles/web/tasks/{name}.yml": "#\n" * 108 for name in "abcd"}, "432 lines"),
         (lines_are_narrow, {TASKS: "#" * 121}, "121 columns"),
         (
             thin_roles_are_thin,

@@ -48,6 +48,34 @@ def test_everything_else_is_let_pass(installed: str, tags: list[str]) -> None:
     assert not partial_change(installed, *tags)
 
 
+@pytest.mark.parametrize(
+    ("installed", "hosts", "drained", "refused"),
+    [
+        ("3.2.2-0123456789ab", ["app-2"], False, True),
+        ("3.2.2-0123456789ab", ["app-2"], "true", False),
+        ("3.2.2-0123456789ab", ["app-1", "app-2"], False, False),
+        ("3.3.2-0123456789ab", ["app-2"], False, False),
+        ("", ["app-2"], False, False),
+    ],
+)
+def test_a_new_version_wants_the_host_that_migrates(
+    installed: str, hosts: list[str], drained: bool | str, refused: bool
+) -> None:
+    variables: dict[str, Any] = {
+        "airflow_install_directory": "/opt/airflow",
+        "airflow_version": "3.3.2",
+        "airflow_host_components": ["scheduler"],
+        "airflow_migration_host": "app-1",
+        "ansible_play_hosts_all": hosts,
+        "ansible_run_tags": ["all"],
+        "preflight_drained_allowed": drained,
+        "__preflight_look": {"rc": 0, "stdout": json.dumps({"release": installed and f"{RELEASES}/{installed}"})},
+    }
+    problems = Role("preflight", variables).evaluate("__preflight_host_facts.version_problems")
+    assert len(problems) == refused
+    assert all("app-1, which migrates the database, is outside of this run" in problem for problem in problems)
+
+
 @pytest.mark.parametrize(("enabled", "ssh_port"), [(True, 2222), ("true", 2222), (False, None), ("false", None)])
 def test_only_hosts_with_a_firewall_are_asked_how_they_are_reached(enabled: bool | str, ssh_port: int | None) -> None:
     connection = ["192.0.2.7", "50000", "192.0.2.1", "2222"]

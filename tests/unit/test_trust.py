@@ -1,0 +1,37 @@
+"""Who trusts the site's own authority: the parts of Airflow, and not every program of a host."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from airstrip_render import Role
+
+SYSTEM = "/etc/ssl/certs/ca-certificates.crt"
+BUNDLE = "/etc/airflow/ca-bundle.crt"
+AUTHORITY = "-----BEGIN CERTIFICATE-----"
+
+
+@pytest.mark.parametrize(
+    ("trusted", "certificate", "state"),
+    [(None, AUTHORITY, "absent"), ("false", AUTHORITY, "absent"), (True, AUTHORITY, "file"), (True, "", "absent")],
+)
+def test_the_systems_store_has_the_sites_authority_only_where_that_is_wanted(
+    trusted: Any, certificate: str, state: str
+) -> None:
+    wanted = {} if trusted is None else {"base_internal_ca_trusted": trusted}
+    variables = {"base_internal_ca_certificate": certificate, "base_ca_certificates": [], **wanted}
+    (entry,) = Role("base", variables).evaluate("__base_certificates")
+    assert (entry["path"], entry["state"]) == ("/usr/local/share/ca-certificates/airstrip.crt", state)
+
+
+@pytest.mark.parametrize(("certificate", "path"), [(AUTHORITY, BUNDLE), ("", SYSTEM)])
+def test_tasks_trust_the_sites_authority_beside_the_systems(certificate: str, path: str) -> None:
+    role = Role("airflow", {"airflow_ca_certificate": certificate})
+    environment = role.evaluate("__airflow_environment")
+    assert (environment["SSL_CERT_FILE"], environment["REQUESTS_CA_BUNDLE"]) == (path, path)
+    assert role.evaluate("__airflow_config_blocks.task_trust.options.api.ssl_cert") == path
+    parts = [
+        entry.get("src") for entry in role.evaluate("__airflow_files") if entry["path"].startswith("/etc/airflow/ca.d")
+    ]
+    assert parts == ([None, SYSTEM, "/etc/airflow/ca.crt"] if certificate else [])
