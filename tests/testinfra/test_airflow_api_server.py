@@ -97,5 +97,12 @@ def test_gets_its_secrets_and_no_others(host: Any, site: Site) -> None:
     main = properties(host, UNIT, "MainPID")["MainPID"]
     names = host.check_output(f"ls /proc/{main}/root/run/credentials/{UNIT}").split()
     tls = ["api_server_certificate", "api_server_certificate_key", "database_async_url"]
-    expected = ["api_secret_key", "database_url", "fernet_key", "jwt_secret", "session_secret_key", *(tls if site.is_shared else [])]
+    expected = [
+        "api_secret_key",
+        "database_url",
+        "fernet_key",
+        "jwt_secret",
+        "session_secret_key",
+        *(tls if site.is_shared else []),
+    ]
     assert names == sorted(expected)

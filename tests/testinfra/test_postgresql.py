@@ -20,6 +20,7 @@ ONE_HOST = re.compile(r"\d+(\.\d+){3}/32|[0-9a-f:]+/128")
 
 RESULTS = ["airflow_results", "airflow_results_reader"]
 
+
 def query(host: Any, sql: str, database: str = "postgres") -> list[list[str]]:
     """Return the rows of a query, which the server's administrator runs on the host."""
     shown = host.run(f"runuser -u postgres -- psql -XAt -F '\t' -c \"{sql}\" {database}")
@@ -187,7 +188,7 @@ def test_databases_are_closed_to_other_roles(host: Any, site: Site) -> None:
 
 
 @pytest.mark.only_in("single_node", "single_node_bookworm", "distributed")
-def test_results_are_read_as_states_alone(host: Any, site: Site) -> None:
+def test_results_are_read_as_states_alone(host: Any) -> None:
     asked = "SELECT count(*), count(result) FROM celery_taskmeta"
     as_reader = "SET ROLE airflow_results_reader; SET search_path = scheduler, public"
     total, results = query(host, f"{as_reader}; {asked}", "airflow_results")[-1]

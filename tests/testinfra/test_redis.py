@@ -34,9 +34,7 @@ def client(site: Site, inventory_hostname: str) -> Iterator[Client]:
 @pytest.fixture(scope="module")
 def workers(site: Site) -> dict[str, list[str]]:
     """The names of the site's workers, and their queues."""
-    listed = [
-        worker for name in site.group("airflow_worker") for worker in site.variable(name, "airflow_workers")
-    ]
+    listed = [worker for name in site.group("airflow_worker") for worker in site.variable(name, "airflow_workers")]
     return {worker["name"]: worker["queues"] for worker in listed}
 
 

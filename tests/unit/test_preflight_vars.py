@@ -147,7 +147,7 @@ NOT_KEPT = {"airflow_secrets_file": "/nowhere/.secrets.yml", "airflow_secrets_pe
 
 def test_a_secret_is_missing_if_it_would_be_generated_here() -> None:
     variables: dict[str, Any] = {
-        "airflow_secret_files": {
+        "airflow_held_secret_files": {
             "airflow_jwt_secret": {}, "airflow_fernet_key": {}, "airflow_ca_key": {}, "a_name_of_the_file": {},
         },
         "airflow_jwt_secret": trust_as_template(GENERATED),
@@ -162,7 +162,7 @@ def test_a_secret_is_missing_if_it_would_be_generated_here() -> None:
 
 def test_hosts_outside_of_the_run_are_asked_for_what_is_missing() -> None:
     variables: dict[str, Any] = NOT_KEPT | {
-        "airflow_secret_files": {"airflow_jwt_secret": {}},
+        "airflow_held_secret_files": {"airflow_jwt_secret": {}},
         "airflow_jwt_secret": trust_as_template(GENERATED),
         "groups": {"all": ["a", "b"]},
         "ansible_play_hosts_all": ["a"],

@@ -113,6 +113,7 @@ def build(tmp_path: Path) -> Any:
     for path, text in {tmp_path / "python": "#!/bin/sh\n", tools / "pip": "#!/bin/sh\n", tools / "uv": UV}.items():
         path.write_text(text)
         path.chmod(0o755)
+    (release / "build.env").touch()
     script = release / "build.sh"
     script.write_text(role.render("build.sh.j2"))
     script.chmod(0o755)

@@ -43,17 +43,7 @@ def airflow(site: Site) -> Airflow:
 
 
 @pytest.fixture(scope="module")
-def node_of(site: Site) -> Any:
-    """Return a function that gives a host by a component of Airflow."""
-
-    def first(component: str) -> Any:
-        return testinfra.get_host(site.connection(site.group(f"airflow_{component}")[0]))
-
-    return first
-
-
-@pytest.fixture(scope="module")
-def planted(site: Site, airflow: Airflow, node_of: Any) -> Iterator[None]:
+def planted(site: Site, airflow: Airflow) -> Iterator[None]:
     """Put the attackers' files where users put theirs."""
     hosts = [testinfra.get_host(site.connection(name)) for name in site.group("airflow")]
     paths = [*(f"/srv/airflow/plugins/{name}" for name in PLUGINS), "/srv/airflow/dags/airstrip_attack_dags.py"]
@@ -85,9 +75,10 @@ def told(airflow: Airflow, reader: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def run(planted: None, airflow: Airflow, node_of: Any) -> dict[str, Any]:
+def run(site: Site, airflow: Airflow, request: pytest.FixtureRequest) -> dict[str, Any]:
     """What came of the attacks, by place, and the host on which the task ran."""
-    processor = node_of("dag_processor")
+    request.getfixturevalue("planted")
+    processor = testinfra.get_host(site.connection(site.group("airflow_dag_processor")[0]))
     processor.check_output("airflow dags reserialize --bundle-name dags-folder")
     command = told(airflow, "cli")
     run_id = airflow.start("airstrip_attack")
@@ -109,14 +100,15 @@ def test_attacks_end_as_documented(place: str, run: dict[str, Any], site: Site) 
     expected = documented()[place]
     alone = place == "task" and run["worker"] not in site.group("airflow_scheduler")
     # Where workers have hosts of their own, there is nothing else to send a signal to.
-    expected = {attack: "refused" if alone and said == "possible, one VM" else said for attack, said in expected.items()}
+    expected = {
+        attack: "refused" if alone and said == "possible, one VM" else said for attack, said in expected.items()
+    }
     expected = {attack: said.removesuffix(", one VM") for attack, said in expected.items()}
     assert run[place] == expected
 
 
-def test_schedulers_read_no_more_than_states_of_planted_results(
-    run: dict[str, Any], airflow: Airflow, site: Site
-) -> None:
+@pytest.mark.usefixtures("run")
+def test_schedulers_read_no_more_than_states_of_planted_results(airflow: Airflow, site: Site) -> None:
     schedulers = [testinfra.get_host(site.connection(name)) for name in site.group("airflow_scheduler")]
     show = "systemctl show --value --property MainPID airflow-scheduler"
     before = [host.check_output(show) for host in schedulers]
@@ -124,4 +116,6 @@ def test_schedulers_read_no_more_than_states_of_planted_results(
     assert airflow.wait("airstrip_attack", run_id, 180) == "success"
     assert airflow.result("airstrip_attack", run_id, "plant") >= 1
     assert [host.check_output(show) for host in schedulers] == before
-    assert [host.file("/var/lib/airflow/scheduler/airstrip-attack").exists for host in schedulers] == [False] * len(before)
+    assert [host.file("/var/lib/airflow/scheduler/airstrip-attack").exists for host in schedulers] == [False] * len(
+        before
+    )

@@ -25,7 +25,9 @@ def test_workers_of_one_name_are_one_set_on_all_hosts() -> None:
     assert airflow_worker_sets([]) == {}
 
 
-@pytest.mark.parametrize(("worker", "sets"), [({}, {}), ({"name": "", "queues": ["a"]}, {}), ({"name": "a"}, {"a": []})])
+@pytest.mark.parametrize(
+    ("worker", "sets"), [({}, {}), ({"name": "", "queues": ["a"]}, {}), ({"name": "a"}, {"a": []})]
+)
 def test_what_preflight_refuses_is_no_error_here(worker: dict[str, Any], sets: dict[str, list[str]]) -> None:
     assert airflow_worker_sets([worker]) == sets
 

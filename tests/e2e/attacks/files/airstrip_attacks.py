@@ -54,15 +54,20 @@ def login(url: str) -> str:
 
     def forged(key: str) -> bool:
         cookie = f"1|{hmac.new(key.encode(), b'1', hashlib.sha512).hexdigest()}"
+        # Whatever certificate there is: it is the answer that counts.
         answer = requests.get(
-            f"{url}/auth/login/", cookies={"remember_token": cookie}, allow_redirects=False, verify=False, timeout=30
+            f"{url}/auth/login/",
+            cookies={"remember_token": cookie},
+            allow_redirects=False,
+            verify=False,  # noqa: S501
+            timeout=30,
         )
         return "_token" in answer.cookies
 
     return any_of(forged(key) for key in credentials().values())
 
 
-def token(url: str) -> str:
+def token() -> str:
     """Sign a token of the Execution API."""
     return POSSIBLE if "jwt_secret" in credentials() else REFUSED
 
@@ -76,16 +81,17 @@ def writable(path: Path) -> bool:
     return made
 
 
-def homes(url: str) -> str:
+def homes() -> str:
     """Write where another component reads: its home, its bundles, settings of all, DAG files, plugins, the release."""
     others = [path for path in AIRFLOW_HOME.glob("*") if path.is_dir() and path != HOME]
     common = [AIRFLOW_HOME, Path("/etc/airflow"), Path("/opt/airflow/current/bin"), Path("/srv/airflow/dags")]
     return any_of(
-        writable(path) for path in [*others, *(path / "bundles" for path in others), *common, Path("/srv/airflow/plugins")]
+        writable(path)
+        for path in [*others, *(path / "bundles" for path in others), *common, Path("/srv/airflow/plugins")]
     )
 
 
-def replace_home(url: str) -> str:
+def replace_home() -> str:
     """Put a link in the place of the own home, for root to follow."""
     aside = HOME.with_name("airstrip-aside")
     moved = works(HOME.rename, aside)
@@ -94,7 +100,7 @@ def replace_home(url: str) -> str:
     return POSSIBLE if moved else REFUSED
 
 
-def log_link(url: str) -> str:
+def log_link() -> str:
     """Make a link to a file in the log directory, for who reads logs to follow."""
     link = Path(conf.get("logging", "base_log_folder")) / f"airstrip-attack-{uuid.uuid4()}"
     link.symlink_to("/etc/hostname")
@@ -113,7 +119,7 @@ def foreign_processes() -> Iterator[Path]:
                 yield process
 
 
-def secrets_of_others(url: str) -> str:
+def secrets_of_others() -> str:
     """Read the credentials or the environment of another component."""
     own = Path(os.environ.get("CREDENTIALS_DIRECTORY", "/nonexistent"))
     files = [path for path in Path("/run/credentials").glob("*/*") if path.parent != own]
@@ -121,7 +127,7 @@ def secrets_of_others(url: str) -> str:
     return any_of(works(path.read_bytes) for path in [*files, *(path / "environ" for path in foreign_processes())])
 
 
-def signals(url: str) -> str:
+def signals() -> str:
     """Send a signal to another component of the host."""
     return any_of(works(os.kill, int(process.name), 0) for process in foreign_processes())
 
@@ -138,7 +144,7 @@ def postgresql(url: str, **other: str) -> Any:
     return connection
 
 
-def metadata(url: str) -> str:
+def metadata() -> str:
     """Connect to the metadata database."""
     held = credentials()
     if "results_url" in held:
@@ -149,7 +155,7 @@ def metadata(url: str) -> str:
     return POSSIBLE if "database_url" in held and works(postgresql, held["database_url"]) else REFUSED
 
 
-def variables(url: str) -> str:
+def variables() -> str:
     """Read a variable of the site."""
     if {"database_url", "fernet_key"} <= set(credentials()):
         return POSSIBLE
@@ -178,7 +184,7 @@ STATEMENTS = (
 )
 
 
-def results_table(url: str) -> str:
+def results_table() -> str:
     """Change what schedulers see of results, beyond the rows' own content."""
     held = credentials()
     if "results_url" not in held:
@@ -212,7 +218,7 @@ def plant_results() -> int:
     return rows
 
 
-def broker(url: str) -> str:
+def broker() -> str:
     """Reach other workers through the broker: their queues, their unacknowledged messages, their remote control."""
     held = credentials()
     if "broker_url" not in held:
@@ -237,8 +243,7 @@ def broker(url: str) -> str:
     return any_of(works(client.execute_command, *command) for command in commands)
 
 
-ATTACKS: dict[str, Callable[[str], str]] = {
-    "Sign in as a user, with a key that it holds": login,
+ATTACKS: dict[str, Callable[[], str]] = {
     "Sign a token of the Execution API": token,
     "Write where another component reads, or into DAG files and plugins": homes,
     "Put a link in the place of its own directory": replace_home,
@@ -254,4 +259,5 @@ ATTACKS: dict[str, Callable[[str], str]] = {
 
 def outcomes(url: str) -> dict[str, str]:
     """Try everything; return what came of it by the attack's name."""
-    return {name: attack(url) for name, attack in ATTACKS.items()}
+    found = {name: attack() for name, attack in ATTACKS.items()}
+    return found | {"Sign in as a user, with a key that it holds": login(url)}

@@ -24,11 +24,13 @@ flock --nonblock 9 || { echo "Waited for another build on this host." >&2; flock
     --requirement /opt/airflow/tools/uv.txt
 /opt/airflow/tools/uv/bin/uv venv --quiet --allow-existing --no-python-downloads \
     --python /usr/bin/python3 "$release"
-# Byte-compiled, because the units cannot write to the release.
 /opt/airflow/tools/uv/bin/uv pip install --no-python-downloads --verify-hashes \
-    --link-mode copy --compile-bytecode --only-binary :all: \
+    --link-mode copy --only-binary :all: \
     --python "$release" \
     --requirements "$release/requirements.in" \
-    --constraints /opt/airflow/releases/3.3.2-2ac05bb8f2b1/constraints.txt
+    --constraints "$release/constraints.txt"
+# Byte-compiled, because the units cannot write to the release. Not by its own Python, in which any of its packages can
+# have something run as it starts. Some packages have files that are for other Pythons.
+/usr/bin/python3 -I -m compileall -q -q -j 0 "$release/lib" || :
 # Last, so that an interrupted installation is not taken for a release.
 touch "$release/complete"
