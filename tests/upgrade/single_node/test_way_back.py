@@ -16,8 +16,8 @@ from airstrip_upgrade import MARK, assert_all_run, assert_failed, assert_works, 
 
 OLD, NEW = "3.2.2", "3.3.2"
 PACKAGE = "apache-airflow-providers-imap"
-# A DAG that no release with the package can import.
-REFUSED = "import importlib.util\nassert importlib.util.find_spec('airflow.providers.imap') is None\n"
+# A DAG file, by the words that Airflow looks for, which no release with the package can import.
+REFUSED = "# dag\nimport importlib.util\nassert importlib.util.find_spec('airflow.providers.imap') is None\n"
 # A table that the migrations to NEW create: those before it are committed when it fails.
 IN_THE_WAY = "connection_test_request"
 # What a dump that is made before the stop takes is nothing that was asked for by its size: here, any database is large.
@@ -84,8 +84,8 @@ def test_a_session_that_is_open_does_not_stop_a_restore(site: Site, hosts: dict[
         "UnitFileState": "disabled",
     }
     host.check_output("systemctl enable --now airflow-triggerer")
-    assert_all_run(site, hosts, OLD)
     assert_works(site)
+    assert_all_run(site, hosts, OLD)
 
 
 def test_a_dump_that_was_made_while_all_ran_is_not_restored(site: Site, hosts: dict[str, Any], database: Any) -> None:

@@ -16,7 +16,7 @@ flock --nonblock 9 || { echo "Waited for another build on this host." >&2; flock
 # What an interrupted build has left looks installed to uv, and need not be whole. A release in use is never emptied.
 [ "$(readlink /opt/airflow/current)" = "$release" ] ||
     grep -qsF "$release/" /etc/systemd/system/airflow-*.service ||
-    rm -rf "$release/bin" "$release/lib" "$release/lib64"
+    rm -rf "${release:?}/bin" "${release:?}/lib" "${release:?}/lib64"
 
 /usr/bin/python3 -m venv /opt/airflow/tools/uv
 /opt/airflow/tools/uv/bin/pip install --quiet --disable-pip-version-check \
