@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from airstrip_airflow import Airflow
 from airstrip_site import Site
-from airstrip_units import properties
+from airstrip_units import processes, properties
 
 UNIT = "airflow-dag-processor.service"
 
@@ -31,7 +31,7 @@ def test_reads_the_users_dags(airflow: Airflow) -> None:
 
 def test_stops_in_time(host: Any) -> None:
     """Once for its own command, and once for systemd's signal."""
-    assert properties(host, UNIT, "TimeoutStopUSec") == {"TimeoutStopUSec": "5s"}
+    assert properties(host, UNIT, "TimeoutStopUSec") == {"TimeoutStopUSec": "4s"}
 
 
 @pytest.mark.only_in("single_node")
@@ -45,14 +45,14 @@ def test_stops_in_time_while_it_forks_for_many_files(host: Any) -> None:
         for _ in range(4):
             host.check_output(f"systemctl restart {UNIT}")
             main = properties(host, UNIT, "MainPID")["MainPID"]
-            host.check_output(f"timeout 60 sh -c 'until pgrep --parent {main}; do sleep 0.1; done'")
+            host.check_output(f"timeout 120 sh -c 'until pgrep --parent {main} airflow; do sleep 0.1; done'")
             started = time.monotonic()
             host.check_output(f"systemctl stop {UNIT}")
             took.append(time.monotonic() - started)
-            assert properties(host, UNIT, "Result") == {"Result": "success"}
+            assert processes(host, UNIT) == []
     finally:
         host.check_output(f"rm -r {made}; systemctl start {UNIT}")
-    assert max(took) < 11, took
+    assert max(took) < 10, took
 
 
 def test_gets_its_secrets_and_no_others(host: Any, site: Site) -> None:
