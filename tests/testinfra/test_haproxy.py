@@ -243,6 +243,19 @@ def test_one_host_is_reached_at_its_ssh_and_its_user_interface_only(client: Clie
     assert open_ports == [22, client.port]
 
 
+@pytest.mark.only_in("single_node")
+def test_api_server_makes_room_for_its_first_load_balancer(host: Any, site: Site, client: Client) -> None:
+    host.check_output("systemctl stop haproxy")
+    change = f"s/--host 127.0.0.1 --port [0-9]*/--host 0.0.0.0 --port {client.port}/"
+    host.check_output(f"sed -i '{change}' /etc/systemd/system/airflow-api-server.service")
+    host.check_output("systemctl daemon-reload && systemctl restart airflow-api-server")
+    wait_for(lambda: f":{client.port} " in str(host.check_output("ss -Htln")), "the API server has the port", 180)
+    result = site.command("ansible-playbook", "site.yml", "--tags", "service")
+    assert result.returncode == 0, result.stdout[-3000:]
+    wait_for(lambda: client.ask("GET", "/api/v2/version")[0] == 200, "people have the API server again", 60)
+    assert client.ask("GET", "/execution/health")[2] == "Not found"
+
+
 def test_execution_api_has_no_connection_for_people(client: Client) -> None:
     with pytest.raises(OSError):  # noqa: PT011 - the firewall lets it time out
         socket.create_connection((client.address, EXECUTION_PORT), timeout=5)

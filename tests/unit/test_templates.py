@@ -93,7 +93,7 @@ EDGE: dict[str, Any] = {
 PLAIN: dict[str, Any] = {
     "haproxy_tls_enabled": False,
     "haproxy_execution_clients": ["127.0.0.1"],
-    "haproxy_log_ports": [8795, 8796],
+    "haproxy_log_requests_answered": True,
     "haproxy_api_servers": [{"name": "vm1", "address": "2001:db8::1", "port": 8080}],
 }
 ADDRESS: dict[str, Any] = {
