@@ -95,12 +95,18 @@ LISTED = ";     Archive created at 2026-11-24 09:31:00 UTC\n;     dbname: airflo
 def test_a_downgrade_that_fails_ends_the_run(rc: int, listed: str, loses: bool) -> None:
     role = upgrade(
         __airflow_schema=row("half"),
-        __airflow_upgrade_downgrade={"rc": rc, "stderr_lines": ["first", "last"]},
+        __airflow_upgrade_downgrade={
+            "rc": rc,
+            "stderr_lines": ["first", "x.exc.InternalError: no", "(Background on this)"],
+        },
         __airflow_upgrade_dump_contents={"stdout": listed},
     )
     assert role.evaluate("__airflow_upgrade_loses") is loses
     moment = "2026-11-24 09:31:00 UTC" if listed else ""
-    assert role.evaluate("__airflow_upgrade_loss") == {"error": "last", "dump_time": moment}
+    assert role.evaluate("__airflow_upgrade_loss") == {
+        "error": "x.exc.InternalError: no",
+        "dump_time": moment,
+    }
 
 
 def test_the_loss_is_accepted_by_nobody_but_the_playbook_that_says_the_price() -> None:
