@@ -45,7 +45,8 @@ def test_stops_in_time_while_it_forks_for_many_files(host: Any) -> None:
         for _ in range(4):
             host.check_output(f"systemctl restart {UNIT}")
             main = properties(host, UNIT, "MainPID")["MainPID"]
-            host.check_output(f"timeout 120 sh -c 'until pgrep --parent {main} airflow; do sleep 0.1; done'")
+            forks = f"journalctl --quiet _PID={main} | grep 'Processing files' && pgrep --parent {main}"
+            host.check_output(f'timeout 120 sh -c "until {forks}; do sleep 0.1; done"')
             started = time.monotonic()
             host.check_output(f"systemctl stop {UNIT}")
             took.append(time.monotonic() - started)
