@@ -247,8 +247,8 @@ def _options(old: Facts, site: Facts) -> Iterator[_Finding]:
     if old["authentication"] not in ("", "AUTH_DB"):
         yield _blocks(
             "authentication",
-            f"webserver_config.py sets {old['authentication']}. Copy it to {site['home']}/webserver_config.py, with "
-            "the packages that it needs in airflow_extra_packages, and accept this.",
+            f"webserver_config.py sets {old['authentication']}. Give its content as airflow_webserver_config, its passwords "
+            "as airflow_webserver_config_secrets and its packages as airflow_extra_packages, and accept this.",
         )
     if options["secrets.backend"]:
         yield _advises(

@@ -32,6 +32,8 @@ _CREDENTIALS = {
     "core.fernet_key": "airflow_fernet_key",
     "database.sql_alchemy_conn": "airflow_database_host and the other variables airflow_database_*",
     "database.sql_alchemy_conn_async": "airflow_database_host and the other variables airflow_database_*",
+    # No credential, but the file by which API servers read the one that signs logins.
+    "fab.config_file": "airflow_webserver_config",
 }
 
 
@@ -212,7 +214,7 @@ def _secret_in(name: str, value: object, where: str, sensitive: Mapping[str, Seq
     if value is None:
         return ""
     if known:
-        return f"{where}: {name} is a credential, which each component that needs it gets another way. Set {known}."
+        return f"{where}: {name} is a credential, or leads to one, which components get another way. Set {known}."
     if option in sensitive.get(section, ()):
         return (
             f"{where}: {name} is a secret to Airflow, and would be written where all components and their tasks read "

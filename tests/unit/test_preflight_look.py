@@ -24,7 +24,7 @@ def look(variables: dict[str, str], *command: str, root: str = "/nowhere") -> di
             "key": {"path": f"{root}/fernet_key"}, "none": {"path": f"{root}/none"},
             "owner": {"path": f"{root}/url", "user": "own/er"}, "other": {"path": f"{root}/url", "user": "other"},
         },
-        "api_server": f"{root}/airflow-api-server.service",
+        "api_server": f"{root}/airflow-api-server.service", "webserver_config": f"{root}/webserver_config.py",
     }  # fmt: skip
     argv = ["sh", "-c", '"$@"; exit $?', "sh", *command, sys.executable, str(LOOK), json.dumps(given)]
     result = subprocess.run(argv, capture_output=True, check=True, env=environment, text=True)
@@ -58,6 +58,12 @@ def test_port_of_the_api_server_is_that_of_its_unit(tmp_path: Path) -> None:
         "[Service]\nExecStart=/opt/bin/airflow api-server --host :: --port 8081 --workers 2\n", encoding="utf-8"
     )
     assert look({}, root=str(tmp_path))["api_server_port"] == 8081
+
+
+def test_a_configuration_that_is_not_read_any_more_is_seen(tmp_path: Path) -> None:
+    assert look({}, root=str(tmp_path))["webserver_config"] is False
+    (tmp_path / "webserver_config.py").touch()
+    assert look({}, root=str(tmp_path))["webserver_config"] is True
 
 
 def test_space_is_that_of_the_nearest_parent_and_a_missing_release_is_none() -> None:

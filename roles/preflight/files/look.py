@@ -15,6 +15,7 @@ The argument is a JSON object:
   secrets               by name, the `path` of a file with it, and the `user` in it if it is a password in a URL
   fernet_key            path of the Fernet key
   units                 directory of systemd's units
+  webserver_config      where Flask-AppBuilder once had its configuration
   database              `name` and `port` of the metadata database, or nothing if it is not on this host
 Runs on Python 3.7.
 """
@@ -151,6 +152,7 @@ seen = {
     "secrets": [name for name, place in given["secrets"].items() if holds(place)],
     "fernet_key": fernet_digests(read(given["fernet_key"])),
     "schema": has_schema(given["database"]),
+    "webserver_config": Path(given["webserver_config"]).exists(),
     # Written only after a migration, and with a mark that nobody else's units have.
     "units": any("X-ConfigChecksum=" in read(str(unit)) for unit in Path(given["units"]).glob("airflow-*.service")),
 }

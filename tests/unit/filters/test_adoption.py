@@ -160,7 +160,7 @@ DAG = {"filename": "/srv/old/dags/a.py", "location": {"row": 7}, "message": "`sc
         ("executor", {"options/core.executor": "KubernetesExecutor"}, {}, "not KubernetesExecutor"),
         ("executor", {"options/core.executor": "LocalExecutor,a.b.OwnExecutor"}, {}, "not OwnExecutor"),
         ("sql_alchemy_schema", {"options/database.sql_alchemy_schema": "airflow"}, {}, "search_path"),
-        ("authentication", {"authentication": "AUTH_LDAP"}, {}, "/var/lib/airflow/webserver_config.py"),
+        ("authentication", {"authentication": "AUTH_LDAP"}, {}, "airflow_webserver_config"),
         ("dags_folder", {"options/core.dags_folder": "/home/me/dags"}, {}, "Copy it to /srv/airflow/dags"),
         ("dags", {}, {"dags": [{"code": "AIR301", **DAG}]}, "/srv/old/dags/a.py:7 `schedule_interval` is removed"),
         ("units", {}, {"units": []}, "runs /srv/old/venv/bin/airflow. Name"),

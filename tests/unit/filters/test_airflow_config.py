@@ -256,6 +256,7 @@ SENSITIVE = {
         ("core", "Fernet_Key", "airflow_fernet_key"),
         ("api", "secret_key", "airflow_api_secret_key"),
         ("api_auth", "jwt_secret", "airflow_jwt_secret"),
+        ("fab", "config_file", "airflow_webserver_config"),
         ("sentry", "sentry_dsn", "sentry.sentry_dsn_cmd"),
     ],
 )
@@ -274,8 +275,8 @@ def test_secrets_are_found_by_their_old_names_and_without_a_table() -> None:
     (problem,) = airflow_config_secrets({}, {"AIRFLOW__CORE__SQL_ALCHEMY_CONN": "x"}, SENSITIVE)
     assert problem.startswith("airflow_environment: database.sql_alchemy_conn is a credential")
     assert airflow_config_secrets({"core": {"fernet_key": "x"}, "sentry": {"sentry_dsn": "x"}}, {}, {}) == [
-        "airflow_config_overrides: core.fernet_key is a credential, which each component that needs it gets another "
-        "way. Set airflow_fernet_key."
+        "airflow_config_overrides: core.fernet_key is a credential, or leads to one, which components get another way. "
+        "Set airflow_fernet_key."
     ]
 
 

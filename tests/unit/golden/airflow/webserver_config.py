@@ -13,6 +13,5 @@ def credential(name: str) -> str:
     return path.read_text() if path.exists() else secrets.token_urlsafe(64)
 
 
-
 # Last, whatever stands above: logins are signed with this and nothing else.
 SECRET_KEY = credential("session_secret_key")
