@@ -232,7 +232,7 @@ def _tasks(old: Facts, _site: Facts) -> Iterator[_Finding]:
         )
 
 
-def _options(old: Facts, site: Facts) -> Iterator[_Finding]:
+def _options(old: Facts, _site: Facts) -> Iterator[_Finding]:
     options = old["options"]
     executors = {name.strip().rpartition(".")[2] for name in options["core.executor"].split(",")}
     if unknown := sorted(executors - set(_EXECUTORS)):
@@ -247,8 +247,8 @@ def _options(old: Facts, site: Facts) -> Iterator[_Finding]:
     if old["authentication"] not in ("", "AUTH_DB"):
         yield _blocks(
             "authentication",
-            f"webserver_config.py sets {old['authentication']}. Give its content as airflow_webserver_config, its passwords "
-            "as airflow_webserver_config_secrets and its packages as airflow_extra_packages, and accept this.",
+            f"webserver_config.py sets {old['authentication']}. Give its content as airflow_webserver_config, its "
+            "passwords as airflow_webserver_config_secrets, its packages as airflow_extra_packages, and accept this.",
         )
     if options["secrets.backend"]:
         yield _advises(
