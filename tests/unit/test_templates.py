@@ -143,7 +143,7 @@ BROKER_USERS = [
 FILES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("airflow/airflow.cfg", "airflow", "airflow.cfg.j2", {}),
     ("airflow/logs.mount", "airflow", "logs.mount.j2", {}),
-    ("airflow/webserver_config.py", "airflow", "webserver_config.py.j2", CONFIGURED),
+    ("airflow/webserver_config", "airflow", "webserver_config.py.j2", CONFIGURED),
     ("airflow/airflow.cfg.configured", "airflow", "airflow.cfg.j2", CONFIGURED),
     ("airflow/airflow.cfg.local_executor", "airflow", "airflow.cfg.j2", LOCAL),
     ("airflow/airflow.cfg.3.1.7", "airflow", "airflow.cfg.j2", {"airflow_version": "3.1.7"}),
