@@ -106,3 +106,29 @@ def test_gets_its_secrets_and_no_others(host: Any, site: Site) -> None:
         *(tls if site.is_shared else []),
     ]
     assert names == sorted(expected)
+
+
+@pytest.mark.only_in("single_node")
+@pytest.mark.parametrize("path", ["webserver_config.py", "credentials/session_secret_key"])
+def test_does_not_start_without_the_key_of_logins(host: Any, server: Server, path: str) -> None:
+    host.check_output(f"mv /etc/airflow/{path} /root/airstrip-kept")
+    try:
+        assert host.run(f"systemctl restart {UNIT}").rc != 0
+        assert properties(host, UNIT, "MainPID") == {"MainPID": "0"}
+    finally:
+        host.check_output(f"mv /root/airstrip-kept /etc/airflow/{path} && systemctl restart {UNIT}")
+    limit = time.monotonic() + 120
+    while time.monotonic() < limit:
+        try:
+            if server.ask("GET", "/execution/health").status_code == 200:
+                return
+        except requests.ConnectionError:
+            pass
+        time.sleep(1)
+    pytest.fail("the API server did not come back within two minutes")
+
+
+def test_commands_on_users_need_no_key_of_logins(host: Any) -> None:
+    listed = host.run("airflow users list --output json")
+    assert listed.rc == 0, listed.stderr
+    assert '"admin"' in listed.stdout
