@@ -453,7 +453,8 @@ def test_old_database_server_is_refused(node: Any) -> None:
 def test_conflicting_package_leaves_the_running_release_alone(site: Site, node: Any) -> None:
     before = node.check_output("readlink /opt/airflow/current")
     started = node.check_output("systemctl show 'airflow-*' --property=MainPID,NRestarts")
-    releases = node.check_output("ls /opt/airflow/releases")
+    complete = "ls /opt/airflow/releases/*/complete"
+    releases = node.check_output(complete)
     result = site.command(
         "ansible-playbook", "site.yml", "--tags", "install", "-e", '{"airflow_extra_packages": ["sqlalchemy<1.4"]}'
     )
@@ -464,5 +465,5 @@ def test_conflicting_package_leaves_the_running_release_alone(site: Site, node: 
     assert re.search(r"No solution found|unsatisfiable|conflict", output), output[-3000:]
     assert "sqlalchemy<1.4" in output
     assert node.check_output("readlink /opt/airflow/current") == before
-    assert node.check_output("ls /opt/airflow/releases") == releases
+    assert node.check_output(complete) == releases
     assert node.check_output("systemctl show 'airflow-*' --property=MainPID,NRestarts") == started

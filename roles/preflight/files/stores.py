@@ -63,6 +63,7 @@ def postgresql(version: str, configuration: Path) -> dict[str, Any]:
         "answers": bool(answer),
         "databases": json.loads(answer) if answer else [],
         "files": len(files),
+        "access_list": (configuration / "pg_hba.conf").exists(),
         "access": [line for line in access if not USUAL.fullmatch(line)],
     }
 

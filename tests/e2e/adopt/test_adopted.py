@@ -191,7 +191,7 @@ def test_role_of_the_database_can_log_in_as_before(node: Any) -> None:
 def test_access_list_of_before_is_kept(node: Any) -> None:
     (path,) = node.check_output("ls /etc/postgresql/*/main/pg_hba.conf.before_airstrip").splitlines()
     kept = node.file(path)
-    assert (kept.user, kept.mode) == ("root", 0o600)
+    assert (kept.user, kept.mode) == ("postgres", 0o600)
     assert re.search(r"^local\s+all\s+all\s+peer$", kept.content_string, re.MULTILINE)
 
 
