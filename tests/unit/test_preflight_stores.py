@@ -61,6 +61,7 @@ def test_a_server_that_cannot_be_asked_is_judged_by_its_files(tmp_path: Path) ->
     assert seen["postgresql"] == {
         "version": "15", "answers": False, "databases": [], "files": 1,
         "access": ["host shop shop 10.0.0.0/8 scram-sha-256"],
+        "access_list": True,
     }  # fmt: skip
     assert seen["redis"] | {"changed": None} == {
         "answers": False, "keys": 0, "files": [f"{tmp_path}/redis/dump.rdb"], "changed": None,
