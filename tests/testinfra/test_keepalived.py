@@ -11,7 +11,7 @@ from airstrip_edge import Probe, wait_for
 from airstrip_site import Site
 from airstrip_units import properties
 
-pytestmark = pytest.mark.only_in("distributed")
+DISTRIBUTED = pytest.mark.only_in("distributed")
 
 # Silence of a host's network, from a process that outlives the connection which starts it.
 OUTAGE = (
@@ -37,15 +37,18 @@ def probe_of(site: Site) -> Probe:
     return Probe(f"{site.edge_url}/api/v2/version", site.ca_certificate)
 
 
+@DISTRIBUTED
 def test_exactly_one_has_the_address(site: Site, balancers: dict[str, Any]) -> None:
     assert len(holders(site, balancers)) == 1
 
 
+@DISTRIBUTED
 def test_hosts_own_connections_come_from_their_own_address(host: Any, site: Site, inventory_hostname: str) -> None:
     route = host.check_output(f"ip route get {site.address(site.group('postgresql')[0])}")
     assert f"src {site.address(inventory_hostname)} " in route
 
 
+@DISTRIBUTED
 def test_check_runs_as_nobody_special(host: Any) -> None:
     assert host.run("su -s /bin/sh keepalived_script -c /usr/local/libexec/keepalived/check-haproxy").rc == 0
     file = host.file("/usr/local/libexec/keepalived/check-haproxy")
@@ -55,6 +58,7 @@ def test_check_runs_as_nobody_special(host: Any) -> None:
     assert "WARNING" not in journal
 
 
+@DISTRIBUTED
 def test_address_leaves_a_host_whose_haproxy_stops(site: Site, balancers: dict[str, Any]) -> None:
     (before,) = holders(site, balancers)
     with probe_of(site) as probe:
@@ -74,6 +78,7 @@ def test_address_leaves_a_host_whose_haproxy_stops(site: Site, balancers: dict[s
     assert probe.failed_seconds <= 3, probe.failures
 
 
+@DISTRIBUTED
 def test_address_leaves_a_host_that_falls_silent(site: Site, balancers: dict[str, Any]) -> None:
     (before,) = holders(site, balancers)
     (other,) = set(balancers) - {before}
@@ -86,3 +91,8 @@ def test_address_leaves_a_host_that_falls_silent(site: Site, balancers: dict[str
     assert probe.failed_seconds <= 3, probe.failures
     for host in balancers.values():
         assert properties(host, "keepalived", "ActiveState") == {"ActiveState": "active"}
+
+
+@pytest.mark.only_in("single_node", "single_node_bookworm", "local_executor")
+def test_is_not_there_without_a_virtual_address(host: Any) -> None:
+    assert not host.package("keepalived").is_installed

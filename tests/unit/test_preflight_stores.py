@@ -68,6 +68,15 @@ def test_a_server_that_cannot_be_asked_is_judged_by_its_files(tmp_path: Path) ->
     }  # fmt: skip
 
 
+def test_a_file_of_ours_that_is_lost_makes_nobody_a_stranger(tmp_path: Path) -> None:
+    golden = PROJECT / "tests" / "unit" / "golden" / "postgresql" / "pg_hba.conf"
+    access = a_postgresql(tmp_path) / "pg_hba.conf"
+    access.write_text(golden.read_text() + "# by hand")
+    assert stores(tmp_path)["postgresql"] == {}
+    access.unlink()
+    assert stores(tmp_path)["postgresql"]["access_list"] is False
+
+
 def test_what_airstrip_has_set_up_is_its_own(tmp_path: Path) -> None:
     (a_postgresql(tmp_path) / "conf.d" / "airstrip.conf").write_text("")
     configuration = a_redis(tmp_path)

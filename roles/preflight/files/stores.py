@@ -30,6 +30,15 @@ USUAL = re.compile(
 )
 
 
+# How ours begins (roles/postgresql/templates/pg_hba.conf.j2), should the other file of ours have been lost.
+OURS = """#
+# Ansible managed
+#
+# TYPE  DATABASE  USER  ADDRESS  METHOD
+local all postgres peer
+"""
+
+
 def settings(path: Path) -> list[str]:
     """Return the lines of a configuration file that say something, with single blanks."""
     found = (" ".join(line.split()) for line in path.read_text(errors="replace").splitlines())
@@ -50,20 +59,25 @@ def output(*command: str) -> str:
 
 def postgresql(version: str, configuration: Path) -> dict[str, Any]:
     """Tell which databases a cluster has, and who may use them; nothing if there is none or it is Airstrip's."""
-    if not (configuration / "postgresql.conf").exists() or (configuration / "conf.d" / "airstrip.conf").exists():
+    list_of_access = configuration / "pg_hba.conf"
+    if (
+        not (configuration / "postgresql.conf").exists()
+        or (configuration / "conf.d" / "airstrip.conf").exists()
+        or (list_of_access.exists() and list_of_access.read_text(errors="replace").startswith(OURS))
+    ):
         return {}
     lines = settings(configuration / "postgresql.conf")
     data = Path(value(lines, "data_directory", f"/var/lib/postgresql/{version}/main"))
     query = ("psql", "--cluster", f"{version}/main", "-XAtc", DATABASES, "postgres")
     answer = output("runuser", "--user", "postgres", "--", *query)
     files = [path.name for path in data.glob("base/*") if path.name.isdigit() and int(path.name) >= FIRST_OID]
-    access = settings(configuration / "pg_hba.conf") if (configuration / "pg_hba.conf").exists() else []
+    access = settings(list_of_access) if list_of_access.exists() else []
     return {
         "version": version,
         "answers": bool(answer),
         "databases": json.loads(answer) if answer else [],
         "files": len(files),
-        "access_list": (configuration / "pg_hba.conf").exists(),
+        "access_list": list_of_access.exists(),
         "access": [line for line in access if not USUAL.fullmatch(line)],
     }
 
