@@ -33,7 +33,8 @@ class Module:
     def run(self, arguments: dict[str, Any], *options: str) -> tuple[bool, str]:
         """Run it; return whether it reports a change, and its output. Raise RuntimeError if it fails."""
         api = {
-            "api_url": f"{'https' if self._site.is_shared else 'http'}://127.0.0.1:8080",
+            # The server itself: load balancers count logins.
+            "api_url": f"http://127.0.0.1:{self._site.variable(self._hostname, 'airflow_api_server_port')}",
             "api_username": "admin",
             "api_password": "{{ airflow_admin_password }}",
         }
