@@ -6,6 +6,7 @@
 # next run may find it at work: one builds at a time on a host. The lock ends with the processes that hold it.
 set -eu
 # Index, proxies and wheelhouse: their URLs may have passwords, which are for root alone and for no argument list.
+# shellcheck source=/dev/null
 . /opt/airflow/releases/3.3.2-2ac05bb8f2b1/build.env
 
 release=/opt/airflow/releases/3.3.2-2ac05bb8f2b1
