@@ -55,7 +55,7 @@ EXAMPLES = """
 _LEASE = 120
 _RENEW = 40
 # A run that has just ended needs a moment to give its locks back.
-_PATIENCE = 10.0
+_PATIENCE = 5.0
 _REFUSED = 3
 
 # A line with run, end and claim. The end is in seconds since the host's start: no clock that somebody sets moves it.
