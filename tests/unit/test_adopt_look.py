@@ -1,33 +1,24 @@
 """What the look at an old installation of Airflow says, as far as it needs no Airflow."""
 
-import importlib.util
 from configparser import ConfigParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from airstrip_module import load
 from airstrip_tree import PROJECT
 
 FILES = PROJECT / "roles" / "airflow_adopt" / "files"
 
 
-def loaded(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(f"adopt_{name}", FILES / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module", name="look")
 def fixture_look() -> Any:
-    return loaded("look")
+    return load(FILES / "look.py")
 
 
 @pytest.fixture(scope="module", name="dump")
 def fixture_dump() -> Any:
-    return loaded("dump")
+    return load(FILES / "dump.py")
 
 
 def test_it_imports_without_airflow(look: Any) -> None:

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
 import ssl
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from airstrip_certificates import issue
 from airstrip_http import Server, serving
+from airstrip_module import load
+from airstrip_tree import PROJECT
 
 PASSWORD = "not-in-any-message-4711"  # noqa: S105
 TOKEN = {"POST /auth/token": (201, {"access_token": "abc"})}
 
 
-def _load() -> ModuleType:
-    path = Path(__file__).parents[2] / "module_utils" / "airflow_api.py"
-    spec = importlib.util.spec_from_file_location("airflow_api_under_test", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-api = _load()
+api = load(PROJECT / "module_utils" / "airflow_api.py")
 
 
 def client(server: Server, **other: Any) -> Any:

@@ -1,6 +1,5 @@
 """What roles/airflow/files/look_releases.py finds on the host that it runs on, and how a release is built."""
 
-import importlib.util
 import os
 import signal
 import subprocess
@@ -11,22 +10,12 @@ from typing import Any
 
 import pytest
 import yaml
+from airstrip_module import load
 from airstrip_render import Role
 from airstrip_tree import PROJECT, Tree
 
 LOOK = PROJECT / "roles" / "airflow" / "files" / "look_releases.py"
-
-
-def loaded() -> Any:
-    spec = importlib.util.spec_from_file_location("look_releases", LOOK)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-look = loaded()
+look = load(LOOK)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """What roles/status/files/look.py tells of the host that it runs on."""
 
 import http.server
-import importlib.util
 import subprocess
 import sys
 import threading
@@ -9,9 +8,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
+from airstrip_module import load
 from airstrip_tree import PROJECT
 
 LOOK = PROJECT / "roles" / "status" / "files" / "look.py"
@@ -36,16 +35,7 @@ sys.stdin.read()
 """
 
 
-def loaded() -> Any:
-    spec = importlib.util.spec_from_file_location("status_look", LOOK)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-look = loaded()
+look = load(LOOK)
 
 
 @contextmanager
