@@ -189,13 +189,14 @@ RUNS = {
     # As if somebody else had set the host's PostgreSQL up, and a Redis that is stopped.
     "foreign": Run(
         before=(
-            "mv /etc/postgresql/*/main/conf.d/airstrip.conf /root/airstrip-test.conf"
+            "cd /etc/postgresql/*/main && mv conf.d/airstrip.conf pg_hba.conf /root"
+            " && echo local all all peer >pg_hba.conf"
             " && cd / && runuser -u postgres -- createdb shop"
             f" && mkdir -p {SCRATCH}/redis /etc/redis && echo REDIS >{SCRATCH}/redis/dump.rdb"
             f" && printf 'port 63999\\ndir {SCRATCH}/redis\\n' >/etc/redis/redis.conf"
         ),
         after=(
-            "mv /root/airstrip-test.conf $(echo /etc/postgresql/*/main/conf.d)/airstrip.conf"
+            "cd /etc/postgresql/*/main && mv /root/pg_hba.conf . && mv /root/airstrip.conf conf.d"
             " && cd / && runuser -u postgres -- dropdb shop && rm -r /etc/redis"
         ),
     ),
