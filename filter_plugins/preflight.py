@@ -152,6 +152,14 @@ def _disk(facts: Facts) -> Iterator[str]:
             yield f"{_here(facts)}{path} has {free} MB free, and {needed} MB are needed. Free space or enlarge it."
 
 
+def _open_ways(facts: Facts) -> Iterator[str]:
+    for variable, path, directory, who in _rows(facts, "open_ways", ("variable", "path", "directory", "who")):
+        yield (
+            f"{_here(facts)}{variable} is {path}, and {who} may write {directory}, and so lead root anywhere. Give it "
+            f"to root alone (chown root {directory} && chmod go-w {directory}), or set {variable} to another directory."
+        )
+
+
 def _ports(facts: Facts) -> Iterator[str]:
     owners: dict[int, list[str]] = {}
     for port, owner in _rows(facts, "ports", ("port", "owner")):
@@ -380,6 +388,7 @@ _CHECKS: tuple[tuple[tuple[str, ...], Callable[[Facts], Iterator[str]]], ...] = 
     (("plaintext_problems",), lambda facts: _findings(facts, "plaintext_problems")),
     (("memory_mb", "needed_memory_mb"), _memory),
     (("disk",), _disk),
+    (("open_ways",), _open_ways),
     (("ports",), _ports),
     (("firewall",), _firewall),
     (("drained",), _drained),

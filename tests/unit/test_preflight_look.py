@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from airstrip_tree import PROJECT
 
 LOOK = PROJECT / "roles" / "preflight" / "files" / "look.py"
@@ -20,6 +21,7 @@ def look(variables: dict[str, str], *command: str, root: str = "/nowhere") -> di
     given = {
         "now": 0, "release": "/nowhere", "unfinished": "/nowhere", "drained": "/nowhere", "neighbour": "",
         "configuration": f"{root}/etc", "programs": f"{root}/lib", "paths": ["/"], "database": {},
+        "ways": {"airflow_log_directory": f"{root}/owned/logs"}, "own": [f"{root}/home"],
         "fernet_key": f"{root}/fernet_key", "units": f"{root}/units", "secrets": {
             "key": {"path": f"{root}/fernet_key"}, "none": {"path": f"{root}/none"},
             "owner": {"path": f"{root}/url", "user": "own/er"}, "other": {"path": f"{root}/url", "user": "other"},
@@ -64,6 +66,36 @@ def test_a_configuration_that_is_not_read_any_more_is_seen(tmp_path: Path) -> No
     assert look({}, root=str(tmp_path))["webserver_config"] is False
     (tmp_path / "webserver_config.py").touch()
     assert look({}, root=str(tmp_path))["webserver_config"] is True
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to somebody else")
+def test_ways_are_open_where_others_may_put_a_link(tmp_path: Path) -> None:
+    def who() -> dict[str, str]:
+        found: list[dict[str, str]] = look({}, root=str(tmp_path))["open_ways"]
+        # Where this test runs as root, the directories above may still be somebody's.
+        return {way["directory"].removeprefix(str(tmp_path)): way["who"] for way in found}
+
+    owned, home = tmp_path / "owned", tmp_path / "home"
+    assert who() == {}
+    home.mkdir()
+    owned.mkdir()
+    os.chown(owned, 1, 0)
+    assert who() == {"/owned": "daemon"}
+    os.chown(owned, 0, 1)
+    owned.chmod(0o775)
+    assert who() == {"/owned": "the group daemon"}
+    owned.chmod(0o1777)
+    assert who() == {}
+    owned.chmod(0o757)
+    assert who() == {"/owned": "everybody"}
+    # The way of a link is that to its target, and one that root takes over meanwhile is closed.
+    owned.rmdir()
+    (home / "logs").mkdir()
+    owned.symlink_to(home / "logs")
+    os.chown(home, 1, 0)
+    assert who() == {}
+    os.chown(home / "logs", 1, 0)
+    assert who() == {"/home/logs": "daemon"}
 
 
 def test_space_is_that_of_the_nearest_parent_and_a_missing_release_is_none() -> None:

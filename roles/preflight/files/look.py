@@ -1,8 +1,9 @@
 """Print what a host says of itself and no Ansible fact does, as JSON.
 
 Python, clock, release of Airflow, an upgrade that was interrupted, whether an operator has drained the host, free
-space, the SSH connection that this runs through, who has an address, which clusters of PostgreSQL there are, and what
-an installation has left: units of ours, a schema, and the names of secrets.
+space, the SSH connection that this runs through, who has an address, which clusters of PostgreSQL there are, ways on
+which somebody could lead root elsewhere, and what an installation has left: units of ours, a schema, and the names of
+secrets.
 
 The argument is a JSON object:
   now                   the controller's time, in seconds since the epoch
@@ -12,6 +13,8 @@ The argument is a JSON object:
   configuration, programs  directories of PostgreSQL's clusters and servers
   api_server            unit of the API server
   paths                 where to look for free space
+  ways                  by variable, directories that root is to make or to write in
+  own                   directories that will be root's before it goes through them
   secrets               by name, the `path` of a file with it, and the `user` in it if it is a password in a URL
   fernet_key            path of the Fernet key
   units                 directory of systemd's units
@@ -22,16 +25,19 @@ Runs on Python 3.7.
 
 from __future__ import annotations
 
+import grp
 import hmac
 import json
 import os
+import pwd
 import re
 import socket
+import stat
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 from urllib.parse import unquote
 
 
@@ -42,6 +48,35 @@ def free_mb(path: str) -> int:
         present = present.parent
     status = os.statvfs(present)
     return status.f_bavail * status.f_frsize // 2**20
+
+
+def open_way(path: str, own: list[str]) -> dict[str, str]:
+    """Return a directory above `path` that others than root may write, and who; nothing if there is none.
+
+    As library/file_set.py, which then refuses to go there, judges it: who may write a directory may put a link into it.
+    """
+    # By their real names, because whoever owns a link's target owns the way.
+    for directory in reversed(Path(os.path.realpath(path)).parents):
+        if not directory.exists():
+            break
+        status = directory.stat()
+        if str(directory) in own or (not status.st_uid and status.st_mode & stat.S_ISVTX):
+            continue
+        if status.st_uid:
+            return {"directory": str(directory), "who": name_of(pwd.getpwuid, status.st_uid)}
+        if status.st_mode & stat.S_IWOTH:
+            return {"directory": str(directory), "who": "everybody"}
+        if status.st_gid and status.st_mode & stat.S_IWGRP:
+            return {"directory": str(directory), "who": f"the group {name_of(grp.getgrgid, status.st_gid)}"}
+    return {}
+
+
+def name_of(database: Callable[[int], Any], number: int) -> str:
+    """Return the name of a user or a group, or its number if it has none."""
+    try:
+        return str(database(number)[0])
+    except KeyError:
+        return str(number)
 
 
 def target(link: str) -> str:
@@ -145,6 +180,12 @@ seen = {
     "unfinished_upgrade": target(given["unfinished"]),
     "drained": read(given["drained"]),
     "free_mb": {path: free_mb(path) for path in given["paths"]},
+    "open_ways": [
+        {"variable": variable, "path": path, **way}
+        for variable, path in given["ways"].items()
+        for way in [open_way(path, given["own"])]
+        if way
+    ],
     "ssh_connection": ssh_connection(),
     "neighbour": neighbour(given["neighbour"]),
     "api_server_port": port(given["api_server"]),

@@ -153,6 +153,13 @@ def test_nothing_of_the_old_installation_runs(node: Any, proposal: dict[str, Any
     assert node.file(f"{home}/airflow.cfg").exists
 
 
+def test_old_home_is_roots(node: Any, proposal: dict[str, Any]) -> None:
+    """The logs stay in it, and whoever could put a link beside them could lead root elsewhere."""
+    home = node.file(str(Path(proposal["airflow_log_directory"]).parent))
+    assert (home.user, home.group, home.mode) == ("root", "airflow", 0o755)
+    assert node.file(f"{home.path}/airflow.cfg").user == "airflow"
+
+
 def test_user_has_the_old_numbers(node: Any, proposal: dict[str, Any]) -> None:
     """Else what the old installation has written is somebody else's."""
     assert node.user("airflow").uid == proposal["base_uid"]

@@ -34,6 +34,7 @@ FINE: dict[str, Any] = {
     "memory_mb": 3800,
     "needed_memory_mb": 4096,
     "disk": [{"path": "/opt", "free_mb": 2000, "needed_mb": 2000}],
+    "open_ways": [],
     "ports": [{"port": 8080, "owner": "airflow_api_server_port"}, {"port": "8793", "owner": "airflow_worker_log_port"}],
     "clock_offsets": {"app1": -1.5, "w1": 3.5, "w2": 0},
     "addresses": {"app1": "10.0.0.1", "w1": "10.0.0.2", "w2": "fd00::2"},
@@ -192,6 +193,12 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
         "disk",
         {"disk": [{"path": "/var", "free_mb": 999, "needed_mb": 1000}]},
         "app1: /var has 999 MB free, and 1000 MB are needed.",
+    ),
+    (
+        "open way",
+        {"open_ways": [{"variable": "airflow_log_directory", "path": "/a/logs", "directory": "/a", "who": "airflow"}]},
+        "app1: airflow_log_directory is /a/logs, and airflow may write /a, and so lead root anywhere. Give it to root "
+        "alone (chown root /a && chmod go-w /a), or set airflow_log_directory to another directory.",
     ),
     (
         "port twice",
