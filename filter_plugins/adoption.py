@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.airstrip.core.plugins.plugin_utils.checks import as_mapping
 
 # Heads of the schema by the first version that has them (airflow/utils/db.py, _REVISION_HEADS_MAP). Airflow 2.11 has
 # that of 2.10.3.
@@ -86,12 +87,6 @@ def _blocks(code: str, text: str) -> _Finding:
 
 def _advises(code: str, text: str) -> _Finding:
     return _Finding(code, blocking=False, text=text)
-
-
-def _mapping(value: object, what: str) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise AnsibleFilterError(f"{what} must be a mapping, found {type(value).__name__}")
-    return {str(key): item for key, item in value.items()}
 
 
 def _version(text: object) -> tuple[int, int, int]:
@@ -310,7 +305,7 @@ def _lint(old: Facts, output: str) -> list[str]:
 
 def _checks(old: Facts, site: Facts) -> Iterator[_Finding]:
     """Yield what Airflow's own checks say."""
-    dags = [_mapping(entry, "each of site.dags") for entry in site["dags"] or []]
+    dags = [as_mapping(entry, "each of site.dags") for entry in site["dags"] or []]
     lines = [f"{entry['filename']}:{entry['location']['row']} {entry['message']}" for entry in dags]
     broken = [line for line, entry in zip(lines, dags, strict=True) if entry["code"] in _BLOCKING_RULES]
     others = [line for line, entry in zip(lines, dags, strict=True) if entry["code"] not in _BLOCKING_RULES]
@@ -392,7 +387,7 @@ def airflow_adopt_findings(old: object, site: object) -> list[dict[str, Any]]:
     Example: `old | airflow_adopt_findings({'version': '3.3.2', ...})`, where `old` is what look.py prints. No text
     contains a secret. Raises AnsibleFilterError on wrong types and on what is no version.
     """
-    facts, wanted = _mapping(old, "the old installation"), _mapping(site, "the site")
+    facts, wanted = as_mapping(old, "the old installation"), as_mapping(site, "the site")
     # Another database was not asked.
     checks = _CHECKS if facts["database"]["dialect"] == "postgresql" else (_dialect,)
     found = [finding for check in checks for finding in check(facts, wanted)]
@@ -481,7 +476,7 @@ def airflow_adopt_proposal(old: object, site: object) -> dict[str, Any]:
     Airstrip makes for itself gets another name if the old installation has one of the name. Raises AnsibleFilterError
     on wrong types.
     """
-    facts, wanted = _mapping(old, "the old installation"), _mapping(site, "the site")
+    facts, wanted = as_mapping(old, "the old installation"), as_mapping(site, "the site")
     variables = {name: value for name, value in _named(facts, wanted).items() if _is_proposable(value)}
     if "Celery" in facts["options"]["core.executor"]:
         # Celery has left something in the broker, whoever else has.
@@ -507,8 +502,8 @@ def airflow_adopt_secrets(old: object) -> dict[str, str]:
     Without the Fernet key nobody could read connections and variables. Others are kept where they are long enough;
     Airflow 2 has no key for tokens. Raises AnsibleFilterError on wrong types.
     """
-    facts = _mapping(old, "the old installation")
-    options = _mapping(facts["options"], "the old options")
+    facts = as_mapping(old, "the old installation")
+    options = as_mapping(facts["options"], "the old options")
     found = {
         "airflow_fernet_key": (options["core.fernet_key"], 1),
         "airflow_database_password": (facts["database"]["password"], _SHORTEST_PASSWORD),

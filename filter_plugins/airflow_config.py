@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.airstrip.core.plugins.plugin_utils.checks import as_mapping
 
 Options = dict[str, dict[str, Any]]
 
@@ -37,12 +38,6 @@ _CREDENTIALS = {
 }
 
 
-def _mapping(value: object, what: str) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise AnsibleFilterError(f"{what} must be a mapping, found {type(value).__name__}")
-    return {str(key): item for key, item in value.items()}
-
-
 def _plain(value: object) -> Any:
     """Copy containers into builtins: the json module would read past the laziness of Ansible's own."""
     if isinstance(value, Mapping):
@@ -53,7 +48,9 @@ def _plain(value: object) -> Any:
 
 
 def _sections(value: object, what: str) -> Options:
-    sections = {name: _mapping(_plain(options), f"{what}.{name}") for name, options in _mapping(value, what).items()}
+    sections = {
+        name: as_mapping(_plain(options), f"{what}.{name}") for name, options in as_mapping(value, what).items()
+    }
     for section, options in sections.items():
         if _BAD_SECTION.search(section):
             raise AnsibleFilterError(f"{what}: {section!r} cannot be a section name of airflow.cfg; rename it")
@@ -65,7 +62,7 @@ def _sections(value: object, what: str) -> Options:
 
 def _enabled_options(name: str, block: object) -> Options:
     what = f"airflow_config_merge: block '{name}'"
-    given = _mapping(block, what)
+    given = as_mapping(block, what)
     if not isinstance(given.get("enabled"), bool):
         raise AnsibleFilterError(f"{what} needs 'enabled' with the value true or false (write `x | bool`)")
     return _sections(given.get("options"), f"{what} options") if given["enabled"] else {}
@@ -96,7 +93,7 @@ def airflow_config_merge(blocks: object, overrides: object) -> Options:
     hold, and on wrong types.
     """
     users = _sections({} if overrides is None else overrides, "airflow_config_overrides")
-    merged = _merge_blocks(_mapping(blocks, "airflow_config_merge: blocks"))
+    merged = _merge_blocks(as_mapping(blocks, "airflow_config_merge: blocks"))
     for section, options in users.items():
         together = merged.get(section, {}) | options
         removed = {option for option, value in options.items() if value is None}
@@ -192,12 +189,12 @@ def airflow_config_unknown(overrides: object, options: object) -> list[str]:
     ("team=section") of known ones pass. Raises AnsibleFilterError on wrong types only.
     """
     users = _sections({} if overrides is None else overrides, "airflow_config_overrides")
-    given = _mapping(options, "airflow_config_unknown: options")
-    sections = _mapping(given.get("sections"), "airflow_config_unknown: options.sections")
+    given = as_mapping(options, "airflow_config_unknown: options")
+    sections = as_mapping(given.get("sections"), "airflow_config_unknown: options.sections")
     known = {
         "table": {name: _known_names(section) for name, section in sections.items()},
         "open": {name for name, section in sections.items() if section.get("open")},
-        "renamed": _mapping(given.get("renamed", {}), "airflow_config_unknown: options.renamed"),
+        "renamed": as_mapping(given.get("renamed", {}), "airflow_config_unknown: options.renamed"),
     }
     return [
         f"airflow_config_overrides: {what} is unknown to Airflow {given.get('version')}{suggestion}"
@@ -233,13 +230,13 @@ def airflow_config_secrets(overrides: object, environment: object, options: obje
     Raises AnsibleFilterError on wrong types only.
     """
     users = _sections({} if overrides is None else overrides, "airflow_config_overrides")
-    given = _mapping(options, "airflow_config_secrets: options")
-    sections = _mapping(given.get("sections", {}), "airflow_config_secrets: options.sections")
-    renamed = _mapping(given.get("renamed", {}), "airflow_config_secrets: options.renamed")
+    given = as_mapping(options, "airflow_config_secrets: options")
+    sections = as_mapping(given.get("sections", {}), "airflow_config_secrets: options.sections")
+    renamed = as_mapping(given.get("renamed", {}), "airflow_config_secrets: options.renamed")
     sensitive = {name: section.get("sensitive") or [] for name, section in sections.items()}
     variables = {
         ".".join(name.lower().split("__", 2)[1:]): value
-        for name, value in _mapping(environment, "airflow_environment").items()
+        for name, value in as_mapping(environment, "airflow_environment").items()
         if name.startswith("AIRFLOW__")
     }
     found = [
@@ -257,7 +254,7 @@ def airflow_config_secrets(overrides: object, environment: object, options: obje
 def _readers(value: object) -> dict[str, dict[str, list[str]]]:
     """Check the table of readers: each section names options, each option a list of components."""
     what = "__airflow_config_readers"
-    table = {name: _mapping(_plain(options), f"{what}.{name}") for name, options in _mapping(value, what).items()}
+    table = {name: as_mapping(_plain(options), f"{what}.{name}") for name, options in as_mapping(value, what).items()}
     for section, options in table.items():
         for option, components in options.items():
             listed = isinstance(components, list) and all(isinstance(component, str) for component in components)

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.airstrip.core.plugins.plugin_utils.checks import as_mapping
 
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:(a|b|rc)(\d+))?\Z", re.ASCII)
 # Sorts a final release behind its pre-releases.
@@ -25,12 +26,6 @@ _AIRFLOW_3 = (3, 0, 0)
 _OLDEST_UPGRADABLE = (2, 7, 0)
 
 Version = tuple[int, int, int, str, int]
-
-
-def _mapping(value: object, what: str) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise AnsibleFilterError(f"{what} must be a mapping, found {type(value).__name__}")
-    return {str(key): item for key, item in value.items()}
 
 
 def _parse(version: object) -> Version | None:
@@ -59,7 +54,7 @@ def airflow_release_name(version: str, inputs: object) -> str:
     """
     if _parse(version) is None:
         raise AnsibleFilterError(f"airflow_version must look like 3.3.2, found '{version}'")
-    given = _plain(_mapping(inputs, "airflow_release_name: the inputs"))
+    given = _plain(as_mapping(inputs, "airflow_release_name: the inputs"))
     for name in _SETS:
         if isinstance(given.get(name), list):
             given[name] = sorted({str(item) for item in given[name]})
@@ -97,7 +92,7 @@ def airflow_version_problems(step: object) -> list[str]:
     Example: `{'installed': '3.3.2', 'wanted': '3.2.2'} | airflow_version_problems` tells of a downgrade. `installed`
     is null or empty where there is no Airflow. Raises AnsibleFilterError on wrong types only.
     """
-    given = _mapping(step, "airflow_version_problems: the step")
+    given = as_mapping(step, "airflow_version_problems: the step")
     found, version = given.get("installed") or "", given.get("wanted")
     new, old = _parse(version), _parse(found)
     problems = []
@@ -122,7 +117,7 @@ def airflow_releases_old(found: object) -> list[str]:
     airflow_releases_old` is `[]`. `releases` are those that are there, the youngest first. What is `used` or `needed`
     stays; of the others, `keep` do, if they are complete. Raises AnsibleFilterError on wrong types.
     """
-    given = _mapping(found, "airflow_releases_old: what was found")
+    given = as_mapping(found, "airflow_releases_old: what was found")
     try:
         keep, stays = int(given["keep"]), {str(name) for name in [*given["used"], *given["needed"]]}
         others = [release for release in given["releases"] if release["name"] not in stays]

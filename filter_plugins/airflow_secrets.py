@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.airstrip.core.plugins.plugin_utils.checks import as_mapping
 
 _KINDS = ("fernet", "password", "key")
 _MINIMUM_LENGTHS = {"password": 16, "key": 32}
@@ -53,12 +54,6 @@ _PUBLISHED = frozenset(
         "a99b3ee2b8dcecb1f9e190f396dac654ba77100aabdf8abc67f7e999adcbdfb5",
     }
 )
-
-
-def _mapping(value: object, what: str) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise AnsibleFilterError(f"{what} must be a mapping, found {type(value).__name__}")
-    return {str(key): item for key, item in value.items()}
 
 
 def _is_made_of_words(letters: str) -> bool:
@@ -122,7 +117,7 @@ def _role_secrets(roles: object) -> dict[str, dict[str, Any]]:
     """Return the passwords in `roles` (postgresql_roles) as secrets; a role without one gets a generated one."""
     if not isinstance(roles, Sequence) or isinstance(roles, str):
         raise AnsibleFilterError(f"postgresql_roles must be a list of mappings, found {type(roles).__name__}")
-    given = [_mapping(role, "postgresql_roles: each role") for role in roles]
+    given = [as_mapping(role, "postgresql_roles: each role") for role in roles]
     return {
         f"postgresql_roles[{role.get('name')}].password": {"kind": "password", "value": role["password"]}
         for role in given
@@ -131,7 +126,7 @@ def _role_secrets(roles: object) -> dict[str, dict[str, Any]]:
 
 
 def _all_secrets(secrets: object, roles: object) -> dict[str, Any]:
-    return {**_mapping(secrets, "airflow_secret_problems: the secrets"), **_role_secrets(roles)}
+    return {**as_mapping(secrets, "airflow_secret_problems: the secrets"), **_role_secrets(roles)}
 
 
 def airflow_secret_problems(secrets: object, roles: object = ()) -> list[str]:
@@ -144,7 +139,7 @@ def airflow_secret_problems(secrets: object, roles: object = ()) -> list[str]:
     """
     problems = []
     for name, secret in _all_secrets(secrets, roles).items():
-        given = _mapping(secret, f"airflow_secret_problems: {name}")
+        given = as_mapping(secret, f"airflow_secret_problems: {name}")
         kind = given.get("kind")
         if kind not in _KINDS:
             raise AnsibleFilterError(f"airflow_secret_problems: the kind of {name} must be one of {', '.join(_KINDS)}")
@@ -154,7 +149,7 @@ def airflow_secret_problems(secrets: object, roles: object = ()) -> list[str]:
 
 
 def _looks(looks: object, what: str) -> dict[str, dict[str, Any]]:
-    return {host: _mapping(look, f"{what}: {host}") for host, look in _mapping(looks, f"{what}: the looks").items()}
+    return {host: as_mapping(look, f"{what}: {host}") for host, look in as_mapping(looks, f"{what}: the looks").items()}
 
 
 def _missing_problems(looks: Mapping[str, Mapping[str, Any]], site: Mapping[str, Any]) -> list[str]:
@@ -205,7 +200,7 @@ def airflow_secret_loss_problems(looks: object, site: object) -> list[str]:
     new, and none of these. No message contains a secret. Raises AnsibleFilterError on wrong types.
     """
     what = "airflow_secret_loss_problems"
-    given, wanted = _looks(looks, what), _mapping(site, f"{what}: the site")
+    given, wanted = _looks(looks, what), as_mapping(site, f"{what}: the site")
     for name in ("missing", "wanted"):
         if not isinstance(wanted.get(name), Sequence) or isinstance(wanted[name], str):
             raise AnsibleFilterError(f"{what}: {name} must be a list, found {type(wanted.get(name)).__name__}")
@@ -231,8 +226,8 @@ def airflow_recovered_secrets(files: object, places: object) -> dict[str, str]:
     what = "airflow_recovered_secrets"
     hosts = _looks(files, what)
     found: dict[str, dict[str, list[str]]] = {}
-    for name, entry in _mapping(places, f"{what}: the places").items():
-        place = _mapping(entry, f"{what}: {name}")
+    for name, entry in as_mapping(places, f"{what}: the places").items():
+        place = as_mapping(entry, f"{what}: {name}")
         for host, contents in hosts.items():
             if place.get("is_held", True) and (value := _recovered(str(contents.get(place["path"], "")), place)):
                 found.setdefault(name, {}).setdefault(value, []).append(host)

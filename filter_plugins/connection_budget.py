@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.airstrip.core.plugins.plugin_utils.checks import as_mapping
 
 _POOLS = {"api_server": 2, "scheduler": 1, "dag_processor": 1, "triggerer": 1, "worker": 0}
 _HEALTH_SERVER = 1
@@ -25,12 +26,6 @@ _MINIMUM = 100
 _STEP = 10
 
 Counts = dict[str, int]
-
-
-def _mapping(value: object, what: str) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise AnsibleFilterError(f"{what} must be a mapping, found {type(value).__name__}")
-    return {str(key): item for key, item in value.items()}
 
 
 def _count(value: object, what: str) -> int:
@@ -45,7 +40,7 @@ def _entries(components: object) -> list[dict[str, Any]]:
         raise AnsibleFilterError(
             f"airflow_connection_budget: the components must be a list, found {type(components).__name__}"
         )
-    entries = [_mapping(entry, "airflow_connection_budget: each component") for entry in components]
+    entries = [as_mapping(entry, "airflow_connection_budget: each component") for entry in components]
     for entry in entries:
         if entry.get("component") not in _POOLS:
             raise AnsibleFilterError(
@@ -55,7 +50,7 @@ def _entries(components: object) -> list[dict[str, Any]]:
 
 
 def _settings(settings: object) -> Counts:
-    given = _mapping(settings, "airflow_connection_budget: the settings")
+    given = as_mapping(settings, "airflow_connection_budget: the settings")
     if unknown := sorted(set(given) - set(_DEFAULTS)):
         raise AnsibleFilterError(
             f"airflow_connection_budget: unknown setting '{unknown[0]}'; known are {', '.join(_DEFAULTS)}"

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.airstrip.core.plugins.plugin_utils.checks import as_list, as_mapping
 
 _LOOPBACK = "127.0.0.1"
 _LAST_PORT = 65535
@@ -23,21 +24,9 @@ _MAX_COMMENT_BYTES = 128
 _BAD_COMMENT = re.compile(r'["\x00-\x1f\x7f]')
 
 
-def _mapping(value: object, what: str) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise AnsibleFilterError(f"{what} must be a mapping, found {type(value).__name__}")
-    return {str(key): item for key, item in value.items()}
-
-
-def _list(value: object, what: str) -> list[Any]:
-    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
-        raise AnsibleFilterError(f"{what} must be a list, found {type(value).__name__}")
-    return list(value)
-
-
 def _rows(topology: Mapping[str, Any], key: str, columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    for row in _list(topology.get(key), f"airflow_firewall_rules: topology.{key}"):
-        given = _mapping(row, f"airflow_firewall_rules: each of topology.{key}")
+    for row in as_list(topology.get(key), f"airflow_firewall_rules: topology.{key}"):
+        given = as_mapping(row, f"airflow_firewall_rules: each of topology.{key}")
         if missing := [column for column in columns if column not in given]:
             raise AnsibleFilterError(f"airflow_firewall_rules: each of topology.{key} needs '{missing[0]}'")
         yield given
@@ -61,7 +50,7 @@ def airflow_firewall_rules(topology: object, host: str) -> list[dict[str, Any]]:
     5432, 'sources': ['10.0.0.2']}]`. No sources means everybody. What the host tells itself is no rule, and a host that
     offers nothing has none. Raises AnsibleFilterError if the topology is none.
     """
-    given = _mapping(topology, "airflow_firewall_rules: the topology")
+    given = as_mapping(topology, "airflow_firewall_rules: the topology")
     sources: dict[tuple[str, int], set[str]] = {}
     for service, port, source in _incoming(given, host):
         sources.setdefault((service, port), set()).add(source)
@@ -104,7 +93,7 @@ def _matched(rule: Mapping[str, Any], name: str) -> str:
 
 
 def _networks(sources: object, name: str) -> Iterator[Any]:
-    for source in _list(sources, f"firewall_extra_rules, firewall_ssh_sources: the sources of {name!r}"):
+    for source in as_list(sources, f"firewall_extra_rules, firewall_ssh_sources: the sources of {name!r}"):
         try:
             yield ipaddress.ip_network(str(source), strict=False)
         except ValueError:
@@ -138,8 +127,8 @@ def firewall_statements(rules: object) -> list[str]:
     port, source or comment that nft would not take.
     """
     written: list[str] = []
-    for entry in _list(rules, "firewall_statements: the rules"):
-        rule = _mapping(entry, "firewall_statements: each of the rules")
+    for entry in as_list(rules, "firewall_statements: the rules"):
+        rule = as_mapping(entry, "firewall_statements: each of the rules")
         name = _named(rule)
         match = _matched(rule, name)
         written += [f'{origin}{match} accept comment "{name}"' for origin in _origins(rule.get("sources") or [], name)]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.airstrip.core.plugins.plugin_utils.checks import as_mapping
 
 # RFC 1123, 2.1. What ends in a number alone is an address.
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
@@ -17,12 +18,6 @@ _OWN_NAMES = frozenset({"localhost", "ip6-localhost", "ip6-loopback", "ip6-allno
 _NEEDED = ("hostname", "fqdn", "nodename", "memtotal_mb", "processor_vcpus", "default_ipv4")
 
 Hosts = Mapping[str, Mapping[str, Any]]
-
-
-def _mapping(value: object, what: str) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise AnsibleFilterError(f"{what} must be a mapping, found {type(value).__name__}")
-    return {str(key): item for key, item in value.items()}
 
 
 def _is_host_name(name: str) -> bool:
@@ -102,17 +97,17 @@ def airflow_host_name_problems(facts: object) -> list[str]:
     it; `known` is what a host said in the last good run, which stands in `file`. A site of one host has nobody to
     mislead: there, only the spelling counts. Raises AnsibleFilterError on other shapes.
     """
-    given = _mapping(facts, "airflow_host_name_problems: the facts")
+    given = as_mapping(facts, "airflow_host_name_problems: the facts")
     if missing := {"hosts", "public", "file"} - set(given):
         raise AnsibleFilterError(f"airflow_host_name_problems: '{min(missing)}' is missing")
-    hosts = {host: _mapping(entry, f"hosts.{host}") for host, entry in _mapping(given["hosts"], "hosts").items()}
-    said = {host: _said(_mapping(entry.get("facts") or {}, f"hosts.{host}.facts")) for host, entry in hosts.items()}
+    hosts = {host: as_mapping(entry, f"hosts.{host}") for host, entry in as_mapping(given["hosts"], "hosts").items()}
+    said = {host: _said(as_mapping(entry.get("facts") or {}, f"hosts.{host}.facts")) for host, entry in hosts.items()}
     problems = [problem for host, names in said.items() for problem in _spelling(host, names)]
     if problems or len(hosts) == 1:
         return problems
     for host, names in said.items():
-        problems += _foreign(host, names, hosts, _mapping(given["public"], "public"))
-        problems += _renamed(host, names, _mapping(hosts[host].get("known") or {}, "known"), given["file"])
+        problems += _foreign(host, names, hosts, as_mapping(given["public"], "public"))
+        problems += _renamed(host, names, as_mapping(hosts[host].get("known") or {}, "known"), given["file"])
     return problems + list(_shared(said))
 
 
@@ -121,7 +116,7 @@ def _sentence(said: object) -> str:
 
 
 def _lacking(entry: Mapping[str, Any]) -> list[str]:
-    known = _mapping(entry.get("known") or {}, "airflow_known_facts")
+    known = as_mapping(entry.get("known") or {}, "airflow_known_facts")
     addresses = [(known.get(fact) or {}).get("address") for fact in ("default_ipv4", "default_ipv6")]
     lacking = [key for key in _NEEDED if key not in known]
     return ([] if entry.get("address") or any(addresses) else ["airflow_host_address"]) + (
@@ -138,17 +133,17 @@ def airflow_silent_host_problems(facts: object) -> list[str]:
     beside the present `limit`; of those `outside` the others need what is `known` of them. Raises AnsibleFilterError
     on other shapes.
     """
-    given = _mapping(facts, "airflow_silent_host_problems: the facts")
+    given = as_mapping(facts, "airflow_silent_host_problems: the facts")
     if missing := {"inside", "outside", "limit", "file"} - set(given):
         raise AnsibleFilterError(f"airflow_silent_host_problems: '{min(missing)}' is missing")
-    inside = _mapping(given["inside"], "airflow_silent_host_problems: inside")
+    inside = as_mapping(given["inside"], "airflow_silent_host_problems: inside")
     limit = ",".join([*([str(given["limit"])] if given["limit"] else []), *(f"!{host}" for host in inside)])
     problems = [
         f"{host} does not answer: {_sentence(said)}. Bring it back, or leave it out by --limit '{limit}'."
         for host, said in inside.items()
     ]
-    for host, entry in _mapping(given["outside"], "airflow_silent_host_problems: outside").items():
-        if lacking := _lacking(_mapping(entry, f"airflow_silent_host_problems: outside.{host}")):
+    for host, entry in as_mapping(given["outside"], "airflow_silent_host_problems: outside").items():
+        if lacking := _lacking(as_mapping(entry, f"airflow_silent_host_problems: outside.{host}")):
             problems.append(
                 f"{host} is outside of this run and does not answer, and {given['file']} does not say what the other "
                 f"hosts' configuration needs of it. Bring it back, take it out of the inventory, or set for it "

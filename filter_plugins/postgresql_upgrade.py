@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.airstrip.core.plugins.plugin_utils.checks import as_mapping
 
 _PLAYBOOK = "playbooks/postgresql_upgrade.yml"
 # Catalogues, indexes on them and WAL of a new cluster, besides the data.
@@ -19,12 +20,6 @@ _RESERVE_MB = 500
 # PostgreSQL of the releases of Debian.
 _DISTRIBUTION = {"12": "15", "13": "17"}
 _STEPS = ("upgrade", "revert", "confirm")
-
-
-def _mapping(value: object, what: str) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise AnsibleFilterError(f"{what} must be a mapping, found {type(value).__name__}")
-    return {str(key): item for key, item in value.items()}
 
 
 def postgresql_major(wanted: object, release: object) -> str:
@@ -41,8 +36,8 @@ def postgresql_major(wanted: object, release: object) -> str:
 
 
 def _marks(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    given = _mapping(found.get("marks"), "postgresql_upgrade_plan: marks")
-    return {version: _mapping(mark, "postgresql_upgrade_plan: each of marks") for version, mark in given.items()}
+    given = as_mapping(found.get("marks"), "postgresql_upgrade_plan: marks")
+    return {version: as_mapping(mark, "postgresql_upgrade_plan: each of marks") for version, mark in given.items()}
 
 
 def _plan(do: str, old: str = "", new: str = "", problem: str = "") -> dict[str, Any]:
@@ -129,8 +124,8 @@ def postgresql_upgrade_plan(found: object) -> dict[str, Any]:
     | postgresql_upgrade_plan` gives `{'do': 'upgrade', 'from': '15', 'to': '17', 'problems': []}`. Raises
     AnsibleFilterError on an unknown step and on wrong types.
     """
-    given = _mapping(found, "postgresql_upgrade_plan: what was found")
-    clusters = _mapping(given.get("clusters"), "postgresql_upgrade_plan: clusters")
+    given = as_mapping(found, "postgresql_upgrade_plan: what was found")
+    clusters = as_mapping(given.get("clusters"), "postgresql_upgrade_plan: clusters")
     if given.get("step") not in _STEPS:
         raise AnsibleFilterError(f"postgresql_upgrade_step is {given.get('step')!r}; set it to {', '.join(_STEPS)}")
     if given["step"] == "upgrade":
@@ -155,7 +150,7 @@ def _disk(facts: Mapping[str, Any]) -> Iterator[str]:
 
 def _extensions(facts: Mapping[str, Any]) -> Iterator[str]:
     users: dict[str, list[str]] = {}
-    for database, names in _mapping(facts["extensions"], "postgresql_upgrade_problems: extensions").items():
+    for database, names in as_mapping(facts["extensions"], "postgresql_upgrade_problems: extensions").items():
         for name in names:
             users.setdefault(str(name), []).append(database)
     for name in sorted(set(users) - set(map(str, facts["available"]))):
@@ -172,7 +167,7 @@ def postgresql_upgrade_problems(facts: object) -> list[str]:
     Example: `{'to': '17', 'mode': 'copy', 'size_mb': 900, 'free_mb': 800, 'tablespaces': [], 'extensions': {},
     'available': []} | postgresql_upgrade_problems` tells of the disk. Raises AnsibleFilterError on a missing fact.
     """
-    given = _mapping(facts, "postgresql_upgrade_problems: the facts")
+    given = as_mapping(facts, "postgresql_upgrade_problems: the facts")
     try:
         return [*_disk(given), *_extensions(given)]
     except KeyError as error:

@@ -1,8 +1,8 @@
 """
 What is wrong with the inventory, the variables and a host, as far as plain values can tell.
 
-Ansible loads each file of filter plugins by its path, so that one cannot import another. The findings of other
-filters (airflow_version_problems, airflow_secret_problems, airflow_config_unknown) are therefore given as facts.
+The findings of other filters (airflow_version_problems, airflow_secret_problems, airflow_config_unknown) are given as
+facts, so that each is found in the subject's own file.
 
 A check is a function of the facts, and stands in _CHECKS with the facts that it cannot do without.
 """
@@ -12,10 +12,11 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.airstrip.core.plugins.plugin_utils.checks import as_list, as_mapping, as_number
 
 Facts = Mapping[str, Any]
 
@@ -50,27 +51,9 @@ def _group(component: str) -> str:
     return component if component in _HOST_VARIABLES else f"airflow_{component}"
 
 
-def _mapping(value: object, what: str) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise AnsibleFilterError(f"preflight_problems: {what} must be a mapping, found {type(value).__name__}")
-    return {str(key): item for key, item in value.items()}
-
-
-def _list(value: object, what: str) -> list[Any]:
-    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
-        raise AnsibleFilterError(f"preflight_problems: {what} must be a list, found {type(value).__name__}")
-    return list(value)
-
-
-def _number(value: object, what: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise AnsibleFilterError(f"preflight_problems: {what} must be a number, found {value!r}")
-    return value
-
-
 def _rows(facts: Facts, key: str, columns: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
-    for row in _list(facts[key], key):
-        given = _mapping(row, f"each of {key}")
+    for row in as_list(facts[key], key):
+        given = as_mapping(row, f"each of {key}")
         if missing := [column for column in columns if column not in given]:
             raise AnsibleFilterError(f"preflight_problems: each of {key} needs '{missing[0]}'")
         yield tuple(given[column] for column in columns)
@@ -81,8 +64,8 @@ def _here(facts: Facts) -> str:
 
 
 def _placement(facts: Facts) -> Iterator[str]:
-    hosts = _mapping(facts["component_hosts"], "component_hosts")
-    external = _mapping(facts.get("external") or {}, "external")
+    hosts = as_mapping(facts["component_hosts"], "component_hosts")
+    external = as_mapping(facts.get("external") or {}, "external")
     celery = "CeleryExecutor" in str(facts["executor"])
     needed = ["postgresql", *(["redis"] if celery else []), *_ALWAYS_NEEDED, *(["worker"] if celery else [])]
     for component in needed:
@@ -95,7 +78,9 @@ def _placement(facts: Facts) -> Iterator[str]:
 
 
 def _idle_workers(facts: Facts) -> Iterator[str]:
-    hosts = _list(_mapping(facts["component_hosts"], "component_hosts").get("worker") or [], "component_hosts.worker")
+    hosts = as_list(
+        as_mapping(facts["component_hosts"], "component_hosts").get("worker") or [], "component_hosts.worker"
+    )
     if hosts and "CeleryExecutor" not in str(facts["executor"]):
         yield (
             f"airflow_executor is {facts['executor']}, which gives Celery workers no work, but the group "
@@ -104,8 +89,8 @@ def _idle_workers(facts: Facts) -> Iterator[str]:
 
 
 def _lock(facts: Facts) -> Iterator[str]:
-    airflow = _mapping(facts["airflow"], "airflow")
-    available = _mapping(airflow.get("available"), "airflow.available")
+    airflow = as_mapping(facts["airflow"], "airflow")
+    available = as_mapping(airflow.get("available"), "airflow.available")
     version, python = str(airflow.get("version")), ".".join(str(airflow.get("python")).split(".")[:2])
     if airflow.get("constraints") or python in map(str, available.get(version, [])):
         return
@@ -118,7 +103,7 @@ def _lock(facts: Facts) -> Iterator[str]:
 
 
 def _system(facts: Facts) -> Iterator[str]:
-    system = _mapping(facts["os"], "os")
+    system = as_mapping(facts["os"], "os")
     name, version = str(system.get("distribution")), str(system.get("version"))
     if version.partition(".")[0] not in _SUPPORTED_SYSTEMS.get(name, ()):
         supported = ", ".join(f"{known} {' or '.join(versions)}" for known, versions in _SUPPORTED_SYSTEMS.items())
@@ -134,11 +119,11 @@ def _python(facts: Facts) -> Iterator[str]:
 
 
 def _findings(facts: Facts, key: str) -> Iterator[str]:
-    yield from (str(problem) for problem in _list(facts[key], key))
+    yield from (str(problem) for problem in as_list(facts[key], key))
 
 
 def _memory(facts: Facts) -> Iterator[str]:
-    found, needed = _number(facts["memory_mb"], "memory_mb"), _number(facts["needed_memory_mb"], "needed_memory_mb")
+    found, needed = as_number(facts["memory_mb"], "memory_mb"), as_number(facts["needed_memory_mb"], "needed_memory_mb")
     if found < needed * (1 - _MEMORY_TOLERANCE):
         yield (
             f"{_here(facts)}the host has {found} MB of memory, and its components need {needed} MB. Give it more, move "
@@ -148,7 +133,7 @@ def _memory(facts: Facts) -> Iterator[str]:
 
 def _disk(facts: Facts) -> Iterator[str]:
     for path, free, needed in _rows(facts, "disk", ("path", "free_mb", "needed_mb")):
-        if _number(free, f"free_mb of {path}") < _number(needed, f"needed_mb of {path}"):
+        if as_number(free, f"free_mb of {path}") < as_number(needed, f"needed_mb of {path}"):
             yield f"{_here(facts)}{path} has {free} MB free, and {needed} MB are needed. Free space or enlarge it."
 
 
@@ -174,9 +159,9 @@ def _ports(facts: Facts) -> Iterator[str]:
 
 
 def _clocks(facts: Facts) -> Iterator[str]:
-    offsets = _mapping(facts["clock_offsets"], "clock_offsets")
-    ordered = sorted((_number(offset, f"clock_offsets.{host}"), host) for host, offset in offsets.items())
-    limit = _number(facts.get("max_clock_skew", _MAX_CLOCK_SKEW), "max_clock_skew")
+    offsets = as_mapping(facts["clock_offsets"], "clock_offsets")
+    ordered = sorted((as_number(offset, f"clock_offsets.{host}"), host) for host, offset in offsets.items())
+    limit = as_number(facts.get("max_clock_skew", _MAX_CLOCK_SKEW), "max_clock_skew")
     if ordered and ordered[-1][0] - ordered[0][0] > limit:
         yield (
             f"The clocks of {ordered[0][1]} and {ordered[-1][1]} are {ordered[-1][0] - ordered[0][0]:.1f} s apart, and "
@@ -204,7 +189,7 @@ def _is_loopback(address: str) -> bool:
 
 
 def _addresses(facts: Facts) -> Iterator[str]:
-    addresses = _mapping(facts["addresses"], "addresses")
+    addresses = as_mapping(facts["addresses"], "addresses")
     users: dict[str, list[str]] = {}
     for host, address in addresses.items():
         if address:
@@ -238,9 +223,9 @@ def _identifier_problem(name: str, kind: object) -> str:
 
 
 def _postgresql_names(facts: Facts) -> Iterator[str]:
-    postgresql = _mapping(facts["postgresql"], "postgresql")
-    for entry in _list(postgresql.get("names"), "postgresql.names"):
-        given = _mapping(entry, "each of postgresql.names")
+    postgresql = as_mapping(facts["postgresql"], "postgresql")
+    for entry in as_list(postgresql.get("names"), "postgresql.names"):
+        given = as_mapping(entry, "each of postgresql.names")
         value = given.get("value")
         name = "" if value is None else str(value)
         if problem := _identifier_problem(name, given.get("kind")):
@@ -275,7 +260,7 @@ def _slots_problem(worker: Mapping[str, Any]) -> str:
 
 
 def _workers(facts: Facts) -> Iterator[str]:
-    workers = [_mapping(worker, "each of workers") for worker in _list(facts["workers"], "workers")]
+    workers = [as_mapping(worker, "each of workers") for worker in as_list(facts["workers"], "workers")]
     names = [str(worker.get("name") or "") for worker in workers]
     for name, count in Counter(names).items():
         if not name:
@@ -283,7 +268,7 @@ def _workers(facts: Facts) -> Iterator[str]:
         elif count > 1:
             yield f"{_here(facts)}airflow_workers: {count} workers have the name {name}. Names must differ on a host."
     for name, worker in zip(names, workers, strict=True):
-        queues = _list(worker.get("queues") or [], "queues of airflow_workers")
+        queues = as_list(worker.get("queues") or [], "queues of airflow_workers")
         if not queues:
             yield f"{_here(facts)}airflow_workers: the worker {name} has no queues. List one at least."
         for queue in queues:
@@ -295,7 +280,7 @@ def _workers(facts: Facts) -> Iterator[str]:
 
 def _networks(values: object) -> Iterator[tuple[object, Any]]:
     """Yield each value with its network; none, if it is no address or network."""
-    for value in _list(values, "firewall.ssh_sources"):
+    for value in as_list(values, "firewall.ssh_sources"):
         try:
             yield value, ipaddress.ip_network(str(value), strict=False)
         except ValueError:
@@ -303,14 +288,14 @@ def _networks(values: object) -> Iterator[tuple[object, Any]]:
 
 
 def _firewall(facts: Facts) -> Iterator[str]:
-    firewall = _mapping(facts["firewall"], "firewall")
+    firewall = as_mapping(facts["firewall"], "firewall")
     port, networks = firewall.get("ssh_port"), dict(_networks(firewall.get("ssh_sources") or []))
     for value in [value for value, network in networks.items() if network is None]:
         yield (
             f"{_here(facts)}firewall_ssh_sources: {value!r} is neither an address nor a network. Write it like "
             "192.0.2.10 or 192.0.2.0/24."
         )
-    connection = _list(firewall.get("connection") or [], "firewall.connection")
+    connection = as_list(firewall.get("connection") or [], "firewall.connection")
     # sshd writes UNKNOWN where a connection does not come by IP.
     if len(connection) != _SSH_CONNECTION_FIELDS or not _is_ip(str(connection[0])):
         return
@@ -328,7 +313,7 @@ def _firewall(facts: Facts) -> Iterator[str]:
 
 
 def _drained(facts: Facts) -> Iterator[str]:
-    drained = _mapping(facts["drained"], "drained")
+    drained = as_mapping(facts["drained"], "drained")
     yield (
         f"{_here(facts)}the host is drained since {drained.get('since')}: {drained.get('reason')}. Take it back by "
         f"playbooks/undrain.yml, or leave it out by --limit '!{facts.get('host')}'."
@@ -336,9 +321,9 @@ def _drained(facts: Facts) -> Iterator[str]:
 
 
 def _database(facts: Facts) -> Iterator[str]:
-    database = _mapping(facts["database"], "database")
-    number = int(_number(database.get("version_num"), "database.version_num"))
-    minimum = int(_number(database.get("minimum"), "database.minimum"))
+    database = as_mapping(facts["database"], "database")
+    number = int(as_number(database.get("version_num"), "database.version_num"))
+    minimum = int(as_number(database.get("minimum"), "database.minimum"))
     # server_version_num is major * 10000 + minor since PostgreSQL 10.
     if number // 10000 < minimum:
         yield (
@@ -348,8 +333,8 @@ def _database(facts: Facts) -> Iterator[str]:
 
 
 def _postgresql_version(facts: Facts) -> Iterator[str]:
-    found = _mapping(facts["postgresql_clusters"], "postgresql_clusters")
-    clusters = _mapping(found.get("clusters"), "postgresql_clusters.clusters")
+    found = as_mapping(facts["postgresql_clusters"], "postgresql_clusters")
+    clusters = as_mapping(found.get("clusters"), "postgresql_clusters.clusters")
     wanted, running = str(found.get("wanted")), [name for name, start in clusters.items() if start == "auto"]
     # Of a system that is unknown no version can be wanted: another check names it.
     if not wanted or wanted in running or not set(clusters) - {wanted}:
@@ -406,8 +391,8 @@ def preflight_problems(facts: object) -> list[str]:
     facts are absent or null does not run. Raises AnsibleFilterError on unknown facts, which would silently switch a
     check off, and on wrong types.
     """
-    given = {key: value for key, value in _mapping(facts, "the facts").items() if value is not None}
-    if unknown := sorted(set(_mapping(facts, "the facts")) - set(_KNOWN)):
+    given = {key: value for key, value in as_mapping(facts, "the facts").items() if value is not None}
+    if unknown := sorted(set(as_mapping(facts, "the facts")) - set(_KNOWN)):
         raise AnsibleFilterError(f"preflight_problems: unknown fact '{unknown[0]}'; known: {', '.join(_KNOWN)}")
     found = [problem for keys, check in _CHECKS if all(key in given for key in keys) for problem in check(given)]
     return list(dict.fromkeys(found))

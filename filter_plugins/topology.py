@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.airstrip.core.plugins.plugin_utils.checks import as_mapping
 
 COMPONENTS = (
     "postgresql",
@@ -62,12 +63,6 @@ _API: Route = ("load_balancer", "api", "api_server", "")
 _VRRP: Route = ("load_balancer", "vrrp", "load_balancer", "")
 
 
-def _mapping(value: object, what: str) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise AnsibleFilterError(f"{what} must be a mapping, found {type(value).__name__}")
-    return {str(key): item for key, item in value.items()}
-
-
 def _hosts(value: object, component: str) -> list[str]:
     if value is None:
         return []
@@ -79,7 +74,7 @@ def _hosts(value: object, component: str) -> list[str]:
 
 
 def _components(component_hosts: object) -> dict[str, list[str]]:
-    given = _mapping(component_hosts, "airflow_topology: component_hosts")
+    given = as_mapping(component_hosts, "airflow_topology: component_hosts")
     if unknown := sorted(set(given) - set(COMPONENTS)):
         raise AnsibleFilterError(
             f"airflow_topology: component_hosts names the unknown component '{unknown[0]}'; "
@@ -89,7 +84,7 @@ def _components(component_hosts: object) -> dict[str, list[str]]:
 
 
 def _host_table(components: Mapping[str, Sequence[str]], addresses: object) -> dict[str, dict[str, Any]]:
-    known = _mapping(addresses, "airflow_topology: addresses")
+    known = as_mapping(addresses, "airflow_topology: addresses")
     table: dict[str, dict[str, Any]] = {}
     for host in sorted({host for hosts in components.values() for host in hosts}):
         placed = [component for component in COMPONENTS if host in components[component]]
@@ -136,8 +131,8 @@ def _port(ports: Mapping[str, Any], service: str, component: str) -> int:
 def _login(databases: object, database: str) -> tuple[str | None, str | None]:
     if not database:
         return None, None
-    entry = _mapping(
-        _mapping(databases, "airflow_topology: options.databases").get(database),
+    entry = as_mapping(
+        as_mapping(databases, "airflow_topology: options.databases").get(database),
         f"airflow_topology: options.databases.{database}",
     )
     if not entry.get("name") or not entry.get("user"):
@@ -162,7 +157,7 @@ def _pairs(topology: Mapping[str, Any], route: Route) -> Iterator[dict[str, Any]
 
 
 def _connections(topology: Mapping[str, Any], options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    ports = _mapping(options.get("ports"), "airflow_topology: options.ports")
+    ports = as_mapping(options.get("ports"), "airflow_topology: options.ports")
     for route in _routes(topology, options.get("executor")):
         component, service, destination, database = route
         for pair in _pairs(topology, route):
@@ -173,7 +168,7 @@ def _connections(topology: Mapping[str, Any], options: Mapping[str, Any]) -> Ite
 
 def _public(topology: Mapping[str, Any], options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield what everybody may reach: the load balancers, or the API servers where there are none."""
-    ports = _mapping(options.get("ports"), "airflow_topology: options.ports")
+    ports = as_mapping(options.get("ports"), "airflow_topology: options.ports")
     component = "load_balancer" if topology["components"]["load_balancer"] else "api_server"
     for host in topology["components"][component]:
         for service in ("http", "https") if component == "load_balancer" else ("api",):
@@ -200,7 +195,7 @@ def airflow_topology(component_hosts: object, addresses: object, options: object
     address, a missing executor, port, database or user. A service without hosts (external) has no connections.
     """
     components = _components(component_hosts)
-    given = _mapping(options, "airflow_topology: options")
+    given = as_mapping(options, "airflow_topology: options")
     topology: dict[str, Any] = {
         "hosts": _host_table(components, addresses),
         "components": components,
@@ -211,7 +206,7 @@ def airflow_topology(component_hosts: object, addresses: object, options: object
 
 
 def _checked(topology: object, filter_name: str) -> dict[str, Any]:
-    checked = _mapping(topology, f"{filter_name}: the topology")
+    checked = as_mapping(topology, f"{filter_name}: the topology")
     if missing := [key for key in ("hosts", "components", "connections") if key not in checked]:
         raise AnsibleFilterError(
             f"{filter_name}: the topology has no '{missing[0]}'; give the result of airflow_topology"

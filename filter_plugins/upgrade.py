@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
+from ansible_collections.airstrip.core.plugins.plugin_utils.checks import as_list, as_mapping
 
 # How Airflow's linter begins a finding, and how one about an option that is merely set, whatever its value is: with
 # CeleryExecutor it always reminds of a new default (airflow.cli.commands.config_command).
 _LINT_FINDING = "- "
 _LINT_REMINDER = "- Changed default value"
-
-
-def _sequence(value: object, name: str) -> Sequence[Any]:
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        raise AnsibleFilterError(f"{name} must be a list, found {type(value).__name__}")
-    return value
-
-
-def _mapping(value: object, name: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise AnsibleFilterError(f"{name} must be a mapping, found {type(value).__name__}")
-    return value
 
 
 def _import_errors(output: str) -> dict[str, str]:
@@ -47,7 +34,7 @@ def airflow_import_errors_new(outputs: object) -> list[str]:
     those of `airflow dags list-import-errors --output json`; with fewer than two there is nothing to compare. Raises
     AnsibleFilterError on wrong types.
     """
-    given = [str(output) for output in _sequence(outputs, "airflow_import_errors_new: the outputs")]
+    given = [str(output) for output in as_list(outputs, "airflow_import_errors_new: the outputs")]
     if len(given) < 2:
         return []
     old, new = map(_import_errors, given[:2])
@@ -64,9 +51,9 @@ def airflow_drain_order(hosts: object, running: object) -> list[str]:
     """
     ages = {
         str(row["hostname"]): int(row["seconds"] or 0)
-        for row in _sequence(running, "airflow_drain_order: the running tasks")
+        for row in as_list(running, "airflow_drain_order: the running tasks")
     }
-    table = _mapping(hosts, "airflow_drain_order: the hosts")
+    table = as_mapping(hosts, "airflow_drain_order: the hosts")
     names = {
         host: [host, *(facts.get(key) for key in ("fqdn", "hostname", "nodename"))] for host, facts in table.items()
     }
@@ -85,7 +72,7 @@ def airflow_upgrade_problems(facts: object) -> list[str]:
 
     Example: see `ansible-doc -t filter airflow_upgrade_problems`. Raises AnsibleFilterError on wrong types.
     """
-    given = _mapping(facts, "airflow_upgrade_problems: the facts")
+    given = as_mapping(facts, "airflow_upgrade_problems: the facts")
     host, problems = given["host"], []
     if errors := given["import_errors"]:
         problems.append(
@@ -121,7 +108,7 @@ def airflow_upgrade_report(plan: object) -> list[str]:
 
     Example: see `ansible-doc -t filter airflow_upgrade_report`. Raises AnsibleFilterError on wrong types.
     """
-    given = _mapping(plan, "airflow_upgrade_report: the plan")
+    given = as_mapping(plan, "airflow_upgrade_report: the plan")
     change = f"Going on to {given['to']}" if given["resumed"] else f"Upgrade: {given['from']} to {given['to']}"
     lines = [change]
     lines.append(f"Hosts: {', '.join(given['hosts'])}")

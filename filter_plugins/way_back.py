@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
+from ansible_collections.airstrip.core.plugins.plugin_utils.checks import as_mapping
 
 _CONFIRM = "-e airflow_upgrade_rollback_confirmed=true"
-
-
-def _mapping(value: object, name: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise AnsibleFilterError(f"{name} must be a mapping, found {type(value).__name__}")
-    return value
 
 
 def airflow_restore_problem(facts: object) -> str:
@@ -22,7 +16,7 @@ def airflow_restore_problem(facts: object) -> str:
 
     Example: see `ansible-doc -t filter airflow_restore_problem`. Raises AnsibleFilterError on wrong types.
     """
-    given = _mapping(facts, "airflow_restore_problem: the facts")
+    given = as_mapping(facts, "airflow_restore_problem: the facts")
     if not given["found"]:
         return (
             f"airflow_backup_name: {given['host']} has no dump {given['dump']}. Nothing was changed. Put one of your"
@@ -60,7 +54,7 @@ def airflow_upgrade_rollback_problem(facts: object) -> str:
 
     Example: see `ansible-doc -t filter airflow_upgrade_rollback_problem`. Raises AnsibleFilterError on wrong types.
     """
-    given = _mapping(facts, "airflow_upgrade_rollback_problem: the facts")
+    given = as_mapping(facts, "airflow_upgrade_rollback_problem: the facts")
     past = given["past"]
     if not given["stamp"]:
         return f"{given['host']}: there is no backup in {given['directory']}, so nothing to go back to."
@@ -84,7 +78,7 @@ def airflow_upgrade_loss(facts: object) -> str:
 
     Example: see `ansible-doc -t filter airflow_upgrade_loss`. Raises AnsibleFilterError on wrong types.
     """
-    given = _mapping(facts, "airflow_upgrade_loss: the facts")
+    given = as_mapping(facts, "airflow_upgrade_loss: the facts")
     lines = [
         f"Airflow's downgrade of the schema failed: {given['error']}",
         "Airflow is stopped; its database is between two releases, and nothing is lost. Mend the cause and run the"

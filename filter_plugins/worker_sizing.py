@@ -12,10 +12,11 @@ broker's shares are estimates: shared_buffers of 128 MB and some 40 connections;
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.airstrip.core.plugins.plugin_utils.checks import as_mapping
 
 _SYSTEM_MB = 512
 _COMPONENT_MB = {
@@ -41,12 +42,6 @@ def _whole(value: object, what: str, minimum: int) -> int:
     return number
 
 
-def _mapping(value: object, what: str) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise AnsibleFilterError(f"{what} must be a mapping, found {type(value).__name__}")
-    return {str(key): item for key, item in value.items()}
-
-
 def _components(value: object, what: str) -> list[str]:
     if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
         raise AnsibleFilterError(f"{what} must be a list of components, found {type(value).__name__}")
@@ -70,7 +65,10 @@ def airflow_worker_sizing(host: object, share: object) -> dict[str, int]:
     gives `{'concurrency': 16, 'memory_mb': 4196}`. `components` are all on this host. Slots are the fewer of what
     memory and cores allow, 2 to 64 for an instance. Raises AnsibleFilterError on missing or bad values.
     """
-    given, part = _mapping(host, "airflow_worker_sizing: the host"), _mapping(share, "airflow_worker_sizing: the share")
+    given, part = (
+        as_mapping(host, "airflow_worker_sizing: the host"),
+        as_mapping(share, "airflow_worker_sizing: the share"),
+    )
     memory = _whole(given.get("memory_mb"), "airflow_worker_sizing: memory_mb", 1)
     cores = _whole(given.get("cores"), "airflow_worker_sizing: cores", 1)
     instances = max(1, _whole(part.get("instances"), "airflow_worker_sizing: instances", 0))
