@@ -1,0 +1,237 @@
+"""The registry of components: what its files may say, as types.
+
+An entry is a mapping with these keys, and `read_component` refuses any other:
+  group       name of the inventory's group (required)
+  role        the role that installs it (required)
+  tier        the playbook that applies the role, and with it the order in which components stop (required)
+  when        conditions, all of which have to hold for the component to be part of a site; see When
+  units       systemd units, as patterns of a shell
+  instances   name of the host's variable with the instances of a unit `NAME@`
+  endpoint    how clients reach it, see ENDPOINTS; any
+  services    by name, what it offers; see Service
+  needs       what it connects to; see Need
+  placement   on how many hosts; see Placement
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+# One: the first host. Any: each, or what stands before them. List: all of them. Local: the client's own.
+ENDPOINTS = ("one", "any", "list", "local")
+PROTOCOLS = ("tcp", "udp", "vrrp")
+CLIENTS = ("components", "everybody", "controller")
+EXECUTORS = ("CeleryExecutor", "LocalExecutor")
+LOGINS = ("metadata", "results", "results_view")
+_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_VERSION = re.compile(r"(<=?|>=?) (\d+(?:\.\d+)*)")
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+class RegistryError(ValueError):
+    """Something in the registry that has no meaning; the message names the file and the key."""
+
+
+@dataclass(frozen=True)
+class When:
+    """Conditions, all of which have to hold; one that is not given holds.
+
+    airflow   a comparison with the site's version of Airflow: "< 3.5"
+    executor  the site's executor, or one of them
+    set       a variable of the site that is not empty
+    tls       whether hosts speak TLS with each other
+    """
+
+    airflow: str = ""
+    executor: str = ""
+    set: str = ""
+    tls: bool | None = None
+
+    def hold(self, site: Mapping[str, Any]) -> bool:
+        """Tell whether they hold for a site's variables."""
+        return all(self._each(site))
+
+    def _each(self, site: Mapping[str, Any]) -> Iterator[bool]:
+        if match := _VERSION.fullmatch(self.airflow):
+            yield _COMPARISONS[match[1]](_numbers(str(site["airflow_version"])), _numbers(match[2]))
+        # `[core] executor` may be a list, hold aliases (CeleryExecutor:fast) or full class paths.
+        yield self.executor in str(site["airflow_executor"])
+        yield not self.set or bool(site[self.set])
+        yield self.tls is None or bool(site["airflow_tls_enabled"]) == self.tls
+
+
+@dataclass(frozen=True)
+class Service:
+    """What a component offers.
+
+    port           name of the variable with its port; none for a protocol without ports
+    protocol       tcp, udp or vrrp
+    clients        who connects: components, everybody, or the controller
+    hidden_behind  a component that everybody comes to instead, where there is one
+    certificate    whether it has a certificate, and speaks TLS with it
+    prefer         of several components that offer it, the one with the greatest number serves
+    """
+
+    name: str
+    port: str = ""
+    protocol: str = "tcp"
+    clients: str = "components"
+    hidden_behind: str = ""
+    certificate: bool = False
+    prefer: int = 0
+    when: When = When()
+
+
+@dataclass(frozen=True)
+class Need:
+    """A service that a component connects to, and as whom: metadata, results or results_view."""
+
+    service: str
+    login: str = ""
+    when: When = When()
+
+
+@dataclass(frozen=True)
+class Placement:
+    """The least and the greatest number of hosts (0: as many as there are), and who may stand for all of them.
+
+    external  name of the variable with the address of a component that is not the site's
+    """
+
+    min: int = 0
+    max: int = 0
+    external: str = ""
+
+
+@dataclass(frozen=True)
+class Component:
+    """An entry of the registry."""
+
+    name: str
+    group: str
+    role: str
+    tier: str
+    when: When = When()
+    units: tuple[str, ...] = ()
+    instances: str = ""
+    endpoint: str = "any"
+    services: tuple[Service, ...] = ()
+    needs: tuple[Need, ...] = ()
+    placement: Placement = Placement()
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+
+
+def _given(value: object, place: str, kind: type, *required: str) -> dict[str, Any]:
+    """Return the keys of a part of an entry, which are its type's fields; refuse what has no meaning there."""
+    if not isinstance(value, Mapping):
+        raise RegistryError(f"{place} must be a mapping, found {type(value).__name__}")
+    given = {str(key): item for key, item in value.items()}
+    known = {field.name: str(field.type) for field in fields(kind) if field.name != "name"}
+    if unknown := sorted(set(given) - set(known)):
+        raise RegistryError(f"{place} has the unknown key '{unknown[0]}'; known are {', '.join(sorted(known))}")
+    if missing := [key for key in required if not given.get(key)]:
+        raise RegistryError(f"{place} has no '{missing[0]}'")
+    for key, item in given.items():
+        _check_type(item, known[key], f"{place}.{key}")
+    return given
+
+
+def _check_type(value: object, wanted: str, place: str) -> None:
+    """Refuse a plain value of another type than its field's. Parts of an entry are looked at when they are read."""
+    plain: dict[str, type] = {"str": str, "int": int, "bool": bool, "bool | None": bool}
+    kind = plain.get(wanted)
+    if kind and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
+        raise RegistryError(f"{place} must be {kind.__name__}, found {value!r}")
+
+
+def _one_of(value: str, allowed: Sequence[str], place: str) -> None:
+    if value not in allowed:
+        raise RegistryError(f"{place} is {value!r}; allowed are {', '.join(allowed)}")
+
+
+def _when(value: object, place: str) -> When:
+    given = _given(value, place, When)
+    when = When(**given)
+    if when.airflow and not _VERSION.fullmatch(when.airflow):
+        raise RegistryError(f"{place}.airflow is {when.airflow!r}; write a comparison as '>= 3.5'")
+    if when.executor:
+        _one_of(when.executor, EXECUTORS, f"{place}.executor")
+    return when
+
+
+def _with_when(given: dict[str, Any], place: str) -> dict[str, Any]:
+    return given | {"when": _when(given.get("when", {}), f"{place}.when")}
+
+
+def _service(name: str, value: object, place: str) -> Service:
+    service = Service(name=name, **_with_when(_given(value, place, Service), place))
+    _one_of(service.protocol, PROTOCOLS, f"{place}.protocol")
+    _one_of(service.clients, CLIENTS, f"{place}.clients")
+    if bool(service.port) == (service.protocol == "vrrp"):
+        raise RegistryError(f"{place}.port: TCP and UDP have one, and nothing else has")
+    return service
+
+
+def _need(value: object, place: str) -> Need:
+    need = Need(**_with_when(_given(value, place, Need, "service"), place))
+    if need.login:
+        _one_of(need.login, LOGINS, f"{place}.login")
+    return need
+
+
+def _items(value: object, place: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise RegistryError(f"{place} must be a list, found {type(value).__name__}")
+    return value
+
+
+def read_component(name: str, entry: object) -> Component:
+    """Return an entry of the registry by its name and the content of its file; raise RegistryError for a bad one."""
+    place = f"registry/{name}.yml"
+    if not _NAME.fullmatch(name):
+        raise RegistryError(f"{place}: a component's name has lower-case letters, digits and _ only")
+    given = _with_when(_given(entry, place, Component, "group", "role", "tier"), place)
+    services = given.get("services", {})
+    if not isinstance(services, Mapping):
+        raise RegistryError(f"{place}.services must be a mapping, found {type(services).__name__}")
+    parts = {
+        "units": tuple(map(str, _items(given.get("units", []), f"{place}.units"))),
+        "services": tuple(_service(str(key), item, f"{place}.services.{key}") for key, item in services.items()),
+        "needs": tuple(
+            _need(item, f"{place}.needs[{index}]")
+            for index, item in enumerate(_items(given.get("needs", []), f"{place}.needs"))
+        ),
+        "placement": Placement(**_given(given.get("placement", {}), f"{place}.placement", Placement)),
+    }
+    component = Component(name=name, **given | parts)
+    _one_of(component.endpoint, ENDPOINTS, f"{place}.endpoint")
+    return component
+
+
+def read_registry(entries: Mapping[str, object]) -> dict[str, Component]:
+    """Return the components by name; raise RegistryError for a bad entry, and for one that needs what nobody offers."""
+    registry = {name: read_component(name, entries[name]) for name in sorted(entries)}
+    offered = {service.name for component in registry.values() for service in component.services}
+    for component in registry.values():
+        for need in component.needs:
+            if need.service not in offered:
+                raise RegistryError(f"registry/{component.name}.yml needs '{need.service}', which nobody offers")
+        for service in component.services:
+            if service.hidden_behind and service.hidden_behind not in registry:
+                raise RegistryError(
+                    f"registry/{component.name}.yml.services.{service.name}.hidden_behind is no component: "
+                    f"'{service.hidden_behind}'"
+                )
+    return registry

@@ -1,0 +1,132 @@
+"""The registry of components: what stands in it fits the rest of the tree, and what has no meaning is refused."""
+
+from typing import Any
+
+import pytest
+from airstrip_registry import entries, registry
+from airstrip_tree import Tree
+from ansible_collections.airstrip.core.plugins.module_utils.site_registry import (
+    Need,
+    RegistryError,
+    Service,
+    When,
+    read_component,
+    read_registry,
+)
+
+SMALL: dict[str, Any] = {"group": "g", "role": "r", "tier": "t"}
+SITE = {
+    "airflow_version": "3.3.2",
+    "airflow_executor": "CeleryExecutor",
+    "airflow_tls_enabled": True,
+    "on": "x",
+    "off": "",
+}
+
+
+def test_roles_and_tiers_are_those_of_the_tree() -> None:
+    tree = Tree()
+    assert {entry.role for entry in registry().values()} <= set(tree.roles)
+    assert {entry.tier for entry in registry().values()} <= {path.stem for path in tree.playbooks}
+
+
+def test_variables_of_the_registry_are_the_inventory_s() -> None:
+    names = {service.port for entry in registry().values() for service in entry.services if service.port}
+    names |= {entry.instances for entry in registry().values() if entry.instances}
+    names |= {entry.placement.external for entry in registry().values() if entry.placement.external}
+    tree = Tree()
+    assert names <= {*tree.load(tree.root / "inventory" / "wiring.yml")}
+
+
+def test_units_of_airflow_are_those_that_the_role_writes() -> None:
+    components = Tree().variables("airflow")["__airflow_components"]
+    units = {
+        name: [f"{entry['unit']}{'@*' if 'instances' in entry else ''}.service"] for name, entry in components.items()
+    }
+    assert {name: list(entry.units) for name, entry in registry().items() if entry.tier == "airflow"} == units
+
+
+def test_an_entry_is_read_as_it_is_written() -> None:
+    component = read_component(
+        "flower",
+        SMALL
+        | {
+            "services": {"flower": {"port": "flower_port", "clients": "everybody", "when": {"tls": True}}},
+            "needs": [{"service": "redis", "when": {"executor": "CeleryExecutor"}}],
+            "units": ["flower.service"],
+        },
+    )
+    assert component.services == (Service("flower", "flower_port", clients="everybody", when=When(tls=True)),)
+    assert component.needs == (Need("redis", when=When(executor="CeleryExecutor")),)
+    assert (component.units, component.endpoint, component.placement.max) == (("flower.service",), "any", 0)
+
+
+@pytest.mark.parametrize(
+    ("when", "holds"),
+    [
+        (When(), True),
+        (When(airflow=">= 3.3"), True),
+        (When(airflow="> 3.3.2"), False),
+        (When(airflow="< 3.10"), True),
+        (When(airflow="<= 3.2.9"), False),
+        (When(executor="CeleryExecutor"), True),
+        (When(executor="LocalExecutor"), False),
+        (When(set="on"), True),
+        (When(set="off"), False),
+        (When(tls=True), True),
+        (When(tls=False), False),
+        (When(tls=True, set="off"), False),
+    ],
+)
+def test_all_conditions_have_to_hold(when: When, holds: bool) -> None:
+    assert when.hold(SITE) is holds
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ([], "registry/x.yml must be a mapping, found list"),
+        ({"group": "g", "role": "r"}, "registry/x.yml has no 'tier'"),
+        (SMALL | {"grup": "g"}, "registry/x.yml has the unknown key 'grup'; known are endpoint, group,"),
+        (SMALL | {"group": 1}, "registry/x.yml.group must be str, found 1"),
+        (SMALL | {"units": "a.service"}, "registry/x.yml.units must be a list, found str"),
+        (SMALL | {"endpoint": "none"}, "registry/x.yml.endpoint is 'none'; allowed are one, any, list, local"),
+        (SMALL | {"when": {"airflow": "3.5"}}, "registry/x.yml.when.airflow is '3.5'; write a comparison"),
+        (SMALL | {"when": {"executor": "Celery"}}, "registry/x.yml.when.executor is 'Celery'; allowed are Celery"),
+        (SMALL | {"when": {"tls": "yes"}}, "registry/x.yml.when.tls must be bool, found 'yes'"),
+        (SMALL | {"services": ["a"]}, "registry/x.yml.services must be a mapping, found list"),
+        (SMALL | {"services": {"a": {"prot": "tcp"}}}, "registry/x.yml.services.a has the unknown key 'prot'"),
+        (SMALL | {"services": {"a": {"protocol": "ip"}}}, "registry/x.yml.services.a.protocol is 'ip'; allowed"),
+        (SMALL | {"services": {"a": {}}}, "registry/x.yml.services.a.port: TCP and UDP have one"),
+        (SMALL | {"services": {"a": {"port": 80}}}, "registry/x.yml.services.a.port must be str, found 80"),
+        (SMALL | {"services": {"a": {"port": "p", "clients": "all"}}}, "registry/x.yml.services.a.clients is 'all'"),
+        (SMALL | {"services": {"a": {"port": "p", "prefer": True}}}, "services.a.prefer must be int, found True"),
+        (SMALL | {"needs": {"a": 1}}, "registry/x.yml.needs must be a list, found dict"),
+        (SMALL | {"needs": [{"login": "results"}]}, r"registry/x.yml.needs\[0\] has no 'service'"),
+        (SMALL | {"needs": [{"service": "a", "login": "root"}]}, r"registry/x.yml.needs\[0\].login is 'root'"),
+        (SMALL | {"placement": {"max": "1"}}, "registry/x.yml.placement.max must be int, found '1'"),
+    ],
+)
+def test_what_has_no_meaning_is_refused(entry: Any, message: str) -> None:
+    with pytest.raises(RegistryError, match=message):
+        read_component("x", entry)
+
+
+def test_a_name_is_one_that_variables_can_have() -> None:
+    with pytest.raises(RegistryError, match=r"registry/a-b.yml: a component's name has lower-case letters"):
+        read_component("a-b", SMALL)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (SMALL | {"needs": [{"service": "nothing"}]}, "registry/x.yml needs 'nothing', which nobody offers"),
+        (
+            SMALL | {"services": {"a": {"port": "p", "hidden_behind": "nobody"}}},
+            "registry/x.yml.services.a.hidden_behind is no component: 'nobody'",
+        ),
+    ],
+)
+def test_an_entry_has_to_fit_the_others(entry: Any, message: str) -> None:
+    with pytest.raises(RegistryError, match=message):
+        read_registry(entries() | {"x": entry})
