@@ -81,7 +81,7 @@ HOST: dict[str, Any] = {
 _started = False
 
 
-def _start() -> None:
+def start() -> None:
     """Make the project's plugins known to Ansible, once."""
     global _started  # noqa: PLW0603 - Ansible's loaders are global, too
     if not _started:
@@ -98,25 +98,25 @@ def _loaded(path: Path) -> Any:
     return DataLoader().load_from_file(str(path), trusted_as_template=True) or {}
 
 
+def loaded(role: Path, directory: str) -> dict[str, Any]:
+    """Return the variables in a role's `defaults` or `vars`."""
+    found: dict[str, Any] = {}
+    for path in sorted([*role.glob(f"{directory}/main.yml"), *role.glob(f"{directory}/main/*.yml")]):
+        found |= _loaded(path)
+    return found
+
+
 class Role:
     """A role on a host: its defaults and vars, below variables that are given."""
 
     def __init__(self, name: str, variables: Mapping[str, Any] | None = None) -> None:
-        _start()
+        start()
         self.path = PROJECT / "roles" / name
-        values: dict[str, Any] = {}
-        for directory in ("defaults", "vars"):
-            for path in self._files(directory):
-                values.update(_loaded(path))
-            if directory == "defaults":
-                values |= HOST | dict(variables or {})
+        values = loaded(self.path, "defaults") | HOST | dict(variables or {}) | loaded(self.path, "vars")
         values |= {"role_path": str(self.path), "role_name": name, "ansible_search_path": [str(self.path)]}
         loader = DataLoader()
         loader.set_basedir(str(PROJECT))
         self._templar = Templar(loader=loader, variables=values)
-
-    def _files(self, directory: str) -> list[Path]:
-        return sorted([*self.path.glob(f"{directory}/main.yml"), *self.path.glob(f"{directory}/main/*.yml")])
 
     def evaluate(self, expression: str) -> Any:
         """Return the value of an expression, without the braces."""
