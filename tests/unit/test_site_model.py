@@ -6,9 +6,17 @@ import pytest
 from airstrip_registry import registry
 from airstrip_topology import OPTIONS
 from ansible_collections.airstrip.core.plugins.module_utils.site_model import Site, SiteError
+from ansible_collections.airstrip.core.plugins.module_utils.site_views import fact, reach
+from firewall import airflow_firewall_rules
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from topology import COMPONENTS, airflow_topology
+from topology import (
+    COMPONENTS,
+    airflow_topology,
+    airflow_topology_address,
+    airflow_topology_clients,
+    airflow_topology_listen,
+)
 
 GROUPS = {name: entry.group for name, entry in registry().items()}
 VARIABLES: dict[str, Any] = {
@@ -60,25 +68,63 @@ def by_model(model: Site) -> tuple[list[Row], list[Row]]:
     return connections, openings
 
 
-@settings(max_examples=300)
-@given(
-    placed=st.fixed_dictionaries(
-        {component: st.lists(st.sampled_from(HOSTS), max_size=4, unique=True) for component in COMPONENTS}
-    ),
-    executor=st.sampled_from(["CeleryExecutor", "LocalExecutor", "LocalExecutor,CeleryExecutor"]),
-    virtual_address=st.sampled_from(["", "192.0.2.100"]),
-)
-def test_connections_are_those_of_the_topology(
-    placed: dict[str, list[str]], executor: str, virtual_address: str
-) -> None:
-    # The workers of a site without Celery are none, while the topology tells of whatever is in the group.
-    workers = placed["worker"] if "CeleryExecutor" in executor else []
-    options = OPTIONS | {"executor": executor, "virtual_address": virtual_address}
-    expected = airflow_topology(placed | {"worker": workers}, ADDRESSES, options)
+@st.composite
+def sites(draw: st.DrawFn) -> tuple[Site, dict[str, Any]]:
+    """Return the model and the topology of a random site."""
+    placed = {name: draw(st.lists(st.sampled_from(HOSTS), max_size=4, unique=True)) for name in COMPONENTS}
+    executor = draw(st.sampled_from(["CeleryExecutor", "LocalExecutor", "LocalExecutor,CeleryExecutor"]))
+    virtual_address = draw(st.sampled_from(["", "192.0.2.100"]))
     model = site(placed, airflow_executor=executor, airflow_virtual_address=virtual_address)
+    # The workers of a site without Celery are none, while the topology tells of whatever is in the group.
+    if "CeleryExecutor" not in executor:
+        placed["worker"] = []
+    options = OPTIONS | {"executor": executor, "virtual_address": virtual_address}
+    return model, airflow_topology(placed, ADDRESSES, options)
+
+
+@settings(max_examples=300)
+@given(sites())
+def test_connections_are_those_of_the_topology(both: tuple[Site, dict[str, Any]]) -> None:
+    model, expected = both
     connections, openings = by_model(model)
     assert sorted(connections, key=str) == sorted((tuple(row.values()) for row in expected["connections"]), key=str)
     assert sorted(openings, key=str) == sorted((tuple(row.values()) for row in expected["public"]), key=str)
+
+
+@settings(max_examples=200)
+@given(sites())
+def test_hosts_know_what_the_filters_of_the_topology_say(both: tuple[Site, dict[str, Any]]) -> None:
+    model, topology = both
+    found = fact(model)["hosts"]
+    assert found.keys() == topology["hosts"].keys()
+    for host, here in found.items():
+        assert here["address"] == topology["hosts"][host]["address"]
+        assert {*here["components"]} - {"keepalived"} == {*topology["hosts"][host]["components"]}
+        assert here["rules"] == airflow_firewall_rules(topology, host)
+        for service, addresses in here["listen"].items():
+            assert addresses == airflow_topology_listen(topology, host, service)
+        for service, rows in here["clients"].items():
+            expected = airflow_topology_clients(topology, host, service)
+            assert [row["address"] for row in rows] == [row["address"] for row in expected]
+            users = [OPTIONS["databases"][row["login"]]["user"] if row["login"] else None for row in rows]
+            assert {*users} == {row["user"] for row in expected}
+
+
+@settings(max_examples=100)
+@given(sites(), st.sampled_from(HOSTS))
+def test_a_service_is_reached_where_its_component_is(both: tuple[Site, dict[str, Any]], host: str) -> None:
+    model, topology = both
+    found = reach(model, host)
+    for service, component in (("postgresql", "postgresql"), ("redis", "redis"), ("http", "load_balancer")):
+        if topology["components"][component]:
+            assert found[service]["address"] == airflow_topology_address(topology, host, component)
+        else:
+            assert service not in found
+    balanced = bool(topology["components"]["load_balancer"])
+    if balanced or topology["components"]["api_server"]:
+        component, port = ("load_balancer", 8443) if balanced else ("api_server", 8080)
+        address = airflow_topology_address(topology, host, component)
+        assert found["execution_api"] == {"address": address, "port": port}
 
 
 def test_a_component_that_is_not_part_of_the_site_has_no_hosts() -> None:
