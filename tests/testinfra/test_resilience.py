@@ -86,9 +86,18 @@ def test_site_comes_back_after_the_database_was_away(host: Any, airflow: Airflow
 
 
 def test_task_waits_for_a_broker_that_restarts(host: Any, airflow: Airflow) -> None:
-    host.check_output("systemctl restart redis-server valkey-server 2>/dev/null || true")
-    run = airflow.start("airstrip_sleep", seconds=0)
+    units = "redis-server.service valkey-server.service"
+    (broker,) = host.check_output(f"systemctl list-units --plain --no-legend {units} | cut -d' ' -f1").split()
+    host.check_output(f"systemctl stop {broker}")
+    try:
+        run = airflow.start("airstrip_sleep", seconds=0)
+        time.sleep(5)
+        assert airflow.state("airstrip_sleep", run) in ("queued", "running")
+    finally:
+        host.check_output(f"systemctl start {broker}")
     assert airflow.wait("airstrip_sleep", run, 120) == "success"
+    (task,) = airflow.tasks("airstrip_sleep", run)
+    assert task["try_number"] == 1
 
 
 def test_component_that_is_killed_comes_back(host: Any, airflow: Airflow) -> None:
