@@ -100,6 +100,23 @@ def test_task_waits_for_a_broker_that_restarts(host: Any, airflow: Airflow) -> N
     assert task["try_number"] == 1
 
 
+def test_running_task_outlives_a_scheduler_that_did_not_write_its_celery_id(host: Any, airflow: Airflow) -> None:
+    """As schedulers of Airflow 3.1 do not where the task starts in the same moment."""
+    run = airflow.start("airstrip_sleep", seconds=30)
+    limit = time.monotonic() + 60
+    while [task["state"] for task in airflow.tasks("airstrip_sleep", run)] != ["running"]:
+        assert time.monotonic() < limit
+        time.sleep(0.5)
+    host.check_output(
+        "cd / && runuser -u postgres -- psql airflow -c "
+        "\"UPDATE task_instance SET external_executor_id = NULL WHERE dag_id = 'airstrip_sleep' AND state = 'running'\""
+    )
+    host.check_output("systemctl restart airflow-scheduler")
+    assert airflow.wait("airstrip_sleep", run, 120) == "success"
+    (task,) = airflow.tasks("airstrip_sleep", run)
+    assert task["try_number"] == 1
+
+
 def test_component_that_is_killed_comes_back(host: Any, airflow: Airflow) -> None:
     main = properties(host, WORKER, "MainPID")["MainPID"]
     host.check_output(f"kill -KILL {main}")

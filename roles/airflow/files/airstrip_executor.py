@@ -4,6 +4,8 @@ The schedulers' executor: Airflow's CeleryExecutor, which also tells a message t
 Airflow's own measure is time: what has been queued for longer than `[scheduler] task_queued_timeout` is queued again,
 and fails at last, though its message only waits for a slot. Here that time is long, and the broker is asked instead:
 a task is queued again when its message has left its queue and no worker starts it. See docs/decisions/0015.
+
+What runs is let run, too, when one scheduler takes over from another.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -73,6 +75,17 @@ class CeleryExecutor(celery_executor.CeleryExecutor):
         except (Exception, AirflowTaskTimeout):
             self.log.exception("Could not look for lost messages; the next look is in %s s", _LOOK_EVERY)
         self._next_look = time.monotonic() + _LOOK_EVERY
+
+    def try_adopt_task_instances(self, tis: Sequence[TaskInstance]) -> Sequence[TaskInstance]:
+        """Return the tasks of a scheduler that is gone which have to begin again: none that runs.
+
+        Airflow would begin those again whose Celery id it does not know, and have them run twice. Schedulers of
+        Airflow 3.1 do not write it where the task has started in the same moment. Nothing is lost with the id: the
+        task reports its end itself, and if its heartbeats cease, the scheduler takes it for dead.
+        """
+        others = [ti for ti in tis if ti.external_executor_id or ti.state != TaskInstanceState.RUNNING]
+        again: Sequence[TaskInstance] = super().try_adopt_task_instances(others) if others else []
+        return again
 
     def _look(self) -> None:
         with create_session() as session:
