@@ -80,8 +80,8 @@ class CeleryExecutor(celery_executor.CeleryExecutor):
         """Return the tasks of a scheduler that is gone which have to begin again: none that runs.
 
         Airflow would begin those again whose Celery id it does not know, and have them run twice. Schedulers of
-        Airflow 3.1 do not write it where the task has started in the same moment. Nothing is lost with the id: the
-        task reports its end itself, and if its heartbeats cease, the scheduler takes it for dead.
+        Airflow 3.1 do not write it where the task has started in the same moment (apache/airflow#55004). Nothing is
+        lost with the id: the task reports its end itself, and if its heartbeats cease, the scheduler takes it for dead.
         """
         others = [ti for ti in tis if ti.external_executor_id or ti.state != TaskInstanceState.RUNNING]
         again: Sequence[TaskInstance] = super().try_adopt_task_instances(others) if others else []
