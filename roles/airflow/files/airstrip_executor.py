@@ -5,7 +5,8 @@ Airflow's own measure is time: what has been queued for longer than `[scheduler]
 and fails at last, though its message only waits for a slot. Here that time is long, and the broker is asked instead:
 a task is queued again when its message has left its queue and no worker starts it. See docs/decisions/0015.
 
-What runs is let run, too, when one scheduler takes over from another.
+While the broker is away, messages wait in the scheduler; and what runs is let run when one scheduler takes over from
+another.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout, timeout
 from airflow.utils.session import create_session
 from airflow.utils.state import TaskInstanceState
 from celery import states
+from kombu.exceptions import OperationalError
 from sqlalchemy import select, update
 
 _LOOK_EVERY = 10
@@ -75,6 +77,28 @@ class CeleryExecutor(celery_executor.CeleryExecutor):
         except (Exception, AirflowTaskTimeout):
             self.log.exception("Could not look for lost messages; the next look is in %s s", _LOOK_EVERY)
         self._next_look = time.monotonic() + _LOOK_EVERY
+
+    def _send_workloads_to_celery(self, workload_tuples_to_send: Sequence[Any]) -> list[Any]:
+        """Send messages, and return what became of those that are not to be sent again.
+
+        While the broker is away they wait here, and are sent in a later loop; Airflow would fail their tasks. One goes
+        first: without a broker, each takes about a second, in which the scheduler does nothing else.
+        """
+        first, others = workload_tuples_to_send[:1], workload_tuples_to_send[1:]
+        sent = self._taken(super()._send_workloads_to_celery(first))
+        return sent + self._taken(super()._send_workloads_to_celery(others)) if sent and others else sent
+
+    def _taken(self, results: Iterable[Any]) -> list[Any]:
+        found, away = [], None
+        for result in results:
+            error = getattr(result[2], "exception", None)
+            if isinstance(error, (OperationalError, AirflowTaskTimeout)):
+                away = error
+            else:
+                found.append(result)
+        if away:
+            self.log.warning("The broker takes no messages, which are sent later: %s", away)
+        return found
 
     def try_adopt_task_instances(self, tis: Sequence[TaskInstance]) -> Sequence[TaskInstance]:
         """Return the tasks of a scheduler that is gone which have to begin again: none that runs.
