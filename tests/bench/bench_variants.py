@@ -43,7 +43,7 @@ base_log_folder = {_DIRECTORY}/logs
 enabled = False
 """
 
-_ENVIRONMENT = f"""AIRFLOW_HOME=/var/lib/airflow
+_ENVIRONMENT = f"""AIRFLOW_HOME={_DIRECTORY}/home
 AIRFLOW_CONFIG={_DIRECTORY}/airflow.cfg
 LANG=C.UTF-8
 PATH=/opt/airflow/current/bin:/usr/local/bin:/usr/bin:/bin
@@ -55,7 +55,7 @@ Description=Airflow with its own defaults: {command}
 [Service]
 User=airflow
 Group=airflow
-WorkingDirectory=/var/lib/airflow
+WorkingDirectory={directory}/home
 EnvironmentFile={directory}/environment
 {credentials}
 ExecStart=/opt/airflow/current/bin/airflow {command}
@@ -152,13 +152,14 @@ class Defaults:
 
     def __init__(self, host: Host, ours: Ours) -> None:
         self._host = host
-        host.run("install", "-d", "-o", "airflow", "-g", "airflow", f"{_DIRECTORY}/logs")
+        host.run("install", "-d", "-o", "airflow", "-g", "airflow", f"{_DIRECTORY}/home", f"{_DIRECTORY}/logs")
         host.site.lab.put(host.name, _DIRECTORY, {"airflow.cfg": _CONFIGURATION, "environment": _ENVIRONMENT})
         files = {}
         for component, command in COMPONENTS.items():
-            # How a component gets its credentials is the same for both.
+            # How a component gets its credentials is the same for both, and what its user may do in the broker.
             path = f"/etc/systemd/system/{ours.units[component][0]}"
-            pattern = r'^(LoadCredential=|Environment="?AIRFLOW__[A-Z_]*_CMD=)'
+            options = "[A-Z_]*_CMD|CELERY_BROKER_TRANSPORT_OPTIONS__[A-Z_]*"
+            pattern = rf'^(LoadCredential=|Environment="?AIRFLOW__({options})=)'
             credentials = host.run("grep", "--extended-regexp", pattern, path).rstrip()
             files[self.units[component][0]] = _UNIT.format(
                 command=command, credentials=credentials, directory=_DIRECTORY
