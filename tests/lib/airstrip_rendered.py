@@ -92,9 +92,9 @@ class Rendering:
             trust_as_template(f"{{{{ {name} }}}}")
         )
 
-    def files(self) -> Iterator[File]:
-        """Yield what is written, host by host."""
-        for host in self.hosts:
+    def files(self, *hosts: str) -> Iterator[File]:
+        """Yield what is written, host by host; on all, if none is named."""
+        for host in hosts or self.hosts:
             groups = {group.name for group in self._inventory.get_host(host).get_groups()}
             for role, group in ROLES.items():
                 if group in groups:
@@ -159,18 +159,18 @@ def _facts(host: str, number: int) -> dict[str, Any]:
     return {f"ansible_{name}": fact for name, fact in facts.items()}
 
 
-def main(inventory: str, directory: str, *settings: str) -> None:
-    """Write the files of an inventory below a directory."""
+def main(inventory: str, directory: str, *settings: str) -> list[File]:
+    """Write the files of an inventory below a directory, and return them."""
     variables = {name: json.loads(text) for name, _, text in (setting.partition("=") for setting in settings)}
     os.chdir(PROJECT)
-    lines = []
-    for file in Rendering(Path(inventory), variables).files():
-        lines.append(str(file))
+    files = list(Rendering(Path(inventory), variables).files())
+    for file in files:
         if file.content is not None:
             path = Path(directory) / file.host / file.path.lstrip("/")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(file.content, encoding="utf-8")
-    (Path(directory) / "list.txt").write_text("\n".join([*sorted(lines), ""]), encoding="utf-8")
+    (Path(directory) / "list.txt").write_text("\n".join([*sorted(map(str, files)), ""]), encoding="utf-8")
+    return files
 
 
 if __name__ == "__main__":

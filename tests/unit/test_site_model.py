@@ -82,7 +82,7 @@ def sites(draw: st.DrawFn) -> tuple[Site, dict[str, Any]]:
     return model, airflow_topology(placed, ADDRESSES, options)
 
 
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(sites())
 def test_connections_are_those_of_the_topology(both: tuple[Site, dict[str, Any]]) -> None:
     model, expected = both
@@ -91,7 +91,7 @@ def test_connections_are_those_of_the_topology(both: tuple[Site, dict[str, Any]]
     assert sorted(openings, key=str) == sorted((tuple(row.values()) for row in expected["public"]), key=str)
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(sites())
 def test_hosts_know_what_the_filters_of_the_topology_say(both: tuple[Site, dict[str, Any]]) -> None:
     model, topology = both
@@ -110,7 +110,7 @@ def test_hosts_know_what_the_filters_of_the_topology_say(both: tuple[Site, dict[
             assert {*users} == {row["user"] for row in expected}
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(sites(), st.sampled_from(HOSTS))
 def test_a_service_is_reached_where_its_component_is(both: tuple[Site, dict[str, Any]], host: str) -> None:
     model, topology = both
