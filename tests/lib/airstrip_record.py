@@ -31,6 +31,11 @@ OTHERS = {"demo": ("bin/demo",), "readme": ("README.md", "tests/e2e/readme")}
 _TESTS = "tests/testinfra"
 
 
+def _counts(name: str) -> bool:
+    """Tell whether a file is more than what people read; the commands of README.md are run."""
+    return not name.endswith(".md") or name == "README.md"
+
+
 class Record:
     """The record of a tree."""
 
@@ -64,8 +69,7 @@ class Record:
     def _files(self, scenario: str) -> list[str]:
         """Return the files among them: those that Git has or would take, without what only people read."""
         listed = self._git("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *self.inputs(scenario))
-        names = {name for name in listed.split("\0") if not name.endswith(".md") or name == "README.md"}
-        return sorted(name for name in names if (self.root / name).is_file())
+        return sorted({name for name in listed.split("\0") if _counts(name) and (self.root / name).is_file()})
 
     def _git(self, *arguments: str) -> str:
         argv = ["git", "-C", str(self.root), *arguments]
@@ -101,9 +105,9 @@ class Record:
 
     def status(self) -> Iterator[str]:
         """Yield a line for each scenario: whether it is due, when it passed, and what of it changed since."""
-        due = self.due()
+        due, passed = self.due(), self.passed
         for name in self.scenarios:
-            entry = self.passed.get(name)
+            entry = passed.get(name)
             if not entry:
                 yield f"{name:24} due      never passed"
                 continue
@@ -119,7 +123,7 @@ class Record:
             listed = self._git("diff", "--name-only", commit, "--", *self.inputs(scenario))
         except subprocess.CalledProcessError:
             return "its commit is not here"
-        changed = [name for name in listed.splitlines() if not name.endswith(".md") or name == "README.md"]
+        changed = list(filter(_counts, listed.splitlines()))
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         return f"changed since: {', '.join(changed[:3])}{more}"
 

@@ -38,11 +38,6 @@ ROLES = {
     "smoke_test": "airflow",
     "shared_storage": "airflow",
 }
-# What preflight works out once, in its order: what comes later needs what comes before.
-SITE_FACTS = (
-    ("airflow_host_addresses", "airflow_site_processes", "airflow_worker_sets", "airflow_site_entries"),
-    ("airflow_topology", "airflow_site_slots"),
-)
 # What tasks found out on a bare host.
 REGISTERED = {"__shared_storage_directory": {"stat": {"exists": False}}}
 AUTHORITY = {"airflow_ca_certificate": "authority's certificate", "airflow_ca_key": "authority's key"}
@@ -77,11 +72,15 @@ class Rendering:
         self.hosts = [host.name for host in self._inventory.get_hosts()]
         for number, host in enumerate(self.hosts, 1):
             self._variables.set_host_facts(host, _facts(host, number))
-        for names in SITE_FACTS:
-            found = {name: self._evaluate(self.hosts[0], name) for name in names}
+        self._tree = Tree()
+        self._work_out_the_site()
+
+    def _work_out_the_site(self) -> None:
+        """Set what preflight works out once, task by task: what comes later needs what comes before."""
+        for task in self._tree.tasks_of(PROJECT / "roles" / "preflight" / "tasks" / "site.yml"):
+            found = {name: self._evaluate(self.hosts[0], name) for name in task.arguments}
             for host in self.hosts:
                 self._variables.set_nonpersistent_facts(host, found)
-        self._tree = Tree()
 
     def _values(self, host: str) -> dict[str, Any]:
         values: dict[str, Any] = self._variables.get_vars(host=self._inventory.get_host(host))
