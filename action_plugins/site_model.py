@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
-from ansible_collections.airstrip.core.plugins.module_utils.site_model import Site, SiteError
+from ansible_collections.airstrip.core.plugins.module_utils.site_checks import problems
+from ansible_collections.airstrip.core.plugins.module_utils.site_inventory import FACTS, Inventory, Unknown
+from ansible_collections.airstrip.core.plugins.module_utils.site_names import name_problems
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import (
     Component,
     RegistryError,
     read_registry,
 )
+from ansible_collections.airstrip.core.plugins.module_utils.site_variables import Variable, read_variables
 from ansible_collections.airstrip.core.plugins.module_utils.site_views import fact
 
 DOCUMENTATION = """
@@ -22,12 +26,21 @@ name: site_model
 author: Airstrip
 short_description: Work out what stands where in a site, and who talks to whom
 description:
-  - Reads the registry of components, the inventory's groups, and the variables of all hosts that the registry names,
-    and returns the site. It connects to no host, and gives the same with and without C(--limit).
-  - Fails if a host has no address, a port is none, or a variable of the whole site differs between hosts.
+  - Reads the registry of components, the inventory's groups, and of all hosts the variables that the registry declares
+    and the facts, and returns the site. It connects to no host, and gives the same with and without C(--limit).
+  - It never fails for what is wrong with a site, but lists that in RV(problems), and goes on with defaults.
+  - Fails for a registry that has no meaning.
 options:
   registry:
     description: Directory with the registry.
+    type: path
+    required: true
+  wiring:
+    description: File of the inventory's own values for the inputs of roles. Others for the same names are refused.
+    type: path
+    required: true
+  known_facts_file:
+    description: JSON file with facts by host, for hosts that have told none in this run; it may be missing.
     type: path
     required: true
 """
@@ -35,14 +48,20 @@ options:
 EXAMPLES = """
 - name: Work out the site
   site_model:
-    registry: "{{ playbook_dir }}/../registry"
+    registry: "{{ role_path }}/../../registry"
+    wiring: "{{ role_path }}/../../inventory/wiring.yml"
+    known_facts_file: "{{ inventory_dir }}/.facts.json"
   run_once: true
   register: site
 """
 
 RETURN = """
+vars:
+  description: The site's variables by name, without C(site_).
+  type: dict
+  returned: always
 components:
-  description: By name, C(hosts) and C(units).
+  description: By name, C(hosts), C(units) and C(tier).
   type: dict
   returned: always
 connections:
@@ -56,63 +75,143 @@ public:
   elements: dict
   returned: always
 hosts:
-  description: By name, what each host that runs something has to know.
+  description: By name, what each host has to know.
   type: dict
   returned: always
+facts:
+  description: By host, those of its facts that concern other hosts.
+  type: dict
+  returned: always
+silent:
+  description: Hosts that have told no facts in this run.
+  type: list
+  elements: str
+  returned: always
+problems:
+  description: What is wrong, one message each.
+  type: list
+  elements: str
+  returned: always
 """
-
-# What conditions of the registry ask for, beside the variables that it names.
-_ALWAYS = ("airflow_executor", "airflow_tls_enabled")
-_ADDRESS = "airflow_host_address"
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
     """Reads the variables of all hosts, and gives them to the model."""
 
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset(("registry",))
+    _VALID_ARGS = frozenset(("registry", "wiring", "known_facts_file"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return the site. Raises AnsibleActionFail for a registry or a site that cannot be."""
+        """Return the site. Raises AnsibleActionFail for a registry that has no meaning."""
         result: dict[str, Any] = super().run(tmp, task_vars) | {"changed": False, "_ansible_verbose_override": True}
-        _, options = self.validate_argument_spec({"registry": {"type": "path", "required": True}})
+        specs = {name: {"type": "path", "required": True} for name in self._VALID_ARGS}
+        _, options = self.validate_argument_spec(specs)
         given = task_vars or {}
-        hostvars, groups = given["hostvars"], given["groups"]
         try:
-            registry = read_registry(_entries(Path(options["registry"])))
-            variables = _variables(registry, hostvars, groups["all"])
-            addresses = {host: str(hostvars[host][_ADDRESS]) for host in groups["all"]}
-            return result | fact(Site(registry, groups, variables, addresses))
-        except (RegistryError, SiteError) as error:
+            registry, declared = _read(Path(options["registry"]))
+        except RegistryError as error:
             raise AnsibleActionFail(str(error)) from error
+        known = _known(Path(options["known_facts_file"]))
+        found = Found(given["hostvars"], [str(host) for host in given["groups"]["all"]], declared, known)
+        wiring = yaml.safe_load(Path(options["wiring"]).read_text(encoding="utf-8"))
+        return result | found.site(registry, given["groups"], wiring, options["known_facts_file"])
 
 
-def _entries(directory: Path) -> dict[str, Any]:
-    return {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in directory.glob("*.yml")}
+class Found:
+    """What the variables of all hosts say.
 
-
-def _named(registry: Mapping[str, Component]) -> Iterator[str]:
-    """Yield the names of the site's variables in the registry."""
-    for component in registry.values():
-        conditions = [component.when, *(part.when for part in component.services + component.needs)]
-        yield from (service.port for service in component.services)
-        yield from (when.set for when in conditions)
-        yield from ("airflow_version" for when in conditions if when.airflow)
-
-
-def _variables(registry: Mapping[str, Component], hostvars: Mapping[str, Any], hosts: list[str]) -> dict[str, Any]:
-    """Return the site's variables; raise SiteError for one that is not the same on all hosts.
-
-    By `hostvars` alone: what comes out of it is no template any more.
+    By `hostvars[host][name]` alone where a value counts: what comes out of that is no template any more.
     """
-    found = {}
-    for name in sorted({*_named(registry), *_ALWAYS} - {""}):
-        values = {host: hostvars[host][name] for host in hosts}
-        first = values[hosts[0]]
-        if other := next((host for host in hosts if values[host] != first), None):
-            raise SiteError(
-                f"{name} is {first!r} on {hosts[0]} and {values[other]!r} on {other}; it is the site's: set it once, "
-                "in group_vars/all"
-            )
-        found[name] = first
-    return found
+
+    def __init__(
+        self, hostvars: Any, hosts: Sequence[str], declared: Mapping[str, Variable], known: Mapping[str, Any]
+    ) -> None:
+        self.declared, self.hosts = declared, hosts
+        self.raw = {host: hostvars.raw_get(host) for host in hosts}
+        self.given, self.facts, self.known, self.silent = {}, {}, {}, []
+        for host in hosts:
+            values = hostvars[host]
+            self.given[host] = {name: _value(values, name) for name in declared if name in self.raw[host]}
+            own = self.given[host].get("site_known_facts")
+            self.known[host] = own if own and isinstance(own, Mapping) else known.get(host, {})
+            said = _value(values, "ansible_facts") if "ansible_facts" in self.raw[host] else {}
+            if not isinstance(said, Mapping) or "hostname" not in said:
+                self.silent.append(host)
+            told = self.known[host] if host in self.silent else said
+            self.facts[host] = {name: told[name] for name in FACTS if name in told}
+
+    def _overridden(self, host: str, name: str, wiring: Mapping[str, Any]) -> bool:
+        return name in self.raw[host] and self.raw[host][name] != wiring.get(name)
+
+    def misplaced(self, wiring: Mapping[str, Any]) -> Iterator[str]:
+        """Yield what is wrong with names: those that a variable of the site had, and inputs that follow from it."""
+        for variable in self.declared.values():
+            for name in variable.instead_of:
+                if host := next((host for host in self.hosts if self._overridden(host, name, wiring)), None):
+                    place = _place(self.raw[host][name])
+                    yield f"{name} is set{place}, and its value is the site's: set {variable.name} in its place."
+
+    def _certificates(
+        self, result: dict[str, Any], registry: Mapping[str, Component], wiring: Mapping[str, Any]
+    ) -> None:
+        """Add what the site's authority signs, and by host the components that have another certificate."""
+        result["certificates"] = []
+        for host, here in result["hosts"].items():
+            own = [name for name in here["certificates"] if self._overridden(host, registry[name].certificate, wiring)]
+            here["own_certificates"] = own
+            result["certificates"] += [
+                {"name": f"{name}-{host}", "host": host, "component": name, "names": names}
+                | {"secret": f"certificate_key_{name}_{host}"}
+                for name, names in here["certificates"].items()
+                if name not in own
+            ]
+
+    def _unknown(self, file: str) -> Iterator[str]:
+        for host in self.hosts:
+            if not self.facts[host]:
+                yield (
+                    f"{host} does not answer, and {file} does not say what the other hosts' configuration needs of it. "
+                    "Bring it back, take it out of the inventory, or set site_known_facts for it."
+                )
+
+    def site(
+        self, registry: Mapping[str, Component], groups: Mapping[str, Any], wiring: Mapping[str, Any], file: str
+    ) -> dict[str, Any]:
+        """Return the site, with what else is known of it."""
+        inventory = Inventory(groups, self.given, self.facts)
+        site = inventory.site(registry, self.declared)
+        result = fact(site)
+        self._certificates(result, registry, wiring)
+        edge = next((site.placed[name] for name in ("load_balancer", "api_server") if site.placed.get(name)), [])
+        bearers = edge if len(edge) == 1 and not site.variables["site_virtual_address"] else []
+        names = name_problems(self.facts, self.known, (site.variables["site_public_name"], bearers), file)
+        wrong = [*self.misplaced(wiring), *inventory.problems, *self._unknown(file), *problems(site), *names]
+        return result | {"facts": self.facts, "silent": self.silent, "problems": wrong}
+
+
+def _value(values: Any, name: str) -> Any:
+    try:
+        return values[name]
+    except AnsibleError as error:
+        return Unknown(" ".join(str(error).split()))
+
+
+def _place(value: Any) -> str:
+    """Say where a value was written, if Ansible knows."""
+    try:
+        from ansible._internal._datatag._tags import Origin  # noqa: PLC0415 - no published name yet
+    except ImportError:
+        return ""
+    origin = Origin.get_tag(value)
+    return f" ({origin})" if origin else ""
+
+
+def _read(directory: Path) -> tuple[dict[str, Component], dict[str, Variable]]:
+    entries = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in directory.glob("*.yml")}
+    declared = read_variables(entries.pop("site"))
+    return read_registry(entries, declared), declared
+
+
+def _known(file: Path) -> dict[str, Any]:
+    found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return found if isinstance(found, dict) else {}

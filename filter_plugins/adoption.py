@@ -136,8 +136,8 @@ def _versions(old: Facts, site: Facts) -> Iterator[_Finding]:
     elif found > wanted:
         yield _blocks(
             "too_new",
-            f"The installation is Airflow {old['version']}, newer than airflow_version {site['version']}. Set "
-            "airflow_version to it, or to a newer one.",
+            f"The installation is Airflow {old['version']}, newer than site_airflow_version {site['version']}. Set "
+            "site_airflow_version to it, or to a newer one.",
         )
     elif old["database"].get("revision") != _head(found):
         yield _blocks(
@@ -153,7 +153,7 @@ def _place(old: Facts, site: Facts) -> Iterator[_Finding]:
         yield _blocks(
             "database_elsewhere",
             f"The metadata database is on {database['host']}, which is no host of the group postgresql: the site would "
-            "begin with an empty one. Leave the group empty and set airflow_database_host, or put that host into it.",
+            "begin with an empty one. Leave the group empty and set site_database_host, or put that host into it.",
         )
     elif not site["has_postgresql"] and len(database["password"]) < _SHORTEST_PASSWORD:
         yield _blocks(
@@ -184,7 +184,7 @@ def _server(old: Facts, site: Facts) -> Iterator[_Finding]:
         yield _blocks(
             "other_databases",
             f"The server has other databases: {_some(others)}. Airstrip writes pg_hba.conf anew: list their clients "
-            "in postgresql_extra_clients, or they are cut off.",
+            "in site_database_extra_clients, or they are cut off.",
         )
 
 
@@ -345,7 +345,7 @@ def _host(old: Facts, site: Facts) -> Iterator[_Finding]:
         yield _blocks(
             "secrets",
             f"The inventory has other values already for {_some(site['conflicts'])}. Remove them from "
-            "airflow_secrets_file if nothing uses them yet, or set them to the old installation's.",
+            "site_secrets_file if nothing uses them yet, or set them to the old installation's.",
         )
 
 
@@ -438,29 +438,29 @@ def _owner(old: Facts, site: Facts) -> dict[str, Any]:
     """Return the numbers of Airflow's user, to whom the old logs belong; nothing if it is another one."""
     if old["user"] != site["user"]:
         return {}
-    group = {} if old["group"] == site["group"] else {"airflow_group": old["group"]}
+    group = {} if old["group"] == site["group"] else {"site_group": old["group"]}
     return {"base_uid": int(old["uid"]), "base_gid": int(old["gid"])} | group
 
 
 def _database(old: Facts, site: Facts) -> dict[str, Any]:
     """Return where the metadata database is."""
     database = old["database"]
-    found = {"airflow_database_name": database["name"], "airflow_database_user": database["user"]}
+    found = {"site_database_name": database["name"], "site_database_user": database["user"]}
     if site["has_postgresql"]:
         # That of the distribution may be another one, which would make an empty cluster beside this.
-        port = {"airflow_database_port": int(database["port"])} if int(database["port"]) != _PORT else {}
-        version = {"postgresql_version": str(int(database["server_version"]) // 10000)}
+        port = {"site_database_port": int(database["port"])} if int(database["port"]) != _PORT else {}
+        version = {"site_postgresql_version": str(int(database["server_version"]) // 10000)}
         # What else it holds is a finding, which somebody has accepted by now.
         return found | port | version | {"postgresql_takeover_allowed": True}
     options = {name: str(value) for name, value in database["options"].items()}
-    place = {"airflow_database_host": database["host"], "airflow_database_port": int(database["port"])}
+    place = {"site_database_host": database["host"], "site_database_port": int(database["port"])}
     return found | place | ({"airflow_database_options": options} if options else {})
 
 
 def _named(old: Facts, site: Facts) -> dict[str, Any]:
     """Return what names, paths and addresses the site would have of the old installation."""
     executors = [name.strip().rpartition(".")[2] for name in old["options"]["core.executor"].split(",")]
-    executor = {"airflow_executor": ",".join(executors)}
+    executor = {"site_executor": ",".join(executors)}
     return _database(old, site) | executor | _paths(old, site) | _owner(old, site) | _packages(old, site)
 
 
@@ -484,7 +484,7 @@ def airflow_adopt_proposal(old: object, site: object) -> dict[str, Any]:
     if wanted["install_owner"] != "root":
         variables["airflow_install_directory"] = "/opt/airstrip"
     if wanted["admin"] in facts["database"].get("users", []):
-        variables["airflow_admin_username"] = "airstrip"
+        variables["site_admin_username"] = "airstrip"
     overrides, dropped = _overrides(facts, wanted)
     if _version(facts["version"]) < (3, 0, 0):
         overrides["scheduler"] = {name: facts["options"][f"scheduler.{name}"] for name in _TIMING} | overrides.get(

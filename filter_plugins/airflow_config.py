@@ -28,11 +28,11 @@ _INDENT = "    "
 _CREDENTIALS = {
     "api.secret_key": "airflow_api_secret_key",
     "api_auth.jwt_secret": "airflow_jwt_secret",
-    "celery.broker_url": "airflow_broker_host and the other variables airflow_broker_*",
-    "celery.result_backend": "airflow_database_host and the variables airflow_results_database_*",
+    "celery.broker_url": "site_broker_host and the other variables airflow_broker_*",
+    "celery.result_backend": "site_database_host and the variables airflow_results_database_*",
     "core.fernet_key": "airflow_fernet_key",
-    "database.sql_alchemy_conn": "airflow_database_host and the other variables airflow_database_*",
-    "database.sql_alchemy_conn_async": "airflow_database_host and the other variables airflow_database_*",
+    "database.sql_alchemy_conn": "site_database_host and the other variables airflow_database_*",
+    "database.sql_alchemy_conn_async": "site_database_host and the other variables airflow_database_*",
     # No credential, but the file by which API servers read the one that signs logins.
     "fab.config_file": "airflow_webserver_config",
 }

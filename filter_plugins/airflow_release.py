@@ -53,7 +53,7 @@ def airflow_release_name(version: str, inputs: object) -> str:
     `extra_packages` do not matter. Raises AnsibleFilterError on a malformed version and on inputs JSON cannot hold.
     """
     if _parse(version) is None:
-        raise AnsibleFilterError(f"airflow_version must look like 3.3.2, found '{version}'")
+        raise AnsibleFilterError(f"site_airflow_version must look like 3.3.2, found '{version}'")
     given = _plain(as_mapping(inputs, "airflow_release_name: the inputs"))
     for name in _SETS:
         if isinstance(given.get(name), list):
@@ -69,17 +69,18 @@ def _change_problems(installed: tuple[str, Version], wanted: tuple[str, Version]
     (found, old), (version, new) = installed, wanted
     if old[:3] < _OLDEST_UPGRADABLE:
         return [
-            f"airflow_version: Airflow {found} is installed, and Airflow 3 upgrades from 2.7 or newer only; "
+            f"site_airflow_version: Airflow {found} is installed, and Airflow 3 upgrades from 2.7 or newer only; "
             "upgrade it to 2.11 first, or choose a host without it"
         ]
     if old[:3] < _AIRFLOW_3:
         return [
-            f"airflow_version: Airflow {found} is installed; this run does not take over an Airflow 2 installation. "
+            f"site_airflow_version: Airflow {found} is installed; this run does not take over an installation of "
+            "Airflow 2. "
             "Migrate it by Airflow's guide 'Upgrading to Airflow 3', or choose a host without it"
         ]
     if new < old:
         return [
-            f"airflow_version: {version} is older than the installed {found}. Set airflow_version to {found} or newer; "
+            f"site_airflow_version: {version} is older than the installed {found}. Set it to {found} or newer; "
             f"a downgrade needs `airflow db downgrade` with {found} first"
         ]
     return []
@@ -97,12 +98,12 @@ def airflow_version_problems(step: object) -> list[str]:
     new, old = _parse(version), _parse(found)
     problems = []
     if new is None:
-        problems.append(f"airflow_version must be a string that looks like 3.3.2, found {version!r}")
+        problems.append(f"site_airflow_version must be a string that looks like 3.3.2, found {version!r}")
     elif new[:3] < _AIRFLOW_3:
-        problems.append(f"airflow_version: Airstrip installs Airflow 3, found {version}; set it to 3.0.0 or newer")
+        problems.append(f"site_airflow_version: Airstrip installs Airflow 3, found {version}; set it to 3.0.0 or newer")
     if found and old is None:
         problems.append(
-            f"airflow_version: the installed Airflow calls itself {found!r}, which is no version; repair it first"
+            f"site_airflow_version: the installed Airflow calls itself {found!r}, which is no version; repair it first"
         )
     if new is None or old is None or problems:
         return problems

@@ -164,7 +164,7 @@ def _missing_problems(looks: Mapping[str, Mapping[str, Any]], site: Mapping[str,
     if not held:
         return []
     return [
-        f"{', '.join(held)}: not in airflow_secrets_file, {site['file']}, but in use on "
+        f"{', '.join(held)}: not in site_secrets_file, {site['file']}, but in use on "
         f"{', '.join(host for host, names in holders.items() if names)}. Bring that file back, or take what hosts have "
         "by playbooks/recover_secrets.yml. If new ones are meant, name them in preflight_new_secrets (docs/secrets.md)."
     ]
@@ -186,7 +186,7 @@ def _fernet_problems(looks: Mapping[str, Mapping[str, Any]], site: Mapping[str, 
     return [
         f"airflow_fernet_key does not have the key with which {', '.join(losing)} encrypts: what is in the metadata "
         "database could not be read any more. Put that key behind the new one, after a comma (docs/secrets.md, "
-        '"Changing one"), or bring airflow_secrets_file back. If connections and variables may be lost, name '
+        '"Changing one"), or bring site_secrets_file back. If connections and variables may be lost, name '
         "airflow_fernet_key in preflight_new_secrets."
     ]
 

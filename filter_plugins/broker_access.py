@@ -37,20 +37,6 @@ def _options(options: object) -> dict[str, Any]:
     return dict(options)
 
 
-def airflow_worker_sets(workers: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """
-    Return the queues of each set of workers, both sorted, from the `airflow_workers` of all hosts.
-
-    Example: `[{'name': 'default', 'queues': ['default']}] | airflow_worker_sets` is `{'default': ['default']}`. One
-    without a name is left out: preflight, which reads this, refuses it by its host.
-    """
-    sets: dict[str, set[str]] = {}
-    for worker in workers:
-        if worker.get("name"):
-            sets.setdefault(str(worker["name"]), set()).update(map(str, worker.get("queues") or []))
-    return {name: sorted(sets[name]) for name in sorted(sets)}
-
-
 def airflow_broker_transport(worker: str, options: object) -> dict[str, str]:
     """
     Return the options of Celery's transport that the workers named `worker` have for themselves.
@@ -65,19 +51,11 @@ def airflow_broker_transport(worker: str, options: object) -> dict[str, str]:
     }
 
 
-def airflow_broker_access(queues: Sequence[str], worker: str, options: object) -> dict[str, list[str]]:
-    """
-    Return the patterns of keys and channels that the user of the workers named `worker` needs for `queues`.
-
-    Example: `['mail'] | airflow_broker_access('reports', {'database': 0})` is `{'keys': [...], 'channels': [...]}`.
-    `options` may have `key_prefix` and `separator`, as Celery's `global_keyprefix` and `sep` are set. Raises
-    AnsibleFilterError without a database.
-    """
-    given = _options(options)
-    prefix, separator = given.get("key_prefix") or "", given.get("separator") or _SEPARATOR
-    transport = airflow_broker_transport(worker, options)
+def _access(user: Mapping[str, Any], database: int, overrides: Mapping[str, Any]) -> dict[str, list[str]]:
+    prefix, separator = overrides.get("global_keyprefix") or "", overrides.get("sep") or _SEPARATOR
+    transport = airflow_broker_transport(str(user["worker"]), {"database": database})
     fanout = transport.pop("fanout_prefix")
-    keys = [key for queue in queues for key in (queue, f"{queue}{separator}*", f"_kombu.binding.{queue}")]
+    keys = [key for queue in user["queues"] for key in (queue, f"{queue}{separator}*", f"_kombu.binding.{queue}")]
     keys += [*transport.values(), *_COMMON_KEYS]
     # A pattern that is subscribed to has to be the permitted one to the letter. Subscribing knows the prefix of keys,
     # publishing does not.
@@ -86,13 +64,40 @@ def airflow_broker_access(queues: Sequence[str], worker: str, options: object) -
     return {"keys": [prefix + key for key in keys], "channels": channels}
 
 
+def airflow_broker_rights(
+    users: Sequence[Mapping[str, Any]], database: int, overrides: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """
+    Return the workers' users as the role redis takes them: `name`, `password`, and the `keys` and `channels` they need.
+
+    Example: `[{'worker': 'reports', 'user': 'w-reports', 'password': '...', 'queues': ['mail']}] |
+    airflow_broker_rights(0, airflow_config_overrides)`. Celery's options `global_keyprefix` and `sep` count, as
+    `airflow_config_overrides` sets them.
+    """
+    options = overrides.get("celery_broker_transport_options") or {}
+    return [
+        {"name": user["user"], "password": user["password"], **_access(user, int(database), options)} for user in users
+    ]
+
+
+def airflow_with_passwords(users: Sequence[Mapping[str, Any]], passwords: Sequence[str]) -> list[dict[str, Any]]:
+    """
+    Return users, each with its password, from two lists in the same order; what the second has more is not used.
+
+    Example: `[{'name': 'airflow'}] | airflow_with_passwords(['...'])`. Raises AnsibleFilterError if there are too few.
+    """
+    if len(passwords) < len(users):
+        raise AnsibleFilterError(f"airflow_with_passwords: {len(passwords)} passwords for {len(users)} users")
+    return [{**user, "password": password} for user, password in zip(users, passwords, strict=False)]
+
+
 class FilterModule:
     """Ansible's entry point."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Name the filters of this file."""
         return {
-            "airflow_broker_access": airflow_broker_access,
+            "airflow_broker_rights": airflow_broker_rights,
             "airflow_broker_transport": airflow_broker_transport,
-            "airflow_worker_sets": airflow_worker_sets,
+            "airflow_with_passwords": airflow_with_passwords,
         }

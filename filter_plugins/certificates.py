@@ -160,7 +160,7 @@ def airflow_authority_problems(leafs: object, options: object) -> list[str]:
         return []
     return [
         "airflow_ca_key is empty, and the authority has to sign "
-        f"{', '.join(str(entry.get('name')) for entry in due)}. Set it to the key of airflow_ca_certificate_file, or "
+        f"{', '.join(str(entry.get('name')) for entry in due)}. Set it to the key of site_ca_certificate_file, or "
         "give these services certificates of your own."
     ]
 

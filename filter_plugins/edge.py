@@ -26,12 +26,12 @@ def _placement(facts: Facts) -> Iterator[str]:
     balancers, virtual = facts["load_balancers"], facts["virtual_address"]
     if len(balancers) > 1 and not virtual:
         yield (
-            f"airflow_virtual_address is empty, and {' and '.join(balancers)} are load balancers. Set it to a free "
+            f"site_virtual_address is empty, and {' and '.join(balancers)} are load balancers. Set it to a free "
             "address in their network, which moves to the one that lives, or keep one load balancer."
         )
     if virtual and not balancers:
         yield (
-            f"airflow_virtual_address is {virtual}, and no host is a load balancer. Put two hosts into the inventory "
+            f"site_virtual_address is {virtual}, and no host is a load balancer. Put two hosts into the inventory "
             "group load_balancer, or empty the variable."
         )
 
@@ -42,21 +42,21 @@ def _virtual_address(facts: Facts) -> Iterator[str]:
         return
     address = _address(virtual)
     if address is None:
-        yield f"airflow_virtual_address is {virtual!r}, which is no IP address. Set it to one."
+        yield f"site_virtual_address is {virtual!r}, which is no IP address. Set it to one."
         return
     for host, network in balancers.items():
         if address not in ipaddress.ip_network(network, strict=False):
             yield (
-                f"airflow_virtual_address: {virtual} is not in {network}, the network of {host}. Set it to a free "
+                f"site_virtual_address: {virtual} is not in {network}, the network of {host}. Set it to a free "
                 "address in the network of all load balancers."
             )
     owners = [host for host, known in facts["addresses"].items() if _address(known) == address]
     found = [mac for mac in facts["neighbours"].values() if mac and mac not in facts["own_neighbours"]]
     if owners:
-        yield f"airflow_virtual_address: {virtual} is the address of {owners[0]}. Set it to one that no host has."
+        yield f"site_virtual_address: {virtual} is the address of {owners[0]}. Set it to one that no host has."
     elif found:
         yield (
-            f"airflow_virtual_address: {virtual} is taken: a host outside of the load balancers answers for it "
+            f"site_virtual_address: {virtual} is taken: a host outside of the load balancers answers for it "
             f"(hardware address {found[0]}). Set it to a free address."
         )
 
@@ -67,8 +67,8 @@ def _plain(facts: Facts) -> Iterator[str]:
     reachable = [str(address) for address in facts["public"] if (found := _address(address)) and found.is_global]
     if reachable:
         yield (
-            f"airflow_tls_enabled is false, and {reachable[0]} is a public address: passwords would cross the Internet "
-            "in the clear. Set airflow_tls_enabled to true, or airflow_plain_http_allowed to true if that is meant."
+            f"site_tls_enabled is false, and {reachable[0]} is a public address: passwords would cross the Internet "
+            "in the clear. Set site_tls_enabled to true, or site_plain_http_allowed to true if that is meant."
         )
 
 

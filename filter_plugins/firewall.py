@@ -1,8 +1,8 @@
 """
-What a host lets in, as the topology says, and the nftables statements for it.
+The nftables statements for what a host lets in.
 
 A rule is a mapping of `protocol` (tcp, udp or vrrp), `port` (a number or a range; VRRP has none), `sources` (addresses
-and networks; none means everybody) and a name: `service` of the topology's rules, `comment` of the user's.
+and networks; none means everybody) and a name: `service` of the site's rules, `comment` of the user's.
 """
 
 from __future__ import annotations
@@ -15,54 +15,12 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 from ansible_collections.airstrip.core.plugins.plugin_utils.checks import as_list, as_mapping
 
-_LOOPBACK = "127.0.0.1"
 _LAST_PORT = 65535
 _PORTS = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?\Z")
 # By number: a minimal system has no /etc/protocols, by which nft would know the name.
 _VRRP = "meta l4proto 112"
 _MAX_COMMENT_BYTES = 128
 _BAD_COMMENT = re.compile(r'["\x00-\x1f\x7f]')
-
-
-def _rows(topology: Mapping[str, Any], key: str, columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    for row in as_list(topology.get(key), f"airflow_firewall_rules: topology.{key}"):
-        given = as_mapping(row, f"airflow_firewall_rules: each of topology.{key}")
-        if missing := [column for column in columns if column not in given]:
-            raise AnsibleFilterError(f"airflow_firewall_rules: each of topology.{key} needs '{missing[0]}'")
-        yield given
-
-
-def _incoming(topology: Mapping[str, Any], host: str) -> Iterator[tuple[str, int, str]]:
-    """Yield service, port and source of what reaches the host from others; everybody has the source ""."""
-    for row in _rows(topology, "connections", ("destination", "source_address", "service", "port")):
-        if row["destination"] == host and row["source_address"] != _LOOPBACK:
-            yield str(row["service"]), int(row["port"]), str(row["source_address"])
-    for row in _rows(topology, "public", ("destination", "service", "port")):
-        if row["destination"] == host:
-            yield str(row["service"]), int(row["port"]), ""
-
-
-def airflow_firewall_rules(topology: object, host: str) -> list[dict[str, Any]]:
-    """
-    List what `host` lets in: service, protocol, port and sources, one rule for each service and port, sorted.
-
-    Example: `topology | airflow_firewall_rules('db1')` gives `[{'service': 'postgresql', 'protocol': 'tcp', 'port':
-    5432, 'sources': ['10.0.0.2']}]`. No sources means everybody. What the host tells itself is no rule, and a host that
-    offers nothing has none. Raises AnsibleFilterError if the topology is none.
-    """
-    given = as_mapping(topology, "airflow_firewall_rules: the topology")
-    sources: dict[tuple[str, int], set[str]] = {}
-    for service, port, source in _incoming(given, host):
-        sources.setdefault((service, port), set()).add(source)
-    return [
-        {
-            "service": service,
-            "protocol": "vrrp" if service == "vrrp" else "tcp",
-            "port": port,
-            "sources": [] if "" in sources[service, port] else sorted(sources[service, port]),
-        }
-        for service, port in sorted(sources)
-    ]
 
 
 def _named(rule: Mapping[str, Any]) -> str:
@@ -140,4 +98,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Any]:
         """Name the filters of this file."""
-        return {"airflow_firewall_rules": airflow_firewall_rules, "firewall_statements": firewall_statements}
+        return {"firewall_statements": firewall_statements}

@@ -63,7 +63,7 @@ def _checked(host: object) -> tuple[int, int, int, str]:
     if version not in _VERSIONS:
         raise AnsibleFilterError(
             f"postgresql_sizing: version must be {_VERSIONS[0]} to {_VERSIONS[-1]}, found {version}; "
-            "set postgresql_version"
+            "set site_postgresql_version"
         )
     if disk not in _RANDOM_PAGE_COST:
         raise AnsibleFilterError(f"postgresql_sizing: disk must be ssd or hdd, found {disk!r}")

@@ -26,12 +26,12 @@ def postgresql_major(wanted: object, release: object) -> str:
     """
     Return the major version of PostgreSQL that is wanted; by default that of a release of Debian.
 
-    Example: `postgresql_version | postgresql_major('13')` gives `'17'` for an empty version, and `''` on a release
+    Example: `site_postgresql_version | postgresql_major('13')` gives `'17'` for an empty version, and `''` on a release
     that is unknown, which preflight refuses as such. Raises AnsibleFilterError on what is no major version.
     """
     version = str(wanted or _DISTRIBUTION.get(str(release), ""))
     if version and not version.isdecimal():
-        raise AnsibleFilterError(f'postgresql_version is {version!r}; set it to a major version, such as "17"')
+        raise AnsibleFilterError(f'site_postgresql_version is {version!r}; set it to a major version, such as "17"')
     return version
 
 
@@ -56,7 +56,7 @@ def _fresh_upgrade(clusters: Mapping[str, str], new: str) -> dict[str, Any]:
     if int(old) > int(new):
         return _plan(
             "nothing", old, old,
-            f"postgresql_version is {new}, and PostgreSQL {old} runs. Set it to {old} or newer; "
+            f"site_postgresql_version is {new}, and PostgreSQL {old} runs. Set it to {old} or newer; "
             "to go back to a cluster that was kept, set postgresql_upgrade_step to revert.",
         )  # fmt: skip
     if new in clusters:

@@ -22,13 +22,8 @@ Facts = Mapping[str, Any]
 
 _SUPPORTED_SYSTEMS = {"Debian": ("12", "13")}
 _SUPPORTED_PYTHONS = ("3.11", "3.12", "3.13")
-_ALWAYS_NEEDED = ("api_server", "scheduler", "dag_processor", "triggerer")
-_HOST_VARIABLES = {"postgresql": "airflow_database_host", "redis": "airflow_broker_host"}
-# The kernel keeps part of a machine's memory to itself; "4 GB" show up as some 3.8.
-_MEMORY_TOLERANCE = 0.1
 # Airflow's default `[api_auth] jwt_leeway` is 10 s; two hosts that are each 5 s off are at its edge.
 _MAX_CLOCK_SKEW = 5
-_LAST_PORT = 65535
 # PostgreSQL: NAMEDATALEN 64 with the closing NUL (documentation, 4.1.1).
 _MAX_IDENTIFIER_BYTES = 63
 # The databases of every cluster, and what pg_hba.conf takes for keywords.
@@ -47,10 +42,6 @@ _QUEUE_NAME = re.compile(r"[A-Za-z0-9:_.-]+\Z")
 _SSH_CONNECTION_FIELDS = 4
 
 
-def _group(component: str) -> str:
-    return component if component in _HOST_VARIABLES else f"airflow_{component}"
-
-
 def _rows(facts: Facts, key: str, columns: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
     for row in as_list(facts[key], key):
         given = as_mapping(row, f"each of {key}")
@@ -63,31 +54,6 @@ def _here(facts: Facts) -> str:
     return f"{facts['host']}: " if facts.get("host") else ""
 
 
-def _placement(facts: Facts) -> Iterator[str]:
-    hosts = as_mapping(facts["component_hosts"], "component_hosts")
-    external = as_mapping(facts.get("external") or {}, "external")
-    celery = "CeleryExecutor" in str(facts["executor"])
-    needed = ["postgresql", *(["redis"] if celery else []), *_ALWAYS_NEEDED, *(["worker"] if celery else [])]
-    for component in needed:
-        if hosts.get(component) or external.get(component):
-            continue
-        reason = f" (airflow_executor is {facts['executor']})" if component in ("redis", "worker") else ""
-        variable = _HOST_VARIABLES.get(component)
-        other = f", or name an external server in {variable}" if variable else ""
-        yield f"No host runs {component}{reason}. Put a host into the inventory group {_group(component)}{other}."
-
-
-def _idle_workers(facts: Facts) -> Iterator[str]:
-    hosts = as_list(
-        as_mapping(facts["component_hosts"], "component_hosts").get("worker") or [], "component_hosts.worker"
-    )
-    if hosts and "CeleryExecutor" not in str(facts["executor"]):
-        yield (
-            f"airflow_executor is {facts['executor']}, which gives Celery workers no work, but the group "
-            f"airflow_worker has {', '.join(map(str, hosts))}. Empty it, or set airflow_executor to CeleryExecutor."
-        )
-
-
 def _lock(facts: Facts) -> Iterator[str]:
     airflow = as_mapping(facts["airflow"], "airflow")
     available = as_mapping(airflow.get("available"), "airflow.available")
@@ -96,7 +62,7 @@ def _lock(facts: Facts) -> Iterator[str]:
         return
     known = "; ".join(f"{name} for Python {', '.join(map(str, available[name]))}" for name in sorted(available))
     yield (
-        f"{_here(facts)}airflow_version: there is no lock for Airflow {version} on Python {python}, and "
+        f"{_here(facts)}site_airflow_version: there is no lock for Airflow {version} on Python {python}, and "
         f"airflow_constraints is not set. Locks exist for {known or 'no version'}. Choose one of them, set "
         f"airflow_constraints, or run bin/lock {version}."
     )
@@ -122,15 +88,6 @@ def _findings(facts: Facts, key: str) -> Iterator[str]:
     yield from (str(problem) for problem in as_list(facts[key], key))
 
 
-def _memory(facts: Facts) -> Iterator[str]:
-    found, needed = as_number(facts["memory_mb"], "memory_mb"), as_number(facts["needed_memory_mb"], "needed_memory_mb")
-    if found < needed * (1 - _MEMORY_TOLERANCE):
-        yield (
-            f"{_here(facts)}the host has {found} MB of memory, and its components need {needed} MB. Give it more, move "
-            "a component to another host, or lower the concurrency in airflow_workers."
-        )
-
-
 def _disk(facts: Facts) -> Iterator[str]:
     for path, free, needed in _rows(facts, "disk", ("path", "free_mb", "needed_mb")):
         if as_number(free, f"free_mb of {path}") < as_number(needed, f"needed_mb of {path}"):
@@ -145,19 +102,6 @@ def _open_ways(facts: Facts) -> Iterator[str]:
         )
 
 
-def _ports(facts: Facts) -> Iterator[str]:
-    owners: dict[int, list[str]] = {}
-    for port, owner in _rows(facts, "ports", ("port", "owner")):
-        number = int(port) if isinstance(port, (int, str)) and str(port).isdecimal() else 0
-        if 1 <= number <= _LAST_PORT:
-            owners.setdefault(number, []).append(str(owner))
-        else:
-            yield f"{_here(facts)}{owner} is {port!r}. Set it to a port between 1 and {_LAST_PORT}."
-    for number, names in owners.items():
-        if len(names) > 1:
-            yield f"{_here(facts)}port {number} is used by {' and '.join(names)}. Give each a port of its own."
-
-
 def _clocks(facts: Facts) -> Iterator[str]:
     offsets = as_mapping(facts["clock_offsets"], "clock_offsets")
     ordered = sorted((as_number(offset, f"clock_offsets.{host}"), host) for host, offset in offsets.items())
@@ -169,43 +113,12 @@ def _clocks(facts: Facts) -> Iterator[str]:
         )
 
 
-def _canonical(address: object) -> str:
-    try:
-        return str(ipaddress.ip_address(str(address)))
-    except ValueError:
-        return str(address).lower()
-
-
 def _is_ip(address: str) -> bool:
     try:
         ipaddress.ip_address(address)
     except ValueError:
         return False
     return True
-
-
-def _is_loopback(address: str) -> bool:
-    return ipaddress.ip_address(address).is_loopback if _is_ip(address) else address == "localhost"
-
-
-def _addresses(facts: Facts) -> Iterator[str]:
-    addresses = as_mapping(facts["addresses"], "addresses")
-    users: dict[str, list[str]] = {}
-    for host, address in addresses.items():
-        if address:
-            users.setdefault(_canonical(address), []).append(host)
-        else:
-            yield f"{host} has no address. Correct its name or set airflow_host_address for it."
-    for address, hosts in users.items():
-        if len(hosts) > 1:
-            yield f"{' and '.join(hosts)} have the same address {address}. Set airflow_host_address for each of them."
-        elif _is_loopback(address) and len(addresses) > 1:
-            yield f"{hosts[0]} has the address {address}, which no other host can reach. Set airflow_host_address."
-        elif not _is_ip(address) and len(addresses) > 1:
-            yield (
-                f"{hosts[0]} has the address {address}, which is no IP address; access lists and /etc/hosts need one. "
-                "Set airflow_host_address to it."
-            )
 
 
 def _identifier_problem(name: str, kind: object) -> str:
@@ -264,18 +177,18 @@ def _workers(facts: Facts) -> Iterator[str]:
     names = [str(worker.get("name") or "") for worker in workers]
     for name, count in Counter(names).items():
         if not name:
-            yield f"{_here(facts)}airflow_workers: a worker has no name. Give it one."
+            yield f"{_here(facts)}site_workers: a worker has no name. Give it one."
         elif count > 1:
-            yield f"{_here(facts)}airflow_workers: {count} workers have the name {name}. Names must differ on a host."
+            yield f"{_here(facts)}site_workers: {count} workers have the name {name}. Names must differ on a host."
     for name, worker in zip(names, workers, strict=True):
-        queues = as_list(worker.get("queues") or [], "queues of airflow_workers")
+        queues = as_list(worker.get("queues") or [], "queues of site_workers")
         if not queues:
-            yield f"{_here(facts)}airflow_workers: the worker {name} has no queues. List one at least."
+            yield f"{_here(facts)}site_workers: the worker {name} has no queues. List one at least."
         for queue in queues:
             if not _QUEUE_NAME.match(str(queue)):
-                yield f"{_here(facts)}airflow_workers: a queue cannot be named {queue!r}. Use letters, digits and '_'."
+                yield f"{_here(facts)}site_workers: a queue cannot be named {queue!r}. Use letters, digits and '_'."
         if problem := _slots_problem(worker):
-            yield f"{_here(facts)}airflow_workers: the worker {name} {problem}."
+            yield f"{_here(facts)}site_workers: the worker {name} {problem}."
 
 
 def _networks(values: object) -> Iterator[tuple[object, Any]]:
@@ -327,7 +240,7 @@ def _database(facts: Facts) -> Iterator[str]:
     # server_version_num is major * 10000 + minor since PostgreSQL 10.
     if number // 10000 < minimum:
         yield (
-            f"airflow_database_host: the server is PostgreSQL {number // 10000}.{number % 10000}, and this Airflow "
+            f"site_database_host: the server is PostgreSQL {number // 10000}.{number % 10000}, and this Airflow "
             f"needs {minimum} or newer. Upgrade the server or choose another one."
         )
 
@@ -346,20 +259,17 @@ def _postgresql_version(facts: Facts) -> Iterator[str]:
         )
     else:
         yield (
-            f"{_here(facts)}postgresql_version: PostgreSQL {' and '.join(running)} runs, and {wanted} is wanted, which "
-            "would be an empty database beside it. Run playbooks/postgresql_upgrade.yml, or set postgresql_version to "
-            f'"{running[0]}".'
+            f"{_here(facts)}site_postgresql_version: PostgreSQL {' and '.join(running)} runs, and {wanted} is wanted, "
+            "which would be an empty database beside it. Run playbooks/postgresql_upgrade.yml, or set "
+            f'site_postgresql_version to "{running[0]}".'
         )
 
 
 _CHECKS: tuple[tuple[tuple[str, ...], Callable[[Facts], Iterator[str]]], ...] = (
-    (("component_hosts", "executor"), _placement),
-    (("component_hosts", "executor"), _idle_workers),
+    (("site_problems",), lambda facts: _findings(facts, "site_problems")),
     (("workers",), _workers),
     (("systemd_names",), _systemd_names),
     (("postgresql",), _postgresql_names),
-    (("addresses",), _addresses),
-    (("name_problems",), lambda facts: _findings(facts, "name_problems")),
     (("clock_offsets",), _clocks),
     (("os",), _system),
     (("python",), _python),
@@ -371,16 +281,14 @@ _CHECKS: tuple[tuple[tuple[str, ...], Callable[[Facts], Iterator[str]]], ...] = 
     (("secret_problems",), lambda facts: _findings(facts, "secret_problems")),
     (("store_problems",), lambda facts: _findings(facts, "store_problems")),
     (("plaintext_problems",), lambda facts: _findings(facts, "plaintext_problems")),
-    (("memory_mb", "needed_memory_mb"), _memory),
     (("disk",), _disk),
     (("open_ways",), _open_ways),
-    (("ports",), _ports),
     (("firewall",), _firewall),
     (("drained",), _drained),
     (("database",), _database),
     (("postgresql_clusters",), _postgresql_version),
 )
-_KNOWN = sorted({"host", "external", "max_clock_skew", *(key for keys, _ in _CHECKS for key in keys)})
+_KNOWN = sorted({"host", "max_clock_skew", *(key for keys, _ in _CHECKS for key in keys)})
 
 
 def preflight_problems(facts: object) -> list[str]:

@@ -301,7 +301,7 @@ def _other_problems(site: Mapping[str, Any], status: Mapping[str, Any]) -> Itera
     for row in status["queues"]:
         tasks = max(row["waiting"] or 0, row["queued"] or 0)
         if tasks and not row["workers"]:
-            yield "bad", f"Queue {row['queue']} has {tasks} tasks and no worker. Add it to airflow_workers."
+            yield "bad", f"Queue {row['queue']} has {tasks} tasks and no worker. Add it to site_workers."
     for row in status["certificates"]:
         what = f"{row['host']}: the certificate of {row['service']}" if row["host"] else "The authority's certificate"
         if row["days"] is None:

@@ -59,7 +59,7 @@ def airflow_store_problems(seen: object, place: object) -> list[str]:
         held = " and ".join(_held_by_postgresql(postgresql, list(given["known_databases"])))
         remedy = (
             "This site's configuration would take its place, and its users be locked out. Name each database and who "
-            "may connect in postgresql_extra_clients, set postgresql_takeover_allowed to true, or take another host"
+            "may connect in site_database_extra_clients, set postgresql_takeover_allowed to true, or take another host"
         )
         found += [f"{given['host']}: a PostgreSQL that Airstrip has not set up {held}. {remedy}."] if held else []
     if redis and not given["redis_allowed"]:
@@ -93,8 +93,8 @@ def airflow_plaintext_problems(stores: object) -> list[str]:
         "{ssl_cert_reqs: required, ssl_ca_certs: FILE, ssl_check_hostname: 'true'}",
     }
     return [
-        f"airflow_{name}_host: the password and all data would go to {store['host']} by a connection that is not "
-        f"encrypted, or not checked. {remedies[name]}, or airflow_plain_{name}_allowed to true if that is meant."
+        f"site_{name}_host: the password and all data would go to {store['host']} by a connection that is not "
+        f"encrypted, or not checked. {remedies[name]}, or site_plain_{name}_allowed to true if that is meant."
         for name, store in sorted(given.items())
         if store["external"]
         and not store["plain_allowed"]

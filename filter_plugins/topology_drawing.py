@@ -1,5 +1,5 @@
 """
-Filters: the topology of a site as a text and as a drawing, both from what airflow_topology has computed.
+Filters: the topology of a site as a text and as a drawing, both from what the action site_model has worked out.
 
 Hosts that run the same components are one group, so a site of forty workers is as readable as one of two. The columns
 follow the way of a task: workers, what controls them, what stores the data.
@@ -21,6 +21,7 @@ _NAMES = {
     "load_balancer": "load balancer",
     "api_server": "API server",
     "dag_processor": "DAG processor",
+    "keepalived": "virtual address",
     "api": "API",
     "execution_api": "Execution API",
     "http": "HTTP",
@@ -29,7 +30,8 @@ _NAMES = {
     "worker_logs": "worker logs",
     "triggerer_logs": "triggerer logs",
 }
-_STORES = {"postgresql", "redis"}
+# By tier, and of Airflow's by component.
+_STORES = {"database", "broker"}
 _WORKERS = {"worker"}
 _SHOWN_HOSTS = 3
 
@@ -58,6 +60,7 @@ class _Group:
     """Hosts with the same components, what everybody may use of them, and what they use of which group, by number."""
 
     components: list[str]
+    tiers: set[str]
     hosts: list[str] = field(default_factory=list)
     public: set[Use] = field(default_factory=set)
     uses: dict[int, set[Use]] = field(default_factory=dict)
@@ -70,7 +73,7 @@ class _Group:
 
     @property
     def column(self) -> int:
-        if set(self.components) & _STORES:
+        if self.tiers & _STORES:
             return 2
         return 0 if set(self.components) <= _WORKERS else 1
 
@@ -103,12 +106,13 @@ def _uses(uses: set[Use]) -> str:
 
 def _groups(topology: object, name: str) -> list[_Group]:
     if not isinstance(topology, Mapping) or not {"hosts", "components", "connections", "public"} <= set(topology):
-        raise AnsibleFilterError(f"{name}: give the result of airflow_topology")
-    named = [host for hosts in topology["components"].values() for host in hosts]
+        raise AnsibleFilterError(f"{name}: give the result of site_model")
     groups: dict[tuple[str, ...], _Group] = {}
-    for host in dict.fromkeys(named):
-        components = [str(component) for component in topology["hosts"][host]["components"]]
-        groups.setdefault(tuple(components), _Group(components)).hosts.append(str(host))
+    for host, known in topology["hosts"].items():
+        components = [str(component) for component in known["components"]]
+        tiers = {str(topology["components"][component]["tier"]) for component in components}
+        if components:
+            groups.setdefault(tuple(components), _Group(components, tiers)).hosts.append(str(host))
     ordered = sorted(groups.values(), key=lambda group: (group.column, group.name))
     number = {host: index for index, group in enumerate(ordered) for host in group.hosts}
     for row in topology["connections"]:
@@ -124,8 +128,8 @@ def airflow_topology_text(topology: object) -> str:
     """
     Return the topology as lines of text: each group of hosts with its components, and what it reaches at which port.
 
-    Example: `airflow_topology | airflow_topology_text`. Connections within a host are left out. Raises
-    AnsibleFilterError unless it is given the result of airflow_topology.
+    Example: `site | airflow_topology_text`. Connections within a host are left out. Raises
+    AnsibleFilterError unless it is given the result of site_model.
     """
     lines = []
     groups = _groups(topology, "airflow_topology_text")
@@ -221,8 +225,8 @@ def airflow_topology_svg(topology: object) -> str:
     """
     Return the topology as an SVG document: a box for each group of hosts, an arrow to each group that it connects to.
 
-    Example: `airflow_topology | airflow_topology_svg`. Connections within a host are left out. Raises
-    AnsibleFilterError unless it is given the result of airflow_topology.
+    Example: `site | airflow_topology_svg`. Connections within a host are left out. Raises
+    AnsibleFilterError unless it is given the result of site_model.
     """
     groups = _groups(topology, "airflow_topology_svg")
     boxes = _boxes(groups)

@@ -86,12 +86,12 @@ def airflow_upgrade_problems(facts: object) -> list[str]:
         )
     if given["migrates"] and given["external"]:
         problems.append(
-            "airflow_database_host: the metadata database is outside of the inventory, and is to be migrated. Make a"
+            "site_database_host: the metadata database is outside of the inventory, and is to be migrated. Make a"
             " backup of it, and say so by airflow_upgrade_external_backup_made: true."
         )
     if given["migrates"] and not given["external"] and given["free_mb"] < given["database_mb"]:
         problems.append(
-            f"airflow_backup_directory: {given['directory']} has {given['free_mb']} MB free on the database's host, and"
+            f"site_backup_directory: {given['directory']} has {given['free_mb']} MB free on the database's host, and"
             f" a dump may need {given['database_mb']} MB. Make room, or set it to a directory with more."
         )
     return problems

@@ -30,7 +30,7 @@ def _instance(worker: Mapping[str, Any], host: Mapping[str, Any], first: bool) -
 
 
 def airflow_worker_instances(workers: Sequence[Mapping[str, Any]], host: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return for each of `workers` (airflow_workers) its unit, its Celery node name and its arguments.
+    """Return for each of `workers` (site_workers) its unit, its Celery node name and its arguments.
 
     `host` has `host`, the name in the node names, and `concurrency`, the slots of a worker that sets none. Only the
     first worker serves logs: the port is one for all workers of a site, and the log directory is one for the host.
@@ -38,7 +38,7 @@ def airflow_worker_instances(workers: Sequence[Mapping[str, Any]], host: Mapping
     """
     for worker in workers:
         if not worker.get("name") or not worker.get("queues"):
-            raise AnsibleFilterError(f"airflow_workers: every worker needs a name and queues; found {dict(worker)}.")
+            raise AnsibleFilterError(f"site_workers: every worker needs a name and queues; found {dict(worker)}.")
     return [_instance(worker, host, index == 0) for index, worker in enumerate(workers)]
 
 

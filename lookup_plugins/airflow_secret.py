@@ -129,9 +129,9 @@ def read(path: Path, vault: VaultLib) -> dict[str, str]:
     except yaml.YAMLError as error:
         # The parser's own message shows the line, and with it a secret.
         line = getattr(getattr(error, "problem_mark", None), "line", -1) + 1
-        raise AnsibleLookupError(f"airflow_secrets_file: {path} is no valid YAML, line {line}.") from None
+        raise AnsibleLookupError(f"site_secrets_file: {path} is no valid YAML, line {line}.") from None
     if not isinstance(parsed, dict):
-        raise AnsibleLookupError(f"airflow_secrets_file: {path} is not a YAML mapping of names to secrets.")
+        raise AnsibleLookupError(f"site_secrets_file: {path} is not a YAML mapping of names to secrets.")
     return {str(name): str(value) for name, value in parsed.items()}
 
 
@@ -166,10 +166,10 @@ class LookupModule(LookupBase):  # type: ignore[misc]
         try:
             values = self._values(names, path, vault, keep)
         except OSError as error:
-            raise AnsibleLookupError(f"airflow_secrets_file: {path}: {error.strerror}.") from error
+            raise AnsibleLookupError(f"site_secrets_file: {path}: {error.strerror}.") from error
         if given is not None and values != [given]:
             raise AnsibleLookupError(
-                f"airflow_secrets_file: {path} has another {names[0]} already. Remove it there if nothing uses it yet."
+                f"site_secrets_file: {path} has another {names[0]} already. Remove it there if nothing uses it yet."
             )
         return values
 

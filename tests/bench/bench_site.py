@@ -72,7 +72,7 @@ class Site:
         (self.inventory / "hosts.yml").write_text(content, encoding="utf-8")
         # Docker gives addresses from the other end of the network.
         virtual = "{{ ansible_facts['default_ipv4']['broadcast'][:-3] ~ '250' }}" if shared else ""
-        self.set("zz_lab", self.lab.connection | _LAB_VARIABLES | {"airflow_virtual_address": virtual})
+        self.set("zz_lab", self.lab.connection | _LAB_VARIABLES | {"site_virtual_address": virtual})
 
     def set(self, name: str, variables: Mapping[str, Any]) -> None:
         """Write variables of all hosts into a file of their own."""

@@ -39,7 +39,7 @@ def provide(lab: Lab, count: int) -> Site:
     names = [f"worker-{number}" for number in range(1, count)]
     alias = f"-o HostKeyAlias={lab.address(_WORKER)}"
     variables: dict[str, dict[str, Any]] = {
-        name: {"ansible_host": address, "airflow_host_address": address, "ansible_ssh_extra_args": alias}
+        name: {"ansible_host": address, "site_host_address": address, "ansible_ssh_extra_args": alias}
         for name, address in zip(names, addresses(lab, count - 1), strict=True)
     }
     site = Site(lab, {_CONTROL: (*DATA, *CONTROL)} | dict.fromkeys(names, WORKER))
@@ -47,7 +47,7 @@ def provide(lab: Lab, count: int) -> Site:
     # Few slots: the database's connections are counted for a hundred hosts, and one container serves them.
     workers = [{"name": "default", "queues": ["default"], "concurrency": 2}]
     # There are no load balancers that would have an address and a name.
-    site.set("zz_scale", {"airflow_workers": workers, "airflow_virtual_address": "", "airflow_public_name": ""})
+    site.set("zz_scale", {"site_workers": workers, "site_virtual_address": "", "site_public_name": ""})
     return site
 
 

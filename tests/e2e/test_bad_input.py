@@ -39,7 +39,7 @@ LOCAL = ("node-1", "127.0.0.1")
 # A second host: an address of documentation, which is no machine's.
 # One where nothing answers, at once.
 DEAD = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
-PAIR: Mapping[str, Mapping[str, Any]] = {"node-1": {}, "second": {"airflow_host_address": "192.0.2.9"}}
+PAIR: Mapping[str, Mapping[str, Any]] = {"node-1": {}, "second": {"site_host_address": "192.0.2.9"}}
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Run:
 RUNS = {
     "placement": Run(groups=("api_server",)),
     "celery_alone": Run(groups=("postgresql", "api_server", "scheduler", "dag_processor", "triggerer")),
-    "idle_worker": Run(variables={"airflow_executor": "LocalExecutor"}),
+    "idle_worker": Run(variables={"site_executor": "LocalExecutor"}),
     "secrets": Run(
         variables={
             "airflow_fernet_key": BAD_FERNET_KEY,
@@ -74,18 +74,18 @@ RUNS = {
         }
     ),
     # As on a fresh clone, and with the secrets of another site.
-    "no_secrets": Run(variables={"airflow_secrets_file": "/nowhere/.secrets.yml"}),
+    "no_secrets": Run(variables={"site_secrets_file": "/nowhere/.secrets.yml"}),
     "other_secrets": Run(variables={"airflow_fernet_key": Fernet.generate_key().decode()}),
     "names": Run(
         variables={
-            "airflow_database_name": "air flow",
-            "airflow_database_user": "pg_airflow",
-            "airflow_results_database_name": "template1",
-            "airflow_results_database_user": "r" * 64,
-            "airflow_api_server_port": 8793,
-            "airflow_triggerer_log_port": 99999,
+            "site_database_name": "air flow",
+            "site_database_user": "pg_airflow",
+            "site_results_database_name": "template1",
+            "site_results_database_user": "r" * 64,
+            "site_api_server_port": 5432,
+            "site_triggerer_log_port": 99999,
             "airflow_config_overrides": {"core": {"paralelism": 5}, "schedular": {"parsing_processes": 2}},
-            "airflow_workers": [
+            "site_workers": [
                 {"name": "de fault", "queues": ["default"], "concurrency": 900},
                 {"name": "twice", "queues": ["a,b"]},
                 {"name": "twice", "queues": []},
@@ -95,12 +95,12 @@ RUNS = {
     ),
     "no_lock": Run(
         variables={
-            "airflow_version": "3.0.6",
+            "site_airflow_version": "3.0.6",
             "airflow_install_directory": f"{SCRATCH}/none",
             "airflow_package_index_enabled": False,
         }
     ),
-    "downgrade": Run(variables={"airflow_version": "3.1.7"}),
+    "downgrade": Run(variables={"site_airflow_version": "3.1.7"}),
     "jump": Run(
         variables={"airflow_install_directory": f"{SCRATCH}/airflow-2"},
         before=f"mkdir -p {SCRATCH}/airflow-2 && ln -sfn releases/2.10.5-0123456789ab {SCRATCH}/airflow-2/current",
@@ -124,10 +124,10 @@ RUNS = {
     "endpoints": Run(
         groups=ALL,
         variables={
-            "airflow_database_host": "127.0.0.1",
-            "airflow_database_port": 54399,
-            "airflow_broker_host": "127.0.0.1",
-            "airflow_broker_port": 63999,
+            "site_database_host": "127.0.0.1",
+            "site_database_port": 54399,
+            "site_broker_host": "127.0.0.1",
+            "site_broker_port": 63999,
             "airflow_package_index_url": "http://127.0.0.1:39999/simple",
             "airflow_install_directory": f"{SCRATCH}/none",
             "preflight_connect_timeout": 2,
@@ -137,9 +137,8 @@ RUNS = {
         hosts={
             "node-1": {},
             "twin": {},
-            "nowhere": {"airflow_host_address": ""},
-            "inward": {"airflow_host_address": "127.0.0.1"},
-            "unknown": {"airflow_host_address": "no-such-host.invalid"},
+            "inward": {"site_host_address": "127.0.0.1"},
+            "unknown": {"site_host_address": "no-such-host.invalid"},
         }
     ),
     "dead": Run(hosts={"node-1": {}, "gone": DEAD}),
@@ -153,21 +152,21 @@ RUNS = {
     "balancers": Run(
         groups=(*STORES, *ALL, "load_balancer"),
         hosts=PAIR,
-        variables={"haproxy_https_port": 8080, "airflow_ca_key": ""},
+        variables={"site_https_port": 8080, "airflow_ca_key": ""},
     ),
     "elsewhere": Run(
-        groups=(*STORES, *ALL, "load_balancer"), hosts=PAIR, variables={"airflow_virtual_address": "192.0.2.100"}
+        groups=(*STORES, *ALL, "load_balancer"), hosts=PAIR, variables={"site_virtual_address": "192.0.2.100"}
     ),
     "taken": Run(
         groups=(*STORES, *ALL, "load_balancer"),
         hosts=PAIR,
-        variables={"airflow_virtual_address": "{{ ansible_facts['default_ipv4']['gateway'] }}"},
+        variables={"site_virtual_address": "{{ ansible_facts['default_ipv4']['gateway'] }}"},
     ),
     "certificates": Run(
         groups=(*STORES, *ALL, "load_balancer"),
         hosts=PAIR,
         variables={
-            "airflow_virtual_address": "192.0.2.100",
+            "site_virtual_address": "192.0.2.100",
             "airflow_ca_certificate": AUTHORITY.pem,
             "airflow_ca_key": AUTHORITY.key,
             "airflow_certificates": {
@@ -204,11 +203,11 @@ RUNS = {
     "remote": Run(
         groups=ALL,
         variables={
-            "airflow_database_host": "{{ ansible_facts['default_ipv4']['address'] }}",
-            "airflow_database_port": 8080,
+            "site_database_host": "{{ ansible_facts['default_ipv4']['address'] }}",
+            "site_database_port": 8080,
             "airflow_database_options": {"sslmode": "require"},
-            "airflow_broker_host": "{{ ansible_facts['default_ipv4']['address'] }}",
-            "airflow_broker_port": 8080,
+            "site_broker_host": "{{ ansible_facts['default_ipv4']['address'] }}",
+            "site_broker_port": 8080,
             "airflow_broker_tls_enabled": False,
         },
     ),
@@ -222,11 +221,11 @@ RUNS = {
             "airflow_environment": {"AIRFLOW__CORE__FERNET_KEY": BAD_FERNET_KEY},
         },
     ),
-    "plain": Run(hosts={"node-1": {"airflow_host_address": "8.8.8.8"}}),
+    "plain": Run(hosts={"node-1": {"site_host_address": "8.8.8.8"}}),
     "clocks": Run(
         hosts={
             "node-1": {},
-            "late": {"airflow_host_address": "192.0.2.9", "airflow_python": f"{SCRATCH}/python-30-s-late"},
+            "late": {"site_host_address": "192.0.2.9", "airflow_python": f"{SCRATCH}/python-30-s-late"},
         },
         before=(
             "apt-get -qq install -y --no-install-recommends faketime >/dev/null"
@@ -240,15 +239,15 @@ RUNS = {
 
 # What is refused, in which run, and parts that one line of the message must have: variable or place, finding, remedy.
 CASES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "no postgresql": ("placement", ("No host runs postgresql", "group postgresql", "airflow_database_host")),
-    "no redis": ("placement", ("No host runs redis", "CeleryExecutor", "group redis", "airflow_broker_host")),
+    "no postgresql": ("placement", ("No host runs postgresql", "group postgresql", "site_database_host")),
+    "no redis": ("placement", ("No host runs redis", "CeleryExecutor", "group redis", "site_broker_host")),
     "no scheduler": ("placement", ("No host runs scheduler", "group airflow_scheduler")),
     "no dag processor": ("placement", ("No host runs dag_processor", "group airflow_dag_processor")),
     "no triggerer": ("placement", ("No host runs triggerer", "group airflow_triggerer")),
     "no worker": ("placement", ("No host runs worker", "CeleryExecutor", "group airflow_worker")),
-    "celery without broker": ("celery_alone", ("No host runs redis (airflow_executor is Celery", "Put a host")),
-    "celery without worker": ("celery_alone", ("No host runs worker (airflow_executor is Celery", "Put a host")),
-    "local executor with worker": ("idle_worker", ("airflow_executor is LocalExecutor", "node-1", "Empty it")),
+    "celery without broker": ("celery_alone", ("No host runs redis (site_executor is Celery", "Put a host")),
+    "celery without worker": ("celery_alone", ("No host runs worker (site_executor is Celery", "Put a host")),
+    "local executor with worker": ("idle_worker", ("site_executor is LocalExecutor", "node-1", "Empty it")),
     "fernet key": ("secrets", ("airflow_fernet_key is no Fernet key", "openssl rand -base64 32")),
     "short jwt secret": ("secrets", ("airflow_jwt_secret has 23 characters", "at least 32", "openssl rand")),
     "example api secret": ("secrets", ("airflow_api_secret_key is the word from an example", "openssl rand")),
@@ -260,55 +259,54 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "short role password": ("secrets", ("postgresql_roles[app].password has 9 characters", "at least 16")),
     "secrets that hosts have": ("no_secrets", ("airflow_jwt_secret", "in use on node-1", "recover_secrets")),
     "another fernet key": ("other_secrets", ("airflow_fernet_key does not have the key", "node-1", "after a comma")),
-    "database name": ("names", ("airflow_database_name: the name 'air flow' contains", "Use letters")),
-    "reserved role": ("names", ("airflow_database_user: the name 'pg_airflow' is reserved", "Use letters")),
-    "reserved database": ("names", ("airflow_results_database_name: the name 'template1' is reserved", "Use letters")),
-    "long role": ("names", ("airflow_results_database_user", "is longer than PostgreSQL's 63 bytes", "Use letters")),
-    "unit name": ("names", ("airflow_workers: systemd refuses 'de fault'", "Use letters")),
-    "queue name": ("names", ("airflow_workers: a queue cannot be named 'a,b'", "Use letters")),
-    "worker twice": ("names", ("airflow_workers: 2 workers have the name twice", "must differ")),
-    "worker without queue": ("names", ("airflow_workers: the worker twice has no queues", "List one")),
+    "database name": ("names", ("site_database_name: the name 'air flow' contains", "Use letters")),
+    "reserved role": ("names", ("site_database_user: the name 'pg_airflow' is reserved", "Use letters")),
+    "reserved database": ("names", ("site_results_database_name: the name 'template1' is reserved", "Use letters")),
+    "long role": ("names", ("site_results_database_user", "is longer than PostgreSQL's 63 bytes", "Use letters")),
+    "unit name": ("names", ("site_workers: systemd refuses 'de fault'", "Use letters")),
+    "queue name": ("names", ("site_workers: a queue cannot be named 'a,b'", "Use letters")),
+    "worker twice": ("names", ("site_workers: 2 workers have the name twice", "must differ")),
+    "worker without queue": ("names", ("site_workers: the worker twice has no queues", "List one")),
     "autoscale upside down": ("names", ("the worker upside-down has autoscale.min above", "Exchange")),
-    "port used twice": ("names", ("port 8793 is used by airflow_api_server_port and airflow_worker_log_port", "Give")),
-    "port out of range": ("names", ("airflow_triggerer_log_port is 99999", "between 1 and 65535")),
+    "port used twice": ("names", ("port 5432 is used by site_api_server_port and site_data", "Give")),
+    "port out of range": ("names", ("site_triggerer_log_port is 99999", "between 1 and 65535")),
     "unknown option": ("names", ("airflow_config_overrides", "paralelism", "parallelism")),
     "unknown section": ("names", ("airflow_config_overrides", "schedular", "scheduler")),
     "too little memory": ("names", ("MB of memory, and its components need", "Give it more")),
     "version without lock": ("no_lock", ("no lock for Airflow 3.0.6", "airflow_constraints", "bin/lock 3.0.6")),
-    "downgrade": ("downgrade", ("airflow_version: 3.1.7 is older than the installed 3.3.2", "airflow db downgrade")),
+    "downgrade": ("downgrade", ("site_airflow_version: 3.1.7 is older than the installed 3.3.2", "db downgrade")),
     "jump from airflow 2": ("jump", ("Airflow 2.10.5 is installed", "Upgrading to Airflow 3")),
     "operating system": ("system", ("the operating system is Debian 11", "Use Debian 12 or 13")),
     "python": ("system", ("airflow_python is Python not there", "3.11, 3.12 or 3.13")),
     "too little disk": ("disk", (f"{SCRATCH}/small has", "MB free, and 2000 MB are needed", "Free space")),
-    "database that does not answer": ("endpoints", ("airflow_database_host: 127.0.0.1", "port 54399", "Correct")),
-    "broker that does not answer": ("endpoints", ("airflow_broker_host: 127.0.0.1", "port 63999", "Correct")),
+    "database that does not answer": ("endpoints", ("site_database_host: 127.0.0.1", "port 54399", "Correct")),
+    "broker that does not answer": ("endpoints", ("site_broker_host: 127.0.0.1", "port 63999", "Correct")),
     "index that does not answer": ("endpoints", ("airflow_package_index_url: 127.0.0.1", "port 39999", "Correct")),
-    "same address": ("addresses", ("node-1 and twin have the same address", "Set airflow_host_address")),
-    "no address": ("addresses", ("nowhere has no address", "set airflow_host_address")),
-    "loopback address": ("addresses", ("inward has the address 127.0.0.1", "Set airflow_host_address")),
-    "unresolvable address": ("addresses", ("unknown has the address no-such-host", "is no IP address", "Set airflow")),
+    "same address": ("addresses", ("node-1 and twin have the same address", "Set site_host_address")),
+    "loopback address": ("addresses", ("inward has the address 127.0.0.1", "Set site_host_address")),
+    "unresolvable address": ("addresses", ("unknown has the address no-such-host", "is no IP", "Set site_host")),
     "dead host": ("dead", ("gone does not answer", "Bring it back, or leave it out by --limit 'all,!gone'")),
-    "dead host of which nothing is known": ("unknown", ("gone is outside of this run", "airflow_known_facts (")),
+    "dead host that is not known": ("unknown", ("gone does not answer", "does not say what", "site_known_facts")),
     "name of another host": ("clones", ("second: the host calls itself 'node-1'", "the host node-1 of the inventory")),
     "name that is none": ("renamed", (r"node-1: the host calls itself 'a\n192.0.2.1 pypi.org'", "is no host name")),
-    "load balancers without address": ("balancers", ("airflow_virtual_address is empty", "second", "Set it to a free")),
-    "port of a load balancer": ("balancers", ("port 8080 is used by haproxy_https_port and airflow_api", "Give")),
-    "authority without key": ("balancers", ("airflow_ca_key is empty", "has to sign postgresql-node-1", "Set it")),
-    "address of another network": ("elsewhere", ("airflow_virtual_address: 192.0.2.100 is not in", "Set it to a free")),
-    "address that is taken": ("taken", ("airflow_virtual_address", "is taken", "hardware address", "Set it to a free")),
+    "load balancers without address": ("balancers", ("site_virtual_address is empty", "second", "Set it to a free")),
+    "port of a load balancer": ("balancers", ("port 8080 is used by site_api_server_port and site_https", "Give")),
+    "authority without key": ("balancers", ("airflow_ca_key is empty", "has to sign", "postgresql-node-1", "Set it")),
+    "address of another network": ("elsewhere", ("site_virtual_address: 192.0.2.100 is not in", "Set it to a free")),
+    "address that is taken": ("taken", ("site_virtual_address", "is taken", "hardware address", "Set it to a free")),
     "expired certificate": ("certificates", ("redis_certificate: the certificate expired on", "Replace it")),
     "name of a certificate": ("certificates", ("postgresql_certificate: the certificate is not valid for", "Replace")),
     "chain of a certificate": ("certificates", ("airflow_api_server_certificate: the", "is not signed by", "Replace")),
     "key of a certificate": ("certificates", ("haproxy_certificate: the", "not belong to its private key", "Replace")),
     "database of others": ("foreign", ("a PostgreSQL that Airstrip has not set up", "shop", "postgresql_takeover_all")),
     "broker of others": ("foreign", ("a Redis that Airstrip has not set up", "dump.rdb", "redis_takeover_allowed")),
-    "database in the clear": ("remote", ("airflow_database_host: the password", "verify-full", "airflow_plain_data")),
-    "broker in the clear": ("remote", ("airflow_broker_host: the password", "airflow_broker_tls_enabled", "plain_bro")),
-    "database as an override": ("overridden", ("database.sql_alchemy_conn is a credential", "airflow_database_host")),
-    "broker as a command": ("overridden", ("celery.broker_url_cmd is a credential", "airflow_broker_host")),
+    "database in the clear": ("remote", ("site_database_host: the password", "verify-full", "site_plain_data")),
+    "broker in the clear": ("remote", ("site_broker_host: the password", "airflow_broker_tls_enabled", "plain_bro")),
+    "database as an override": ("overridden", ("database.sql_alchemy_conn is a credential", "site_database_host")),
+    "broker as a command": ("overridden", ("celery.broker_url_cmd is a credential", "site_broker_host")),
     "secret as an override": ("overridden", ("sentry.sentry_dsn is a secret to Airflow", "sentry.sentry_dsn_cmd")),
     "secret in the environment": ("overridden", ("airflow_environment: core.fernet_key", "Set airflow_fernet_key")),
-    "plain on a public address": ("plain", ("8.8.8.8 is a public address", "airflow_plain_http_allowed to true")),
+    "plain on a public address": ("plain", ("8.8.8.8 is a public address", "site_plain_http_allowed to true")),
     "clocks apart": ("clocks", ("The clocks of late and node-1 are", "s apart, and 5 s are allowed", "Synchronise")),
 }  # fmt: skip
 
@@ -332,7 +330,7 @@ def write_inventory(directory: Path, site: Site, run: Run) -> Path:
     """Write the inventory of a run, with the wiring that every inventory has; return its directory."""
     original = site.inventory["_meta"]["hostvars"][site.group("airflow_scheduler")[0]]
     reach = {name: value for name, value in original.items() if name.startswith("ansible_")}
-    kept = {name: original[name] for name in ("airflow_secrets_file", "base_ca_certificates")}
+    kept = {name: original[name] for name in ("site_secrets_file", "base_ca_certificates")}
     hosts = {name: reach | kept | dict(variables) for name, variables in run.hosts.items()}
     first = {next(iter(hosts)): None}
     groups: dict[str, Any] = {name: {"hosts": first} for name in run.groups if name in STORES}
@@ -433,7 +431,7 @@ def test_good_input_passes(site: Site, tmp_path: Path) -> None:
 def test_a_dead_host_that_is_left_out_stops_nobody(site: Site, tmp_path: Path) -> None:
     # Another name than above: what is known of a host is noted for later runs.
     known = {"hostname": "away", "fqdn": "away", "nodename": "away", "memtotal_mb": 4000, "processor_vcpus": 2}
-    known_facts = {"airflow_known_facts": known | {"default_ipv4": {"address": "192.0.2.9"}}}
+    known_facts = {"site_known_facts": known | {"default_ipv4": {"address": "192.0.2.9"}}}
     run = Run(hosts={"node-1": {}, "away": DEAD | known_facts})
     inventory = write_inventory(tmp_path / "left-out", site, run)
     good = Site(site.scenario, site.directory, [f"--inventory={inventory}"])
@@ -446,7 +444,7 @@ def test_old_database_server_is_refused(node: Any) -> None:
     answer = sql(node, "SELECT current_setting('server_version_num')::int", "postgres")
     found = {"version_num": int(answer), "minimum": int(answer) // 10000 + 1}
     (problem,) = preflight_problems({"database": found})
-    assert problem.startswith(f"airflow_database_host: the server is PostgreSQL {int(answer) // 10000}.")
+    assert problem.startswith(f"site_database_host: the server is PostgreSQL {int(answer) // 10000}.")
     assert f"needs {found['minimum']} or newer" in problem
     assert preflight_problems({"database": found | {"minimum": int(answer) // 10000}}) == []
 

@@ -26,7 +26,7 @@ def changes(output: str) -> list[int]:
 
 def run(site: Site, playbook: str, secrets: Path, *arguments: str) -> tuple[int, str]:
     """Run a playbook with another secrets file; return its exit status and its output."""
-    result = site.command("ansible-playbook", playbook, "-e", f"airflow_secrets_file={secrets}", "--diff", *arguments)
+    result = site.command("ansible-playbook", playbook, "-e", f"site_secrets_file={secrets}", "--diff", *arguments)
     output = result.stdout + result.stderr
     assert [name for name, value in site.secrets.items() if value in output] == []
     return result.returncode, " ".join(output.split())
@@ -108,7 +108,7 @@ def test_an_empty_database_is_not_taken_for_a_new_site(site: Site, node: Any) ->
         meant = site.command(*arguments, "-e", "airflow_new_database_allowed=true")
     output = " ".join(refused.stdout.split())
     assert refused.returncode != 0
-    assert "airflow_database_name: the database airflow on" in output
+    assert "site_database_name: the database airflow on" in output
     assert "ran Airflow on one already" in output
     assert set(changes(refused.stdout)) == {0}
     assert "ran Airflow on one already" not in " ".join(meant.stdout.split())

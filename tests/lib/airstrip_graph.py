@@ -279,7 +279,7 @@ class Graph:
 
     def undeclared(self) -> list[str]:
         """Return the names that something reads and nothing defines or documents."""
-        known = {*self.definitions, *self.tree.all_options, *SPECIAL, *self.given}
+        known = {*self.definitions, *self.tree.all_options, *self.tree.site_variables, *SPECIAL, *self.given}
         return sorted(f"{name} in {min(self.read_at[name])[1]}" for name in self.read_at if name not in known)
 
     def trespasses(self) -> list[str]:
@@ -293,11 +293,12 @@ class Graph:
         )
 
     def undocumented(self) -> list[str]:
-        """Return the names of the inventory that are no role's option."""
+        """Return the names of the inventory that are no role's option and no variable of the site."""
         return sorted(
             name
             for name, definitions in self.definitions.items()
-            if any(one.layer == INVENTORY for one in definitions) and name not in self.tree.all_options
+            if any(one.layer == INVENTORY for one in definitions)
+            if name not in self.tree.all_options and name not in self.tree.site_variables
         )
 
     def shadowed(self) -> list[str]:

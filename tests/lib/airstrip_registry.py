@@ -1,17 +1,50 @@
-"""The project's registry of components, read as the model of the site reads it."""
+"""The project's registry, and a site by it, as the action site_model works it out."""
 
+import importlib.util
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any
 
-from airstrip_tree import Tree
-from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component, read_registry
+from airstrip_render import start
+from airstrip_tree import PROJECT, Tree
+
+start()  # before anything of a collection is imported: Ansible's own finder comes too late else
+
+from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component, read_registry  # noqa: E402
+from ansible_collections.airstrip.core.plugins.module_utils.site_variables import Variable, read_variables  # noqa: E402
 
 
 def entries() -> dict[str, Any]:
     """Return what the files say, by the names of the components."""
     tree = Tree()
-    return {path.stem: tree.load(path) for path in tree.files("registry/*.yml")}
+    return {path.stem: tree.load(path) for path in tree.files("registry/*.yml") if path.stem != "site"}
+
+
+def declared() -> dict[str, Variable]:
+    """Return the variables of the site by name."""
+    tree = Tree()
+    return read_variables(tree.load(tree.root / "registry" / "site.yml"))
 
 
 def registry() -> dict[str, Component]:
     """Return the components by name."""
-    return read_registry(entries())
+    return read_registry(entries(), declared())
+
+
+@cache
+def _action() -> Any:
+    spec = importlib.util.spec_from_file_location("site_model_action", PROJECT / "action_plugins" / "site_model.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def work_out(hostvars: Any, groups: Mapping[str, Any], file: Path = Path("/nowhere")) -> dict[str, Any]:
+    """Return the site of an inventory, as Ansible's own `hostvars` and `groups` give it."""
+    found = _action().Found(hostvars, list(groups["all"]), declared(), {})
+    wiring = Tree().load(PROJECT / "inventory" / "wiring.yml")
+    site: dict[str, Any] = found.site(registry(), groups, wiring, str(file))
+    return site

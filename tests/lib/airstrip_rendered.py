@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from airstrip_registry import work_out
 from airstrip_render import FACTS, SECRETS, loaded, start
 from airstrip_tree import PROJECT, Task, Tree
 from ansible.inventory.manager import InventoryManager
@@ -68,19 +69,14 @@ class Rendering:
         self._inventory = InventoryManager(loader=self._loader, sources=[str(inventory)])
         self._variables = VariableManager(loader=self._loader, inventory=self._inventory)
         self._variables._extra_vars = {**SECRETS, **AUTHORITY, **(variables or {})}
-        HostVars(self._inventory, self._variables, self._loader)
+        hostvars = HostVars(self._inventory, self._variables, self._loader)
         self.hosts = [host.name for host in self._inventory.get_hosts()]
         for number, host in enumerate(self.hosts, 1):
             self._variables.set_host_facts(host, _facts(host, number))
         self._tree = Tree()
-        self._work_out_the_site()
-
-    def _work_out_the_site(self) -> None:
-        """Set what preflight works out once, task by task: what comes later needs what comes before."""
-        for task in self._tree.tasks_of(PROJECT / "roles" / "preflight" / "tasks" / "site.yml"):
-            found = {name: self._evaluate(self.hosts[0], name) for name in task.arguments}
-            for host in self.hosts:
-                self._variables.set_nonpersistent_facts(host, found)
+        self.site = work_out(hostvars, self._inventory.get_groups_dict())
+        for host in self.hosts:
+            self._variables.set_nonpersistent_facts(host, {"site": self.site})
 
     def _values(self, host: str) -> dict[str, Any]:
         values: dict[str, Any] = self._variables.get_vars(host=self._inventory.get_host(host))

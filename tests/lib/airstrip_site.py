@@ -128,6 +128,11 @@ class Site:
         return listed
 
     @cached_property
+    def _declared(self) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = yaml.safe_load((PROJECT / "registry/site.yml").read_text(encoding="utf-8"))
+        return found
+
+    @cached_property
     def hosts(self) -> list[str]:
         """Names of all hosts, sorted."""
         return sorted(self.inventory["_meta"]["hostvars"])
@@ -141,8 +146,12 @@ class Site:
         return found
 
     def variable(self, hostname: str, name: str) -> Any:
-        """Return a host's inventory variable; raise KeyError if there is none, ValueError if it is a template."""
-        value = self.inventory["_meta"]["hostvars"][hostname][name]
+        """Return a host's inventory variable; raise KeyError if there is none, ValueError if it is a template.
+
+        One of the site that the inventory does not set has the default of its declaration.
+        """
+        known = self.inventory["_meta"]["hostvars"][hostname]
+        value = known[name] if name in known else self._declared[name]["default"]
         if "{{" in str(value):
             raise ValueError(f"{name} of {hostname} is a template, and its value is known on the host only: {value}")
         return value
@@ -204,7 +213,7 @@ class Site:
     @property
     def public_name(self) -> str:
         """The name by which people know the site."""
-        return str(self.variable(self.hosts[0], "airflow_public_name"))
+        return str(self.variable(self.hosts[0], "site_public_name"))
 
     @cached_property
     def edge_url(self) -> str:
@@ -212,7 +221,7 @@ class Site:
         if self.virtual_address:
             return f"https://{self.virtual_address}"
         hostname = self.group("airflow_api_server")[0]
-        port = "haproxy_http_port" if self.group("load_balancer") else "airflow_api_server_port"
+        port = "site_http_port" if self.group("load_balancer") else "site_api_server_port"
         return f"http://{self.address(hostname)}:{self.variable(hostname, port)}"
 
     def airflow(self, username: str = "admin", password: str | None = None) -> Airflow:

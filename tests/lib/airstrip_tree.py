@@ -109,6 +109,12 @@ class Tree:
         return self._loaded[path]
 
     @cached_property
+    def site_variables(self) -> set[str]:
+        """Names of the site's variables."""
+        path = self.root / "registry" / "site.yml"
+        return {*self.load(path)} if path.exists() else set()
+
+    @cached_property
     def roles(self) -> list[str]:
         """Names of the roles."""
         return sorted(path.name for path in self.root.glob("roles/*") if path.is_dir())

@@ -23,13 +23,15 @@ def variables(**values: Any) -> list[str]:
 
 def upgrade(site: Site, version: str, *arguments: str) -> Run:
     return site.command(
-        "ansible-playbook", "site.yml", "--tags", "upgrade", *variables(airflow_version=version), *arguments
+        "ansible-playbook", "site.yml", "--tags", "upgrade", *variables(site_airflow_version=version), *arguments
     )
 
 
 def rollback(site: Site, version: str, *arguments: str) -> Run:
     """Go back from a version."""
-    return site.command("ansible-playbook", "playbooks/rollback.yml", *variables(airflow_version=version), *arguments)
+    return site.command(
+        "ansible-playbook", "playbooks/rollback.yml", *variables(site_airflow_version=version), *arguments
+    )
 
 
 def releases(site: Site, hosts: dict[str, Any]) -> dict[str, set[str]]:

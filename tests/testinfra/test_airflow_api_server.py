@@ -32,7 +32,7 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(site: Site, inventory_hostname: str) -> Iterator[Server]:
-    port = site.variable(inventory_hostname, "airflow_api_server_port")
+    port = site.variable(inventory_hostname, "site_api_server_port")
     if site.group("load_balancer"):
         with site.tunnel(inventory_hostname, port) as local:
             yield Server(f"{'https' if site.is_shared else 'http'}://127.0.0.1:{local}", site.ca_certificate)

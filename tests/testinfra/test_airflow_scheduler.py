@@ -28,14 +28,14 @@ def test_its_job_lives(host: Any, airflow: Airflow) -> None:
 
 
 def test_executor_is_the_one_that_was_asked_for(host: Any, site: Site, inventory_hostname: str) -> None:
-    wanted = site.variable(inventory_hostname, "airflow_executor")
+    wanted = site.variable(inventory_hostname, "site_executor")
     this_start = "_SYSTEMD_INVOCATION_ID=$(systemctl show --property=InvocationID --value airflow-scheduler)"
     journal = host.check_output(f"journalctl --output cat {this_start}")
     assert set(re.findall(r"Loaded executor: :(\w+):", journal)) == {wanted}
 
 
 def test_stops_in_time(host: Any, site: Site, inventory_hostname: str) -> None:
-    celery = site.variable(inventory_hostname, "airflow_executor") == "CeleryExecutor"
+    celery = site.variable(inventory_hostname, "site_executor") == "CeleryExecutor"
     expected = "1min 30s" if celery else "10min"
     assert properties(host, UNIT, "TimeoutStopUSec") == {"TimeoutStopUSec": expected}
 
@@ -43,7 +43,7 @@ def test_stops_in_time(host: Any, site: Site, inventory_hostname: str) -> None:
 def test_gets_its_secrets_and_no_others(host: Any, site: Site, inventory_hostname: str) -> None:
     main = properties(host, UNIT, "MainPID")["MainPID"]
     names = set(host.check_output(f"ls /proc/{main}/root/run/credentials/{UNIT}").split())
-    celery = site.variable(inventory_hostname, "airflow_executor") == "CeleryExecutor"
+    celery = site.variable(inventory_hostname, "site_executor") == "CeleryExecutor"
     expected = {"api_secret_key", "database_url", "fernet_key", "jwt_secret"}
     expected |= {"database_async_url"} if site.is_shared else set()
     assert names == expected | ({"broker_url", "results_view_url"} if celery else set())

@@ -20,7 +20,7 @@ def test_its_job_lives(host: Any, airflow: Airflow) -> None:
 
 @pytest.mark.only_in("distributed")
 def test_log_server_wants_a_signature(site: Site, inventory_hostname: str) -> None:
-    port = site.variable(inventory_hostname, "airflow_triggerer_log_port")
+    port = site.variable(inventory_hostname, "site_triggerer_log_port")
     # Only API servers are let in from other hosts.
     with site.tunnel(inventory_hostname, port) as local:
         assert requests.get(f"http://127.0.0.1:{local}/log/any", timeout=30).status_code == 403

@@ -39,7 +39,7 @@ def test_instances_answer_under_their_names(host: Any) -> None:
 
 
 def test_instances_take_from_their_queues(host: Any, site: Site, inventory_hostname: str) -> None:
-    wanted = {worker["name"]: worker for worker in site.variable(inventory_hostname, "airflow_workers")}
+    wanted = {worker["name"]: worker for worker in site.variable(inventory_hostname, "site_workers")}
     assert [f"airflow-worker@{name}.service" for name in sorted(wanted)] == worker_units(host)
     for name, worker in wanted.items():
         main = properties(host, f"airflow-worker@{name}", "MainPID")["MainPID"]
@@ -59,7 +59,7 @@ def test_one_log_server_serves_all_instances_to_other_hosts(host: Any, site: Sit
     ]
     assert len(worker_units(host)) - len(skipping) == (1 if site.is_shared else 0)
     if site.is_shared:
-        port = site.variable(inventory_hostname, "airflow_worker_log_port")
+        port = site.variable(inventory_hostname, "site_worker_log_port")
         # Only API servers are let in from other hosts.
         with site.tunnel(inventory_hostname, port) as local:
             assert requests.get(f"http://127.0.0.1:{local}/log/any", timeout=30).status_code == 403
@@ -87,7 +87,7 @@ def test_gets_no_credentials_of_the_metadata_database(host: Any, site: Site) -> 
 
 
 def test_instances_have_the_options_of_their_own(host: Any, site: Site, inventory_hostname: str) -> None:
-    for worker in site.variable(inventory_hostname, "airflow_workers"):
+    for worker in site.variable(inventory_hostname, "site_workers"):
         shown = properties(host, f"airflow-worker@{worker['name']}", "MemoryDenyWriteExecute")
         expected = worker.get("unit_options", {}).get("MemoryDenyWriteExecute", "yes")
         assert shown == {"MemoryDenyWriteExecute": expected}
@@ -98,7 +98,7 @@ def test_instance_that_is_taken_off_the_list_goes(host: Any, site: Site) -> None
     assert len(worker_units(host)) == 2
     kept = properties(host, "airflow-worker@default", "MainPID")
     arguments = ("ansible-playbook", "site.yml", "--tags", "airflow_worker")
-    fewer = '{"airflow_workers": [{"name": "default", "queues": ["default"], "concurrency": 4}]}'
+    fewer = '{"site_workers": [{"name": "default", "queues": ["default"], "concurrency": 4}]}'
     try:
         result = site.command(*arguments, "-e", fewer)
         assert result.returncode == 0, result.stdout[-4000:]

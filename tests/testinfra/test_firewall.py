@@ -13,7 +13,6 @@ import pytest
 import testinfra
 from airstrip_site import Site
 from airstrip_units import properties
-from firewall import airflow_firewall_rules
 
 UNIT = "airstrip-firewall.service"
 TIMER = "airstrip-firewall-revert.timer"
@@ -56,7 +55,8 @@ SHOW = """
   gather_facts: false
   tasks:
     - ansible.builtin.setup:
-        gather_subset: ["!all", "!min", network]
+        gather_subset: ["!all", "!min", hardware, network, platform]
+    - ansible.builtin.import_role: {name: site, tasks_from: model}
     - ansible.builtin.copy:
         content: "{{ shown | to_json }}"
         dest: "{{ shown_directory }}/{{ inventory_hostname }}.json"
@@ -67,7 +67,7 @@ SHOW = """
         ansible_connection: local
         ansible_python_interpreter: "{{ ansible_playbook_python }}"
         shown:
-          topology: "{{ airflow_topology }}"
+          topology: "{{ site }}"
           own_rules:
             - {port: "{{ firewall_ssh_port }}", sources: "{{ firewall_ssh_sources }}"}
             - "{{ firewall_extra_rules | default([]) }}"
@@ -94,11 +94,16 @@ class Firewalls:
     probes: int = 0
 
     @property
+    def virtual_address(self) -> str:
+        """The load balancers' own address; empty if they have none."""
+        return str(self.topology["vars"]["virtual_address"])
+
+    @property
     def targets(self) -> list[Target]:
         """All ports at all addresses."""
         addresses = [(host, str(entry["address"])) for host, entry in self.topology["hosts"].items()]
         if self.holder:
-            addresses.append((self.holder, self.topology["virtual_address"]))
+            addresses.append((self.holder, self.virtual_address))
         return [Target(host, address, port) for host, address in addresses for port in sorted(self.ports)]
 
     def let_in(self, source: str, target: Target) -> bool:
@@ -156,14 +161,14 @@ def firewalls(
     rules: dict[str, list[dict[str, Any]]] = {}
     for host, entry in shown.items():
         ssh, extra = entry["own_rules"]
-        rules[host] = [ssh, *extra, *airflow_firewall_rules(topology, host)]
+        rules[host] = [ssh, *extra, *topology["hosts"][host]["rules"]]
     found = Firewalls(topology, rules)
-    found.ports |= {rule["port"] for host in rules for rule in airflow_firewall_rules(topology, host)} - {0}
+    found.ports |= {rule["port"] for host in rules for rule in topology["hosts"][host]["rules"]} - {0}
     found.ports |= CLOSED_PORTS
     for name in rules:
         host = connect(site, name)
         found.ports |= listening(host)
-        if topology["virtual_address"] and has_address(host, topology["virtual_address"]):
+        if found.virtual_address and has_address(host, found.virtual_address):
             found.holder = name
     yield found
     plugins = request.config.pluginmanager
@@ -212,7 +217,7 @@ def test_from_outside_only_what_is_public_is_reachable(outsider: Any, firewalls:
     assert reached == {target for target in answers if firewalls.let_in(outsider.address, target)}
     public = {(row["destination_address"], row["port"]) for row in firewalls.topology["public"]}
     if firewalls.holder:
-        public |= {(firewalls.topology["virtual_address"], row["port"]) for row in firewalls.topology["public"]}
+        public |= {(firewalls.virtual_address, row["port"]) for row in firewalls.topology["public"]}
     answered = {(target.address, target.port) for target, answer in answers.items() if answer == "open"}
     assert public <= answered
 

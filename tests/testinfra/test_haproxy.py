@@ -78,7 +78,7 @@ def connected(site: Site, hostname: str) -> Any:
 def client_of(site: Site, hostname: str) -> Client:
     if site.is_shared:
         return Client(site.address(hostname), site.ca_certificate)
-    return Client(site.address(hostname), None, site.variable(hostname, "haproxy_http_port"))
+    return Client(site.address(hostname), None, site.variable(hostname, "site_http_port"))
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ class Module:
         """Run it; return whether it reports a change, and its output. Raise RuntimeError if it fails."""
         api = {
             # The server itself: load balancers count logins.
-            "api_url": f"http://127.0.0.1:{self._site.variable(self._hostname, 'airflow_api_server_port')}",
+            "api_url": f"http://127.0.0.1:{self._site.variable(self._hostname, 'site_api_server_port')}",
             "api_username": "admin",
             "api_password": "{{ airflow_admin_password }}",
         }

@@ -34,7 +34,7 @@ def client(site: Site, inventory_hostname: str) -> Iterator[Client]:
 @pytest.fixture(scope="module")
 def workers(site: Site) -> dict[str, list[str]]:
     """The names of the site's workers, and their queues."""
-    listed = [worker for name in site.group("airflow_worker") for worker in site.variable(name, "airflow_workers")]
+    listed = [worker for name in site.group("airflow_worker") for worker in site.variable(name, "site_workers")]
     return {worker["name"]: worker["queues"] for worker in listed}
 
 
@@ -56,14 +56,14 @@ def test_listens_where_the_topology_needs_it(host: Any, site: Site, inventory_ho
 
 
 def test_engine_is_the_one_that_was_asked_for(host: Any, inventory: dict[str, Any], inventory_hostname: str) -> None:
-    engine = inventory["_meta"]["hostvars"][inventory_hostname].get("redis_engine", "redis")
+    engine = inventory["_meta"]["hostvars"][inventory_hostname].get("site_redis_engine", "redis")
     assert host.service(f"{engine}-server").is_running
     assert host.service(f"{engine}-server").is_enabled
     assert not host.package("valkey-server" if engine == "redis" else "redis-server").is_installed
 
 
 def test_configuration_stays_roots(host: Any, inventory: dict[str, Any], inventory_hostname: str) -> None:
-    engine = inventory["_meta"]["hostvars"][inventory_hostname].get("redis_engine", "redis")
+    engine = inventory["_meta"]["hostvars"][inventory_hostname].get("site_redis_engine", "redis")
     # What the package does in each update.
     host.check_output(
         f"DPKG_MAINTSCRIPT_NAME=postinst DPKG_MAINTSCRIPT_PACKAGE={engine}-tools"
@@ -177,7 +177,7 @@ def test_workers_remote_control_needs_no_command_that_is_denied(site: Site, as_a
 
 
 def test_files_hold_no_password(host: Any, site: Site, inventory: dict[str, Any], inventory_hostname: str) -> None:
-    engine = inventory["_meta"]["hostvars"][inventory_hostname].get("redis_engine", "redis")
+    engine = inventory["_meta"]["hostvars"][inventory_hostname].get("site_redis_engine", "redis")
     text = host.check_output(f"cat /etc/{engine}/{engine}.conf /etc/{engine}/users.acl")
     leaked = [name for name, value in site.secrets.items() if value in text]
     assert leaked == []
@@ -187,7 +187,7 @@ def test_files_hold_no_password(host: Any, site: Site, inventory: dict[str, Any]
 def test_keys_of_a_server_that_is_taken_over_are_kept(
     host: Any, inventory: dict[str, Any], inventory_hostname: str
 ) -> None:
-    engine = inventory["_meta"]["hostvars"][inventory_hostname].get("redis_engine", "redis")
+    engine = inventory["_meta"]["hostvars"][inventory_hostname].get("site_redis_engine", "redis")
     data, configuration = "/root/airstrip-test-redis", "/root/airstrip-test-redis.conf"
     script = (PROJECT / "roles" / "redis" / "files" / "keep_keys.py").read_text(encoding="utf-8")
     keep = f"python3 -c {shlex.quote(script)} {configuration} {data}"

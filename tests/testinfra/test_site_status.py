@@ -128,7 +128,7 @@ def troubled(site: Site, ghost: str, tmp_path_factory: pytest.TempPathFactory) -
         for trouble in (stopped, message, drained):
             stack.enter_context(trouble(site))
         # Another host in the inventory does not make the others speak TLS.
-        tls = json.dumps({"airflow_tls_enabled": site.is_shared})
+        tls = json.dumps({"site_tls_enabled": site.is_shared})
         return run(site, tmp_path_factory.mktemp("troubled"), ghost, "-e", tls)
 
 
@@ -136,7 +136,7 @@ def troubled(site: Site, ghost: str, tmp_path_factory: pytest.TempPathFactory) -
 def blind(site: Site, troubled: Run) -> str:
     """The output of a run to which neither database nor broker answers, in check mode. Meanwhile the workers start."""
     assert troubled
-    ports = f"airflow_database_port={CLOSED_PORT} airflow_broker_port={CLOSED_PORT}"
+    ports = f"site_database_port={CLOSED_PORT} site_broker_port={CLOSED_PORT}"
     result = site.command("ansible-playbook", "playbooks/status.yml", "--check", "-e", ports)
     assert result.returncode == 0, result.stdout[-8000:] + result.stderr
     return result.stdout + result.stderr

@@ -25,7 +25,7 @@ def tasks(airflow: Airflow, run: dict[str, Any]) -> list[dict[str, Any]]:
 
 def queues(site: Site) -> list[str]:
     """Return all queues that have a worker, sorted."""
-    workers = [worker for name in site.group("airflow_worker") for worker in site.variable(name, "airflow_workers")]
+    workers = [worker for name in site.group("airflow_worker") for worker in site.variable(name, "site_workers")]
     return sorted({queue for worker in workers for queue in worker["queues"]})
 
 

@@ -268,7 +268,7 @@ def test_encrypted_file_is_not_replaced_without_its_password(path: Path, vault: 
 def test_file_that_is_no_mapping_is_refused(path: Path, content: str) -> None:
     path.parent.mkdir()
     path.write_text(content)
-    with pytest.raises(AnsibleError, match=r"airflow_secrets_file: .* is not a YAML mapping"):
+    with pytest.raises(AnsibleError, match=r"site_secrets_file: .* is not a YAML mapping"):
         look_up(path, "a")
     assert path.read_text() == content
 
@@ -276,7 +276,7 @@ def test_file_that_is_no_mapping_is_refused(path: Path, content: str) -> None:
 def test_broken_file_is_refused_and_kept(path: Path) -> None:
     path.parent.mkdir()
     path.write_text("a: [unclosed hunter2secret\n")
-    with pytest.raises(AnsibleError, match=r"airflow_secrets_file: .* is no valid YAML, line 2") as raised:
+    with pytest.raises(AnsibleError, match=r"site_secrets_file: .* is no valid YAML, line 2") as raised:
         look_up(path, "a")
     # The parser's message would show the line, and with it the secret.
     assert "hunter2secret" not in str(raised.value)
@@ -285,7 +285,7 @@ def test_broken_file_is_refused_and_kept(path: Path) -> None:
 
 def test_directory_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(AnsibleError, match=r"airflow_secrets_file: .*(Not a directory|File exists)"):
+    with pytest.raises(AnsibleError, match=r"site_secrets_file: .*(Not a directory|File exists)"):
         look_up(tmp_path / "file" / ".secrets.yml", "a")
 
 

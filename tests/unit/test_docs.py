@@ -76,11 +76,20 @@ def test_tables_of_variables_are_up_to_date() -> None:
 
 
 def test_a_stale_table_is_found(tmp_path: Path) -> None:
-    for name in ("bin/docs", "roles/web/meta/argument_specs.yml", "roles/web/README.md", "docs/variables.md"):
+    for name in (
+        "bin/docs",
+        "registry/site.yml",
+        "roles/web/meta/argument_specs.yml",
+        "roles/web/README.md",
+        "docs/variables.md",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     command = tmp_path / "bin" / "docs"
     command.write_text((PROJECT / "bin" / "docs").read_text(encoding="utf-8"), encoding="utf-8")
     specs = tmp_path / "roles" / "web" / "meta" / "argument_specs.yml"
+    (tmp_path / "registry" / "site.yml").write_text(
+        "site_a: {type: port, default: 1, description: b}\n", encoding="utf-8"
+    )
     spec = "argument_specs:\n  main:\n    options:\n      web_port: {type: int, default: 80, description: a | b.}\n"
     specs.write_text(spec, encoding="utf-8")
     readme = tmp_path / "roles" / "web" / "README.md"
@@ -144,7 +153,8 @@ def test_variables_in_documents_exist(path: Path) -> None:
     wiring: dict[str, Any] = tree.load(PROJECT / "inventory" / "wiring.yml")
     plugins = {file.stem for file in tree.files("filter_plugins/*.yml", "lookup_plugins/*.py", "library/*.py")}
     values = {str(option.get("default")) for option in tree.all_options.values()}
-    known = {*tree.all_options, *wiring, *plugins, *tree.roles, *values}
+    declared: dict[str, Any] = tree.load(PROJECT / "registry" / "site.yml")
+    known = {*tree.all_options, *wiring, *declared, *plugins, *tree.roles, *values}
     pattern = rf"`((?:{'|'.join(role for role in tree.roles if not role.startswith('airflow_'))})_[a-z0-9_]+)`"
     assert set(re.findall(pattern, path.read_text(encoding="utf-8"))) - known == set()
 

@@ -27,7 +27,7 @@ class CallbackModule(CallbackBase):
 
     def v2_playbook_on_task_start(self, task, is_conditional):
         loaded = [name in loader._cached_non_collection_wrappers
-                  for loader, name in ((filter_loader, "airflow_topology"), (test_loader, "version"))]
+                  for loader, name in ((filter_loader, "firewall_statements"), (test_loader, "version"))]
         self._display.display(f"filters and tests: {loaded}; frozen: {gc.get_freeze_count() > 10000}")
 """
 

@@ -10,14 +10,14 @@ from airstrip_tree import Tree, write
 STEPS = 5
 # What the tree has of each. A number may only fall: who makes it smaller writes that one here.
 FOUND = {
-    "tasks whose longest way has more than 5 steps": 132,
-    "steps of the longest way": 17,
+    "tasks whose longest way has more than 5 steps": 92,
+    "steps of the longest way": 14,
     "private names that another role reads": 24,
-    "names of the inventory that no role documents": 50,
-    "facts and results that shadow a variable": 10,
-    "templated values of more than 200 characters": 128,
-    "lines of the wiring": 381,
-    "lines of roles' vars": 1866,
+    "names of the inventory that no role documents": 14,
+    "facts and results that shadow a variable": 1,
+    "templated values of more than 200 characters": 107,
+    "lines of the wiring": 170,
+    "lines of roles' vars": 1805,
 }
 
 TREE = {

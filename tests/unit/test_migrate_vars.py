@@ -26,7 +26,7 @@ def problem(schema: dict[str, Any], *hosts: str, allowed: bool | str = False) ->
 
 def test_an_empty_database_in_the_place_of_another_is_refused() -> None:
     found = problem(EMPTY, "vm1", "vm2")
-    for part in ("airflow_database_name: the database renamed on 192.0.2.10 is empty", "vm1, vm2", "restore a backup"):
+    for part in ("site_database_name: the database renamed on 192.0.2.10 is empty", "vm1, vm2", "restore a backup"):
         assert part in found
     assert "-e airflow_new_database_allowed=true" in found
     assert problem(EMPTY, "vm1", allowed="false") != ""

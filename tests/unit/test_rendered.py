@@ -34,7 +34,7 @@ def test_a_host_has_the_units_of_its_components() -> None:
 
 
 def test_what_is_written_can_be_compared(tmp_path: Path) -> None:
-    files = main(str(PROJECT / "inventory" / "single_node"), str(tmp_path), 'airflow_public_name="a.example.com"')
+    files = main(str(PROJECT / "inventory" / "single_node"), str(tmp_path), 'site_public_name="a.example.com"')
     for file in files:
         if file.content is not None:
             assert (tmp_path / file.host / file.path[1:]).read_text(encoding="utf-8") == file.content

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from airstrip_tree import Task, Tree, write
+from held_secrets import airflow_held_secrets
 
 Check = Callable[[Tree], Iterator[str]]
 
@@ -187,11 +188,12 @@ def test_secrets_that_are_generated_can_be_recovered_or_made_anew() -> None:
     tree = Tree()
     wiring = tree.root / "inventory" / "wiring.yml"
     generated = set(re.findall(r"^(\w+): .*lookup\('airflow_secret', '\1'", wiring.read_text(), re.MULTILINE))
-    held = tree.load(wiring)["airflow_secret_files"]
+    names = [*tree.load(tree.root / "registry" / "site.yml")]
+    held = airflow_held_secrets({name.removeprefix("site_"): f"/{name}" for name in names}, [])
     made_anew = tree.variables("airflow_secrets_recovery")["__airflow_secrets_recovery_anew"]
     assert generated == {*held, *made_anew}
     assert {name for name, place in held.items() if place.get("is_held") is False} <= set(made_anew)
-    credentials = {place["path"].rpartition("/")[2] for place in held.values() if "credentials" in place["path"]}
+    credentials = {place["path"].rpartition("/")[2] for place in held.values() if "/credentials/" in place["path"]}
     assert credentials <= set(tree.variables("airflow")["__airflow_credentials"])
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -23,13 +24,13 @@ GROUPS = {
     "airflow": ["one", "two"],
 }
 TASKS: list[dict[str, Any]] = [
-    {"site_model": {"registry": str(PROJECT / "registry")}, "run_once": True, "register": "site"},
+    {"ansible.builtin.import_role": {"name": "site", "tasks_from": "model"}},
     {"ansible.builtin.copy": {"content": "{{ site | to_json }}", "dest": "{{ inventory_dir }}/site.json"}},
 ]
 # As a host would say it: a text from elsewhere, and no template of the project.
 SAY = {
     "ansible.builtin.set_fact": {
-        "airflow_host_address": "{{ lookup('ansible.builtin.file', inventory_dir ~ '/said') }}",
+        "site_host_address": "{{ lookup('ansible.builtin.file', inventory_dir ~ '/said') }}",
     }
 }
 
@@ -40,7 +41,8 @@ def run(
     """Run the action for a small site, with the project's own wiring, after other tasks."""
     play = [{"hosts": "all", "gather_facts": False, "tasks": [*(first or []), *TASKS]}]
     hosts = {
-        host: {"airflow_host_address": address, "ansible_connection": "local"} | host_variables.get(host, {})
+        host: {"site_host_address": address, "site_known_facts": {"hostname": host}, "ansible_connection": "local"}
+        | host_variables.get(host, {})
         for host, address in HOSTS.items()
     }
     children: dict[str, Any] = {group: {"hosts": {host: {} for host in members}} for group, members in GROUPS.items()}
@@ -57,8 +59,8 @@ def run(
     return subprocess.run(argv, cwd=PROJECT, env=environment, check=False, capture_output=True, text=True)
 
 
-def site(directory: Path, *arguments: str) -> dict[str, Any]:
-    result = run(directory, *arguments)
+def site(directory: Path, *arguments: str, **host_variables: dict[str, Any]) -> dict[str, Any]:
+    result = run(directory, *arguments, first=None, **host_variables)
     assert result.returncode == 0, result.stdout + result.stderr
     found: dict[str, Any] = json.loads((directory / "site.json").read_text(encoding="utf-8"))
     return found
@@ -66,35 +68,74 @@ def site(directory: Path, *arguments: str) -> dict[str, Any]:
 
 def test_a_site_is_the_same_for_a_part_of_its_hosts(tmp_path: Path) -> None:
     whole = site(tmp_path)
-    assert whole["hosts"]["one"]["reach"]["postgresql"] == {"address": "192.0.2.1", "port": 5432}
+    assert whole["problems"] == []
+    assert whole["hosts"]["one"]["reach"]["postgresql"]["address"] == "192.0.2.1"
     assert [row["address"] for row in whole["hosts"]["data"]["clients"]["redis"]] == ["192.0.2.2", "192.0.2.3"]
     assert site(tmp_path, "--limit", "two", "--check", "--diff")
     assert site(tmp_path, "--limit", "two") == whole
 
 
 def test_extra_variables_count(tmp_path: Path) -> None:
-    found = site(tmp_path, "--extra-vars", "airflow_database_port=5433")
+    found = site(tmp_path, "--extra-vars", "site_database_port=5433 site_tls_enabled=false")
     assert found["hosts"]["one"]["reach"]["postgresql"]["port"] == 5433
+    assert found["vars"]["tls_enabled"] is False
+
+
+def test_hosts_that_did_not_answer_are_known_by_their_last_facts(tmp_path: Path) -> None:
+    known = {"one": {"hostname": "first", "fqdn": "first.example.com", "memtotal_mb": 9000, "processor_vcpus": 3}}
+    (tmp_path / ".facts.json").write_text(json.dumps(known), encoding="utf-8")
+    found = site(tmp_path, one={"site_known_facts": {}}, two={"site_known_facts": {}})
+    assert found["entries"][1] == {"address": "192.0.2.2", "names": ["first.example.com", "first", "one"]}
+    assert found["facts"]["one"]["memtotal_mb"] == 9000
+    assert found["silent"] == ["data", "one", "two"]
+    (problem,) = found["problems"]
+    assert problem.startswith(f"two does not answer, and {tmp_path}/.facts.json does not say what the other hosts'")
 
 
 @pytest.mark.parametrize(
-    ("variables", "message"),
+    ("variables", "messages"),
     [
         (
-            {"two": {"airflow_broker_port": 6380}},
-            "airflow_broker_port is 6379 on data and 6380 on two; it is the site's: set it once, in group_vars/all",
+            {"two": {"site_broker_port": 6380}},
+            ["site_broker_port is 6379 on data and 6380 on two; it is the site's: set it once, in group_vars/all"],
         ),
-        ({"one": {"airflow_host_address": ""}}, "one (api_server, dag_processor, scheduler) has no address"),
+        ({"one": {"site_public_name": "{{ nowhere }}"}}, []),
         (
-            {host: {"airflow_broker_port": 0} for host in HOSTS},
-            "airflow_broker_port must be a port between 1 and 65535, found 0",
+            {host: {"site_public_name": "{{ nowhere }}", "site_broker_port": 0} for host in HOSTS},
+            [
+                "site_public_name cannot be worked out: 'nowhere' is undefined",
+                "site_broker_port is 0. Set it to a port between 1 and 65535.",
+            ],
+        ),
+        # A value of a group or of a host would be lost, and one for a role would hold for that role alone.
+        (
+            {"two": {"airflow_executor": "LocalExecutor", "airflow_public_name": "air"}},
+            [
+                "airflow_executor is set (FILE), and its value is the site's: set site_executor in its place.",
+                "airflow_public_name is set (FILE), and its value is the site's: set site_public_name in its place.",
+            ],
         ),
     ],
 )
-def test_a_site_that_cannot_be_is_refused(tmp_path: Path, variables: dict[str, Any], message: str) -> None:
-    result = run(tmp_path, **variables)
-    assert result.returncode == 2
-    assert message in " ".join(result.stdout.split())
+def test_what_is_wrong_is_listed_and_stops_nothing(
+    tmp_path: Path, variables: dict[str, Any], messages: list[str]
+) -> None:
+    found = site(tmp_path, **variables)
+    assert [re.sub(r"\(/\S+:\d+:\d+\)", "(FILE)", problem) for problem in found["problems"]] == messages
+    assert found["hosts"]["data"]["rules"]
+
+
+def test_an_old_name_of_the_command_line_is_refused(tmp_path: Path) -> None:
+    found = site(tmp_path, "--extra-vars", "airflow_version=3.1.7")
+    assert "airflow_version is set" in found["problems"][0]
+    assert "set site_airflow_version in its place" in found["problems"][0]
+
+
+def test_own_certificates_are_not_signed(tmp_path: Path) -> None:
+    found = site(tmp_path, two={"airflow_api_server_certificate": "mine"})
+    names = [certificate["name"] for certificate in found["certificates"]]
+    assert names == ["postgresql-data", "redis-data", "api_server-one"]
+    assert found["hosts"]["two"]["own_certificates"] == ["api_server"]
 
 
 def test_what_a_host_says_is_no_template(tmp_path: Path) -> None:

@@ -1,150 +1,154 @@
-"""Who talks to whom, by the model of the site: as the topology has it, which it is to replace."""
+"""Who talks to whom, by the model of the site."""
 
 from typing import Any
 
 import pytest
-from airstrip_registry import registry
-from airstrip_topology import OPTIONS
-from ansible_collections.airstrip.core.plugins.module_utils.site_model import Site, SiteError
-from ansible_collections.airstrip.core.plugins.module_utils.site_views import fact, reach
-from firewall import airflow_firewall_rules
+from airstrip_imagined import ALONE, BALANCED, PLACED, imagined, sites
+from ansible_collections.airstrip.core.plugins.module_utils.site_model import Endpoint, Site
 from hypothesis import given, settings
-from hypothesis import strategies as st
-from topology import (
-    COMPONENTS,
-    airflow_topology,
-    airflow_topology_address,
-    airflow_topology_clients,
-    airflow_topology_listen,
-)
 
-GROUPS = {name: entry.group for name, entry in registry().items()}
-VARIABLES: dict[str, Any] = {
-    "airflow_version": "3.3.2",
-    "airflow_executor": "CeleryExecutor",
-    "airflow_tls_enabled": True,
-    "airflow_virtual_address": "",
-    "airflow_database_port": 5432,
-    "airflow_broker_port": 6379,
-    "airflow_api_server_port": 8080,
-    "haproxy_http_port": 80,
-    "haproxy_https_port": 443,
-    "haproxy_execution_port": 8443,
-    "airflow_worker_log_port": 8793,
-    "airflow_triggerer_log_port": 8794,
-}
-HOSTS = [f"host-{number}" for number in range(6)]
-ADDRESSES = {host: f"192.0.2.{number}" for number, host in enumerate(HOSTS, 1)}
-Row = tuple[str | int | None, ...]
+Way = tuple[str, str, str, str, int, str]
 
 
-def site(placed: dict[str, list[str]], **variables: Any) -> Site:
-    """Return the model of a site with these hosts by component."""
-    groups = {GROUPS[component]: hosts for component, hosts in placed.items()}
-    return Site(registry(), groups, VARIABLES | variables, ADDRESSES)
+def ways(site: Site, *services: str) -> set[Way]:
+    return {
+        (way.component, way.source, way.destination, way.service, way.port, way.login)
+        for way in site.connections
+        if not services or way.service in services
+    }
 
 
-def by_model(model: Site) -> tuple[list[Row], list[Row]]:
-    """Return connections and openings as the topology has them."""
-    logins = {name: (login["name"], login["user"]) for name, login in OPTIONS["databases"].items()}
-    connections: list[Row] = [
-        (
-            way.source,
-            way.source_address,
-            way.destination,
-            way.destination_address,
-            way.port,
-            way.service,
-            # For the topology, keepalived is a part of the load balancer.
-            way.component.replace("keepalived", "load_balancer"),
-            *logins.get(way.login, (None, None)),
-        )
-        for way in model.connections()
+def test_a_site_with_celery_has_exactly_these_connections() -> None:
+    assert ways(imagined(PLACED)) == {
+        ("api_server", "control", "store", "postgresql", 5432, "metadata"),
+        ("scheduler", "control", "store", "postgresql", 5432, "metadata"),
+        ("dag_processor", "control", "store", "postgresql", 5432, "metadata"),
+        ("triggerer", "control", "store", "postgresql", 5432, "metadata"),
+        ("scheduler", "control", "store", "postgresql", 5432, "results_view"),
+        ("worker", "worker1", "store", "postgresql", 5432, "results"),
+        ("worker", "worker2", "store", "postgresql", 5432, "results"),
+        ("scheduler", "control", "store", "redis", 6379, ""),
+        ("worker", "worker1", "store", "redis", 6379, ""),
+        ("worker", "worker2", "store", "redis", 6379, ""),
+        ("worker", "worker1", "control", "execution_api", 8080, ""),
+        ("worker", "worker2", "control", "execution_api", 8080, ""),
+        ("api_server", "control", "worker1", "worker_logs", 8793, ""),
+        ("api_server", "control", "worker2", "worker_logs", 8793, ""),
+        ("api_server", "control", "control", "triggerer_logs", 8794, ""),
+    }
+
+
+def test_with_load_balancers_tasks_reach_the_api_through_them() -> None:
+    assert ways(imagined(BALANCED), "api", "execution_api", "vrrp") == {
+        ("load_balancer", "edge1", "control", "api", 8080, ""),
+        ("load_balancer", "edge1", "edge1", "api", 8080, ""),
+        ("load_balancer", "edge2", "control", "api", 8080, ""),
+        ("load_balancer", "edge2", "edge1", "api", 8080, ""),
+        ("worker", "worker1", "edge1", "execution_api", 8443, ""),
+        ("worker", "worker1", "edge2", "execution_api", 8443, ""),
+        ("worker", "worker2", "edge1", "execution_api", 8443, ""),
+        ("worker", "worker2", "edge2", "execution_api", 8443, ""),
+    }
+
+
+def test_load_balancers_with_a_virtual_address_talk_to_each_other() -> None:
+    site = imagined(BALANCED, virtual_address="10.0.0.100")
+    assert ways(site, "vrrp") == {
+        ("keepalived", "edge1", "edge2", "vrrp", 0, ""),
+        ("keepalived", "edge2", "edge1", "vrrp", 0, ""),
+    }
+    # Whoever holds it has it as well.
+    assert {host: site.reach(host, "https") for host in ("control", "edge1")} == {
+        host: Endpoint("10.0.0.100", 443, tls=True) for host in ("control", "edge1")
+    }
+
+
+def public(site: Site) -> list[tuple[str, str, str, int]]:
+    return [(row.destination, row.destination_address, row.service, row.port) for row in site.openings]
+
+
+def test_everybody_reaches_the_load_balancers_only() -> None:
+    found = public(imagined(BALANCED))
+    assert [row[0::2] for row in found] == [
+        ("edge1", "http"),
+        ("edge1", "https"),
+        ("edge2", "http"),
+        ("edge2", "https"),
     ]
-    openings: list[Row] = [
-        (opening.destination, opening.destination_address, opening.port, opening.service)
-        for opening in model.openings()
-    ]
-    return connections, openings
+    assert public(imagined(PLACED)) == [("control", "10.0.0.2", "api", 8080)]
 
 
-@st.composite
-def sites(draw: st.DrawFn) -> tuple[Site, dict[str, Any]]:
-    """Return the model and the topology of a random site."""
-    placed = {name: draw(st.lists(st.sampled_from(HOSTS), max_size=4, unique=True)) for name in COMPONENTS}
-    executor = draw(st.sampled_from(["CeleryExecutor", "LocalExecutor", "LocalExecutor,CeleryExecutor"]))
-    virtual_address = draw(st.sampled_from(["", "192.0.2.100"]))
-    model = site(placed, airflow_executor=executor, airflow_virtual_address=virtual_address)
-    # The workers of a site without Celery are none, while the topology tells of whatever is in the group.
-    if "CeleryExecutor" not in executor:
-        placed["worker"] = []
-    options = OPTIONS | {"executor": executor, "virtual_address": virtual_address}
-    return model, airflow_topology(placed, ADDRESSES, options)
+def test_with_the_local_executor_the_scheduler_runs_tasks_and_needs_no_broker() -> None:
+    site = imagined(ALONE, executor="LocalExecutor")
+    assert ways(site) == {
+        ("api_server", "vm", "vm", "postgresql", 5432, "metadata"),
+        ("scheduler", "vm", "vm", "postgresql", 5432, "metadata"),
+        ("dag_processor", "vm", "vm", "postgresql", 5432, "metadata"),
+        ("triggerer", "vm", "vm", "postgresql", 5432, "metadata"),
+        ("scheduler", "vm", "vm", "execution_api", 8080, ""),
+        ("api_server", "vm", "vm", "worker_logs", 8793, ""),
+        ("api_server", "vm", "vm", "triggerer_logs", 8794, ""),
+    }
+    addresses = {address for way in site.connections for address in (way.source_address, way.destination_address)}
+    assert addresses == {"127.0.0.1"}
 
 
-@settings(max_examples=120)
-@given(sites())
-def test_connections_are_those_of_the_topology(both: tuple[Site, dict[str, Any]]) -> None:
-    model, expected = both
-    connections, openings = by_model(model)
-    assert sorted(connections, key=str) == sorted((tuple(row.values()) for row in expected["connections"]), key=str)
-    assert sorted(openings, key=str) == sorted((tuple(row.values()) for row in expected["public"]), key=str)
-
-
-@settings(max_examples=60)
-@given(sites())
-def test_hosts_know_what_the_filters_of_the_topology_say(both: tuple[Site, dict[str, Any]]) -> None:
-    model, topology = both
-    found = fact(model)["hosts"]
-    assert found.keys() == topology["hosts"].keys()
-    for host, here in found.items():
-        assert here["address"] == topology["hosts"][host]["address"]
-        assert {*here["components"]} - {"keepalived"} == {*topology["hosts"][host]["components"]}
-        assert here["rules"] == airflow_firewall_rules(topology, host)
-        for service, addresses in here["listen"].items():
-            assert addresses == airflow_topology_listen(topology, host, service)
-        for service, rows in here["clients"].items():
-            expected = airflow_topology_clients(topology, host, service)
-            assert [row["address"] for row in rows] == [row["address"] for row in expected]
-            users = [OPTIONS["databases"][row["login"]]["user"] if row["login"] else None for row in rows]
-            assert {*users} == {row["user"] for row in expected}
-
-
-@settings(max_examples=60)
-@given(sites(), st.sampled_from(HOSTS))
-def test_a_service_is_reached_where_its_component_is(both: tuple[Site, dict[str, Any]], host: str) -> None:
-    model, topology = both
-    found = reach(model, host)
-    for service, component in (("postgresql", "postgresql"), ("redis", "redis"), ("http", "load_balancer")):
-        if topology["components"][component]:
-            assert found[service]["address"] == airflow_topology_address(topology, host, component)
-        else:
-            assert service not in found
-    balanced = bool(topology["components"]["load_balancer"])
-    if balanced or topology["components"]["api_server"]:
-        component, port = ("load_balancer", 8443) if balanced else ("api_server", 8080)
-        address = airflow_topology_address(topology, host, component)
-        assert found["execution_api"] == {"address": address, "port": port}
+def test_a_list_of_executors_takes_both_sets_of_connections() -> None:
+    found = ways(imagined(PLACED, executor="LocalExecutor,CeleryExecutor:fast"))
+    assert ("scheduler", "control", "control", "execution_api", 8080, "") in found
+    assert ("worker", "worker1", "store", "redis", 6379, "") in found
 
 
 def test_a_component_that_is_not_part_of_the_site_has_no_hosts() -> None:
-    assert "keepalived" not in site({"load_balancer": HOSTS[:2]}).placed
-    assert "worker" not in site({"worker": HOSTS[:2]}, airflow_executor="LocalExecutor").placed
+    assert "keepalived" not in imagined(BALANCED).placed
+    assert "worker" not in imagined(PLACED, executor="LocalExecutor").placed
 
 
 def test_one_host_is_in_a_group_once() -> None:
-    assert site({"worker": ["host-1", "host-0", "host-1"]}).placed["worker"] == ["host-1", "host-0"]
+    site = imagined({"airflow_worker": ["b", "a", "b"]})
+    assert site.placed["worker"] == ["b", "a"]
 
 
-@pytest.mark.parametrize("port", [0, 65536, "http", None, True, -1])
-def test_a_port_that_is_none_is_named(port: Any) -> None:
-    model = site({"api_server": HOSTS[:1]}, airflow_api_server_port=port)
-    with pytest.raises(SiteError, match=f"airflow_api_server_port must be a port between 1 and 65535, found {port!r}"):
-        model.openings()
+@pytest.mark.parametrize(
+    ("variables", "endpoint"),
+    [
+        ({"database_host": "db.example.com"}, Endpoint("db.example.com", 5432, tls=True, external=True)),
+        ({"database_host": "2001:db8::1"}, Endpoint("2001:db8::1", 5432, tls=True, external=True)),
+        ({"database_host": "127.0.1.1"}, Endpoint("127.0.1.1", 5432, tls=False, external=True)),
+        ({"database_host": "localhost"}, Endpoint("localhost", 5432, tls=False, external=True)),
+        ({"database_host": "localhost.example.com"}, Endpoint("localhost.example.com", 5432, tls=True, external=True)),
+        (
+            {"database_host": "db", "plain_database_allowed": "true", "database_port": "5433"},
+            Endpoint("db", 5433, tls=False, external=True),
+        ),
+        ({}, Endpoint("", 5432, tls=False, external=True)),
+    ],
+)
+def test_what_is_outside_has_no_connections_and_is_verified(variables: dict[str, Any], endpoint: Endpoint) -> None:
+    site = imagined(PLACED | {"postgresql": []}, **variables)
+    assert site.reach("control", "postgresql") == endpoint
+    assert "postgresql" not in {way.service for way in site.connections}
 
 
-def test_a_host_without_an_address_is_named() -> None:
-    groups = {"airflow_worker": ["lost"], "redis": ["host-0"]}
-    model = Site(registry(), groups, VARIABLES, ADDRESSES)
-    with pytest.raises(SiteError, match=r"lost \(worker\) has no address; set airflow_host_address"):
-        model.connections()
+def test_what_is_inside_is_reached_where_it_stands_whatever_is_named_outside() -> None:
+    site = imagined(PLACED, database_host="db.example.com")
+    assert site.reach("control", "postgresql") == Endpoint("10.0.0.1", 5432, tls=True)
+    assert site.reach("store", "postgresql") == Endpoint("127.0.0.1", 5432, tls=True)
+    assert imagined(PLACED, tls_enabled=False).reach("control", "redis") == Endpoint("10.0.0.1", 6379, tls=False)
+    assert imagined(PLACED).reach("control", "https") is None
+
+
+@settings(max_examples=100)
+@given(sites())
+def test_ways_lead_from_who_needs_to_who_offers(site: Site) -> None:
+    addresses = {name: host.address for name, host in site.hosts.items()}
+    for way in site.connections:
+        entry = site.components[way.component]
+        assert way.source in site.placed[way.component]
+        assert way.service in {need.service for need in entry.needs}
+        assert any(way.destination in site.placed[provider.name] for provider, _ in site.providers(way.service))
+        local = way.source == way.destination
+        ends = ("127.0.0.1",) * 2 if local else (addresses[way.source], addresses[way.destination])
+        assert (way.source_address, way.destination_address) == ends
+    # Tasks run beside nothing that has the metadata database.
+    assert not [way for way in site.connections if way.component == "worker" and way.login == "metadata"]

@@ -1,9 +1,10 @@
 """The registry of components: what stands in it fits the rest of the tree, and what has no meaning is refused."""
 
+import re
 from typing import Any
 
 import pytest
-from airstrip_registry import entries, registry
+from airstrip_registry import declared, entries, registry
 from airstrip_tree import Tree
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import (
     Need,
@@ -14,11 +15,12 @@ from ansible_collections.airstrip.core.plugins.module_utils.site_registry import
     read_registry,
 )
 
+MIRROR = re.compile(r"\{\{ site(?:_here)?\.vars\.(\w+) \}\}")
 SMALL: dict[str, Any] = {"group": "g", "role": "r", "tier": "t"}
 SITE = {
-    "airflow_version": "3.3.2",
-    "airflow_executor": "CeleryExecutor",
-    "airflow_tls_enabled": True,
+    "site_airflow_version": "3.3.2",
+    "site_executor": "CeleryExecutor",
+    "site_tls_enabled": True,
     "on": "x",
     "off": "",
 }
@@ -30,12 +32,21 @@ def test_roles_and_tiers_are_those_of_the_tree() -> None:
     assert {entry.tier for entry in registry().values()} <= {path.stem for path in tree.playbooks}
 
 
-def test_variables_of_the_registry_are_the_inventory_s() -> None:
-    names = {service.port for entry in registry().values() for service in entry.services if service.port}
-    names |= {entry.instances for entry in registry().values() if entry.instances}
-    names |= {entry.placement.external for entry in registry().values() if entry.placement.external}
+def test_inputs_that_follow_from_a_variable_of_the_site_are_refused_in_its_place() -> None:
+    """Else a role would have one value, and firewall and clients another."""
     tree = Tree()
-    assert names <= {*tree.load(tree.root / "inventory" / "wiring.yml")}
+    wiring = tree.load(tree.root / "inventory" / "wiring.yml")
+    mirrors = {(name, match[1]) for name, text in wiring.items() if (match := MIRROR.fullmatch(str(text)))}
+    refused = {
+        (name, variable.removeprefix("site_")) for variable, entry in declared().items() for name in entry.instead_of
+    }
+    assert len(mirrors) > 40
+    assert mirrors <= refused
+
+
+def test_the_wiring_gives_no_variable_of_the_site_a_value() -> None:
+    tree = Tree()
+    assert not {*tree.load(tree.root / "inventory" / "wiring.yml")} & {*declared()}
 
 
 def test_units_of_airflow_are_those_that_the_role_writes() -> None:
@@ -87,7 +98,7 @@ def test_all_conditions_have_to_hold(when: When, holds: bool) -> None:
     [
         ([], "registry/x.yml must be a mapping, found list"),
         ({"group": "g", "role": "r"}, "registry/x.yml has no 'tier'"),
-        (SMALL | {"grup": "g"}, "registry/x.yml has the unknown key 'grup'; known are endpoint, group,"),
+        (SMALL | {"grup": "g"}, "registry/x.yml has the unknown key 'grup'; known are address, certificate,"),
         (SMALL | {"group": 1}, "registry/x.yml.group must be str, found 1"),
         (SMALL | {"units": "a.service"}, "registry/x.yml.units must be a list, found str"),
         (SMALL | {"endpoint": "none"}, "registry/x.yml.endpoint is 'none'; allowed are one, any, list, local"),
@@ -125,8 +136,10 @@ def test_a_name_is_one_that_variables_can_have() -> None:
             SMALL | {"services": {"a": {"port": "p", "hidden_behind": "nobody"}}},
             "registry/x.yml.services.a.hidden_behind is no component: 'nobody'",
         ),
+        (SMALL | {"when": {"set": "site_nothing"}}, "registry/x.yml names site_nothing, which registry/site.yml lacks"),
+        (SMALL | {"services": {"a": {"port": "site_p"}}}, "registry/x.yml names site_p, which"),
     ],
 )
 def test_an_entry_has_to_fit_the_others(entry: Any, message: str) -> None:
     with pytest.raises(RegistryError, match=message):
-        read_registry(entries() | {"x": entry})
+        read_registry(entries() | {"x": entry}, {*declared(), "p"})

@@ -73,11 +73,7 @@ CLIENTS: dict[str, Any] = {
     ],
     "postgresql_extra_clients": [{"database": "app", "user": "app", "address": "198.51.100.0/24"}],
     "postgresql_listen_addresses": ["127.0.0.1", "192.0.2.10"],
-    "postgresql_connection_sources": [
-        {"component": "api_server", "processes": 2},
-        {"component": "scheduler", "processes": 1},
-        {"component": "worker", "processes": 1, "concurrency": 8},
-    ],
+    "postgresql_connections": 87,
     "postgresql_settings": {"log_min_duration_statement": "250ms", "search_path": ["it's", "public"]},
 }
 BASE: dict[str, Any] = {

@@ -182,7 +182,7 @@ def test_configuration_of_before_is_kept(node: Any, proposal: dict[str, Any]) ->
     home = Path(proposal["airflow_dags_folder"]).parent
     assert node.file(f"{BACKUP}/airflow.cfg").content == node.file(f"{home}/airflow.cfg").content
     assert node.file(f"{BACKUP}/airflow.cfg").mode == 0o600
-    path = f"etc/postgresql/{proposal['postgresql_version']}/main/pg_hba.conf"
+    path = f"etc/postgresql/{proposal['site_postgresql_version']}/main/pg_hba.conf"
     assert "\n# by hand\n" in node.file(f"{BACKUP}/{path}").content_string
     assert node.file(f"{BACKUP}/{path}").user == "postgres"
     assert "# by hand" not in node.file(f"/{path}").content_string

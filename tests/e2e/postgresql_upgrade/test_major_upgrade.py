@@ -41,7 +41,7 @@ EXTENSION = f"/usr/share/postgresql/{OLD}/extension/airstrip_test"
 
 
 def ansible(site: Site, *argv: str, version: str = NEW) -> subprocess.CompletedProcess[str]:
-    return site.command("ansible-playbook", "--extra-vars", f"postgresql_version={version}", *argv)
+    return site.command("ansible-playbook", "--extra-vars", f"site_postgresql_version={version}", *argv)
 
 
 def done(result: subprocess.CompletedProcess[str]) -> str:
@@ -195,7 +195,7 @@ def test_what_does_not_fit_is_refused_before_anything_stops(site: Site, node: An
 def test_interrupted_run_begins_again_and_failed_one_goes_back(site: Site, node: Any) -> None:
     argv = [str(Path(sys.executable).with_name("ansible-playbook"))]
     environment = os.environ | {"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg")}
-    argv += [*site.inventory_sources, "--extra-vars", f"postgresql_version={NEW}", PLAYBOOK]
+    argv += [*site.inventory_sources, "--extra-vars", f"site_postgresql_version={NEW}", PLAYBOOK]
     with subprocess.Popen(
         argv, cwd=PROJECT, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL
     ) as controller:

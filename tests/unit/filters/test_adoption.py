@@ -142,8 +142,8 @@ DAG = {"filename": "/srv/old/dags/a.py", "location": {"row": 7}, "message": "`sc
     ("code", "old", "site", "text"),
     [
         ("too_old", {"version": "2.10.5"}, {}, "Upgrade it to 2.11 first"),
-        ("too_new", {"version": "3.4.0"}, {}, "newer than airflow_version 3.3.2"),
-        ("too_new", {"version": "3.3.3"}, {}, "newer than airflow_version 3.3.2"),
+        ("too_new", {"version": "3.4.0"}, {}, "newer than site_airflow_version 3.3.2"),
+        ("too_new", {"version": "3.3.3"}, {}, "newer than site_airflow_version 3.3.2"),
         ("schema", {"database/revision": "22ed7efa9da2"}, {}, "has 5f2621c13b39: a migration is due"),
         ("schema", {"version": "3.1.7", "database/revision": "509b94a1042d"}, {}, "3.1.7 has cc92b33c6709"),
         ("schema", {"database/revision": None}, {}, "the revision None"),
@@ -164,9 +164,9 @@ DAG = {"filename": "/srv/old/dags/a.py", "location": {"row": 7}, "message": "`sc
         ("dags_folder", {"options/core.dags_folder": "/home/me/dags"}, {}, "Copy it to /srv/airflow/dags"),
         ("dags", {}, {"dags": [{"code": "AIR301", **DAG}]}, "/srv/old/dags/a.py:7 `schedule_interval` is removed"),
         ("units", {}, {"units": []}, "runs /srv/old/venv/bin/airflow. Name"),
-        ("odd_names", {"database/name": "../../etc/x y"}, {}, "airflow_database_name would be '../../etc/x y'"),
+        ("odd_names", {"database/name": "../../etc/x y"}, {}, "site_database_name would be '../../etc/x y'"),
         ("odd_names", {"options/core.dags_folder": "/a\nExecStart=+/b"}, {}, "would be '/a\\nExecStart=+/b'"),
-        ("odd_names", {"group": "{{ lookup('pipe', 'id') }}"}, {}, "airflow_group would be"),
+        ("odd_names", {"group": "{{ lookup('pipe', 'id') }}"}, {}, "site_group would be"),
         (
             "odd_packages",
             {"packages": ["apache-airflow-providers-x@file:///x\n-e"]},
@@ -271,12 +271,12 @@ TIMING = {"catchup_by_default": "True", "create_cron_data_intervals": "True", "c
 def test_proposal() -> None:
     assert airflow_adopt_proposal(OLD, SITE) == {
         "variables": {
-            "airflow_database_name": "old",
-            "airflow_database_user": "old",
-            "postgresql_version": "15",
+            "site_database_name": "old",
+            "site_database_user": "old",
+            "site_postgresql_version": "15",
             "postgresql_takeover_allowed": True,
             "redis_takeover_allowed": True,
-            "airflow_executor": "CeleryExecutor",
+            "site_executor": "CeleryExecutor",
             "airflow_dags_folder": "/srv/old/dags",
             "airflow_plugins_folder": "/srv/old/plugins",
             "airflow_log_directory": "/srv/old/logs",
@@ -291,21 +291,21 @@ def test_proposal() -> None:
 @pytest.mark.parametrize(
     ("old", "site", "variables"),
     [
-        pytest.param({"database/port": 5433}, {}, {"airflow_database_port": 5433}, id="another port"),
+        pytest.param({"database/port": 5433}, {}, {"site_database_port": 5433}, id="another port"),
         pytest.param(
             {"database/host": "db.example.com", "database/options": {"sslmode": "require"}},
             {"has_postgresql": False},
             {
-                "airflow_database_host": "db.example.com",
-                "airflow_database_port": 5432,
+                "site_database_host": "db.example.com",
+                "site_database_port": 5432,
                 "airflow_database_options": {"sslmode": "require"},
-                "postgresql_version": None,
+                "site_postgresql_version": None,
                 "postgresql_takeover_allowed": None,
             },
             id="an external database",
         ),
         pytest.param(
-            {"database/users": ["admin"]}, {}, {"airflow_admin_username": "airstrip"}, id="an administrator of the name"
+            {"database/users": ["admin"]}, {}, {"site_admin_username": "airstrip"}, id="an administrator of the name"
         ),
         pytest.param({}, {"install_owner": "airflow"}, {"airflow_install_directory": "/opt/airstrip"}, id="not root's"),
         pytest.param(
@@ -314,7 +314,7 @@ def test_proposal() -> None:
             {"airflow_log_directory": None, "base_uid": None, "base_gid": None},
             id="another user's logs",
         ),
-        pytest.param({"group": "staff"}, {}, {"airflow_group": "staff"}, id="another group"),
+        pytest.param({"group": "staff"}, {}, {"site_group": "staff"}, id="another group"),
         pytest.param({"options/core.dags_folder": "/home/a/dags"}, {}, {"airflow_dags_folder": None}, id="a home"),
         pytest.param(
             {"packages": ["apache-airflow-providers-amazon", "apache-airflow-providers-odd"]},
@@ -358,10 +358,10 @@ def test_proposal_differs(old: dict[str, Any], site: dict[str, Any], variables: 
 @pytest.mark.parametrize(
     ("old", "variable"),
     [
-        ({"database/name": "a b"}, "airflow_database_name"),
-        ({"database/user": "a; id"}, "airflow_database_user"),
+        ({"database/name": "a b"}, "site_database_name"),
+        ({"database/user": "a; id"}, "site_database_user"),
         ({"options/core.dags_folder": "/a\nExecStart=+/b"}, "airflow_dags_folder"),
-        ({"options/core.executor": "CeleryExecutor\nx"}, "airflow_executor"),
+        ({"options/core.executor": "CeleryExecutor\nx"}, "site_executor"),
         (
             {"packages": ["apache-airflow-providers-x@file:///x", "apache-airflow-providers-x\n-e"]},
             "airflow_extra_packages",

@@ -36,8 +36,8 @@ def test_other_inputs_give_another_name(one: dict[str, Any], two: dict[str, Any]
 @pytest.mark.parametrize(
     ("version", "given_inputs", "message"),
     [
-        ("latest", {}, "airflow_version must look like 3.3.2, found 'latest'"),
-        ("3.3.2/..", {}, "airflow_version must look like"),
+        ("latest", {}, "site_airflow_version must look like 3.3.2, found 'latest'"),
+        ("3.3.2/..", {}, "site_airflow_version must look like"),
         ("3.3.2", [], "the inputs must be a mapping"),
         ("3.3.2", {"a": b"x"}, "the inputs cannot be written as JSON"),
     ],
@@ -70,7 +70,7 @@ def test_possible_changes(installed: str | None, wanted: str) -> None:
         ("3.10.0", "3.9.9", "3.9.9 is older than the installed 3.10.0"),
         ("3.4.0", "3.4.0rc1", "3.4.0rc1 is older than the installed 3.4.0"),
         ("2.6.3", "3.3.2", "upgrades from 2.7 or newer only"),
-        ("2.11.0", "3.3.2", "does not take over an Airflow 2 installation"),
+        ("2.11.0", "3.3.2", "does not take over an installation of Airflow 2"),
         ("2.10.5", "2.11.0", "Airstrip installs Airflow 3, found 2.11.0"),
         ("", "3.3", "must be a string that looks like 3.3.2, found '3.3'"),
         ("", 3.3, "must be a string that looks like 3.3.2, found 3.3"),
@@ -81,7 +81,7 @@ def test_possible_changes(installed: str | None, wanted: str) -> None:
 )
 def test_impossible_changes(installed: str, wanted: Any, message: str) -> None:
     (problem,) = airflow_version_problems({"installed": installed, "wanted": wanted})
-    assert problem.startswith("airflow_version")
+    assert problem.startswith("site_airflow_version")
     assert message in problem
 
 

@@ -166,9 +166,7 @@ def test_secrets_that_hosts_have_are_not_made_anew() -> None:
         "w3": holding("airflow_jwt_secret", "airflow_ca_key"),
     }
     (problem,) = airflow_secret_loss_problems(looks, site("airflow_jwt_secret", "airflow_new_key"))
-    assert problem.startswith(
-        "airflow_jwt_secret: not in airflow_secrets_file, /site/.secrets.yml, but in use on w1, w3."
-    )
+    assert problem.startswith("airflow_jwt_secret: not in site_secrets_file, /site/.secrets.yml, but in use on w1, w3.")
     for remedy in ("Bring that file back", "playbooks/recover_secrets.yml", "preflight_new_secrets"):
         assert remedy in problem
 
@@ -200,7 +198,7 @@ def test_a_schema_keeps_the_fernet_key(looks: dict[str, Any], external: str, pla
         looks, site("airflow_fernet_key", "airflow_jwt_secret", external=external)
     )
     assert problem.startswith(
-        f"airflow_fernet_key: not in airflow_secrets_file, /site/.secrets.yml, but in use on {place}."
+        f"airflow_fernet_key: not in site_secrets_file, /site/.secrets.yml, but in use on {place}."
     )
 
 

@@ -5,31 +5,21 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from broker_access import airflow_broker_access, airflow_broker_transport, airflow_worker_sets
+from broker_access import airflow_broker_rights, airflow_broker_transport, airflow_with_passwords
 
-WORKERS = [
-    {"name": "default", "queues": ["default"]},
-    {"name": "reports", "queues": ["reports", "mail"]},
-    {"name": "reports", "queues": ["mail", "print"]},
-]
 DATABASE = {"database": 0}
 
 
-def may(access: dict[str, list[str]], kind: str, name: str) -> bool:
+def rights(worker: str, queues: list[str], database: int = 0, **options: str) -> dict[str, Any]:
+    """Return what a set of workers may use."""
+    user = {"worker": worker, "user": f"w-{worker}", "password": "secret", "queues": queues}
+    (found,) = airflow_broker_rights([user], database, {"celery_broker_transport_options": options})
+    return found
+
+
+def may(access: dict[str, Any], kind: str, name: str) -> bool:
     """Whether Redis would let a user with these patterns use a key or channel."""
     return any(fnmatchcase(name, pattern) for pattern in access[kind])
-
-
-def test_workers_of_one_name_are_one_set_on_all_hosts() -> None:
-    assert airflow_worker_sets(WORKERS) == {"default": ["default"], "reports": ["mail", "print", "reports"]}
-    assert airflow_worker_sets([]) == {}
-
-
-@pytest.mark.parametrize(
-    ("worker", "sets"), [({}, {}), ({"name": "", "queues": ["a"]}, {}), ({"name": "a"}, {"a": []})]
-)
-def test_what_preflight_refuses_is_no_error_here(worker: dict[str, Any], sets: dict[str, list[str]]) -> None:
-    assert airflow_worker_sets([worker]) == sets
 
 
 def test_no_two_sets_share_keys_or_channels_of_their_own() -> None:
@@ -44,7 +34,8 @@ def test_no_two_sets_share_keys_or_channels_of_their_own() -> None:
 
 
 def test_a_set_may_use_its_queues_and_no_others() -> None:
-    access = airflow_broker_access(["mail", "reports"], "reports", DATABASE)
+    access = rights("reports", ["mail", "reports"])
+    assert (access["name"], access["password"]) == ("w-reports", "secret")
     own = ["mail", "mail\x06\x169", "_kombu.binding.mail", "unacked.reports", "unacked_index.reports"]
     assert [key for key in own if not may(access, "keys", key)] == []
     other = [
@@ -63,7 +54,7 @@ def test_a_set_may_use_its_queues_and_no_others() -> None:
 
 
 def test_a_prefix_and_a_separator_of_the_users_are_heeded() -> None:
-    access = airflow_broker_access(["mail"], "a", {"database": 3, "key_prefix": "site:", "separator": "#"})
+    access = rights("a", ["mail"], 3, global_keyprefix="site:", sep="#")
     assert "site:mail#*" in access["keys"]
     assert all(key.startswith("site:") for key in access["keys"])
     assert {"/3/a.celery.pidbox", "site:/3/a.celery.pidbox"} <= set(access["channels"])
@@ -73,3 +64,11 @@ def test_a_prefix_and_a_separator_of_the_users_are_heeded() -> None:
 def test_the_number_of_the_database_is_needed(options: Any) -> None:
     with pytest.raises(AnsibleFilterError, match="need `database`"):
         airflow_broker_transport("a", options)
+
+
+def test_users_get_their_passwords_in_order() -> None:
+    users: list[dict[str, Any]] = [{"name": "a"}, {"name": "b", "limit": 1}]
+    found = airflow_with_passwords(users, ["1", "2", "3"])
+    assert found == [{"name": "a", "password": "1"}, {"name": "b", "limit": 1, "password": "2"}]
+    with pytest.raises(AnsibleFilterError, match="1 passwords for 2 users"):
+        airflow_with_passwords(users, ["1"])

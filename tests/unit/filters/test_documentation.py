@@ -82,24 +82,14 @@ def template() -> Callable[[str], Any]:
             {"core": {"x": {"kwargs": [{"path": "vm1/dags", "pair": [8080]}]}, "y": 8080}},
         ),
         (
-            "{'scheduler': hosts, 'postgresql': hosts} | airflow_topology({'vm1': '10.0.0.1'}, {'executor': 'x', "
-            "'ports': {'postgresql': port}, 'databases': {'metadata': {'name': host, 'user': 'u'}}}) "
-            "| airflow_topology_clients(host, 'postgresql')",
-            [{"address": "127.0.0.1", "database": "vm1", "user": "u", "component": "scheduler"}],
-        ),
-        (
             "{'scheme': 'redis', 'password': password, 'host': host, 'port': port, 'path': 0} | connection_uri",
             "redis://:a%2Fb@vm1:8080/0",
         ),
         ("{'p': {'kind': 'password', 'value': password}} | airflow_secret_problems | length", 1),
-        ("{'ports': [{'port': port, 'owner': 'a'}, {'port': port, 'owner': 'b'}]} | preflight_problems | length", 1),
+        ("{'disk': [{'path': host, 'free_mb': 1, 'needed_mb': port}]} | preflight_problems | length", 1),
         (
             "'3.3.2' | airflow_release_name({'extras': hosts}) == '3.3.2' | airflow_release_name({'extras': ['vm1']})",
             True,
-        ),
-        (
-            "{'memory_mb': port, 'cores': 2} | airflow_worker_sizing({'components': ['worker'], 'instances': 1})",
-            {"concurrency": 16, "memory_mb": 4196},
         ),
     ],
 )

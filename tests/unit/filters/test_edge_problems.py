@@ -36,7 +36,7 @@ def test_these_are_fine(facts: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
-        ({"virtual_address": ""}, "airflow_virtual_address is empty, and edge-1 and edge-2 are load balancers"),
+        ({"virtual_address": ""}, "site_virtual_address is empty, and edge-1 and edge-2 are load balancers"),
         ({"load_balancers": {}}, "10.0.0.100, and no host is a load balancer"),
         ({"virtual_address": "edge"}, "is 'edge', which is no IP address"),
         ({"load_balancers": {"edge-1": "10.0.1.1/24"}}, "10.0.0.100 is not in 10.0.1.1/24, the network of edge-1"),

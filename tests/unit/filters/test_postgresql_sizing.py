@@ -67,7 +67,7 @@ def test_hard_disks(version: int, concurrency: int) -> None:
         (HOST | {"cores": 0}, 100, "cores must be a whole number from 1 on, not 0"),
         (HOST | {"cores": True}, 100, "cores must be a whole number from 1 on, not True"),
         ({"memory_mb": 4096, "cores": 2, "disk": "ssd"}, 100, "version must be a whole number from 1 on, not None"),
-        (HOST | {"version": 14}, 100, "version must be 15 to 18, found 14; set postgresql_version"),
+        (HOST | {"version": 14}, 100, "version must be 15 to 18, found 14; set site_postgresql_version"),
         (HOST | {"disk": "nvme"}, 100, "disk must be ssd or hdd, found 'nvme'"),
         (HOST, 0, "the number of connections must be a whole number from 1 on"),
         (HOST | {"memory_mb": 256}, 2000, "256 MB of memory are too few for 2008 connections and workers"),

@@ -35,7 +35,7 @@ def test_an_empty_version_is_that_of_the_distribution(wanted: object, release: s
 
 @pytest.mark.parametrize(("wanted", "release"), [("17.2", "13"), ("latest", "13")])
 def test_what_is_no_version_is_refused(wanted: str, release: str) -> None:
-    with pytest.raises(AnsibleFilterError, match="postgresql_version"):
+    with pytest.raises(AnsibleFilterError, match="site_postgresql_version"):
         postgresql_major(wanted, release)
 
 
@@ -66,7 +66,7 @@ def test_the_wanted_version_needs_no_upgrade(clusters: dict[str, str]) -> None:
     ("clusters", "given", "parts"),
     [
         ({}, {}, ("no cluster", "site.yml")),
-        ({"17": "auto"}, {"wanted": "15"}, ("postgresql_version is 15", "17 runs", "revert")),
+        ({"17": "auto"}, {"wanted": "15"}, ("site_postgresql_version is 15", "17 runs", "revert")),
         (BOTH_OLD, {}, ("17/main", "no upgrade has made it", "pg_dropcluster 17 main")),
         (NEITHER, {}, ("none starts with the host",)),
         ({"13": "auto", "15": "auto"}, {}, ("13 and 15 starts with the host",)),

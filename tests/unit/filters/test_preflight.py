@@ -8,43 +8,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 from preflight import preflight_problems
 
-HOSTS = {
-    "postgresql": ["db1"],
-    "redis": ["db1"],
-    "api_server": ["app1"],
-    "scheduler": ["app1"],
-    "dag_processor": ["app1"],
-    "triggerer": ["app1"],
-    "worker": ["w1", "w2"],
-}
-LOCAL = HOSTS | {"redis": [], "worker": []}
 AIRFLOW = {"version": "3.3.2", "python": "3.13.5", "available": {"3.3.2": ["3.12", "3.13"], "3.1.7": ["3.11"]}}
 WORKER = {"name": "default", "queues": ["default"]}
 FINE: dict[str, Any] = {
     "host": "app1",
-    "component_hosts": HOSTS,
-    "executor": "CeleryExecutor",
-    "external": {"postgresql": False, "redis": False},
     "airflow": AIRFLOW,
     "os": {"distribution": "Debian", "version": "13.2"},
     "python": "3.13.5",
+    "site_problems": [],
     "version_problems": [],
     "override_problems": [],
     "secret_problems": [],
-    "memory_mb": 3800,
-    "needed_memory_mb": 4096,
     "disk": [{"path": "/opt", "free_mb": 2000, "needed_mb": 2000}],
     "open_ways": [],
-    "ports": [{"port": 8080, "owner": "airflow_api_server_port"}, {"port": "8793", "owner": "airflow_worker_log_port"}],
     "clock_offsets": {"app1": -1.5, "w1": 3.5, "w2": 0},
-    "addresses": {"app1": "10.0.0.1", "w1": "10.0.0.2", "w2": "fd00::2"},
     "postgresql": {
         "names": [
-            {"variable": "airflow_database_name", "value": "airflow", "kind": "database"},
-            {"variable": "airflow_database_user", "value": "Airflow User", "kind": "role"},
+            {"variable": "site_database_name", "value": "airflow", "kind": "database"},
+            {"variable": "site_database_user", "value": "Airflow User", "kind": "role"},
         ]
     },
-    "systemd_names": [{"variable": "airflow_workers", "value": "gpu-1:a_b.c"}],
+    "systemd_names": [{"variable": "site_workers", "value": "gpu-1:a_b.c"}],
     "workers": [
         WORKER,
         {"name": "big", "queues": ["a"], "autoscale": {"min": 0, "max": 8}},
@@ -67,11 +51,10 @@ def test_a_fine_site_has_no_problems() -> None:
 def test_absent_and_null_facts_run_no_check() -> None:
     assert preflight_problems({}) == []
     assert preflight_problems(dict.fromkeys(FINE)) == []
-    assert preflight_problems({"memory_mb": 1}) == []
 
 
 def _name(value: object, kind: str | None = None) -> dict[str, Any]:
-    return {"postgresql": {"names": [{"variable": "airflow_database_name", "value": value, "kind": kind}]}}
+    return {"postgresql": {"names": [{"variable": "site_database_name", "value": value, "kind": kind}]}}
 
 
 def _worker(**options: Any) -> dict[str, Any]:
@@ -83,7 +66,7 @@ def _firewall(**options: Any) -> dict[str, Any]:
 
 
 def _unit(name: object) -> dict[str, Any]:
-    return {"systemd_names": [{"variable": "airflow_workers", "value": name}]}
+    return {"systemd_names": [{"variable": "site_workers", "value": name}]}
 
 
 CASES: list[tuple[str, dict[str, Any], str]] = [
@@ -110,48 +93,9 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
         "app1: firewall_ssh_sources: 'office' is neither an address nor a network.",
     ),
     (
-        "no API server",
-        {"component_hosts": HOSTS | {"api_server": []}},
-        "No host runs api_server. Put a host into the inventory group airflow_api_server.",
-    ),
-    (
-        "no scheduler",
-        {"component_hosts": HOSTS | {"scheduler": []}},
-        "No host runs scheduler. Put a host into the inventory group airflow_scheduler.",
-    ),
-    ("no DAG processor", {"component_hosts": HOSTS | {"dag_processor": None}}, "No host runs dag_processor."),
-    (
-        "no triggerer",
-        {"component_hosts": {name: HOSTS[name] for name in HOSTS if name != "triggerer"}},
-        "No host runs triggerer.",
-    ),
-    (
-        "no database",
-        {"component_hosts": HOSTS | {"postgresql": []}},
-        "No host runs postgresql. Put a host into the inventory group postgresql, or name an external server "
-        "in airflow_database_host.",
-    ),
-    (
-        "Celery without broker",
-        {"component_hosts": HOSTS | {"redis": []}},
-        "No host runs redis (airflow_executor is CeleryExecutor). Put a host into the inventory group redis, "
-        "or name an external server in airflow_broker_host.",
-    ),
-    (
-        "Celery without workers",
-        {"component_hosts": HOSTS | {"worker": []}},
-        "No host runs worker (airflow_executor is CeleryExecutor). Put a host into the inventory group airflow_worker.",
-    ),
-    (
-        "workers without Celery",
-        {"executor": "LocalExecutor", "component_hosts": HOSTS},
-        "airflow_executor is LocalExecutor, which gives Celery workers no work, but the group airflow_worker "
-        "has w1, w2.",
-    ),
-    (
         "no lock for the version",
         {"airflow": AIRFLOW | {"version": "3.2.0"}},
-        "app1: airflow_version: there is no lock for Airflow 3.2.0 on Python 3.13, and airflow_constraints is "
+        "app1: site_airflow_version: there is no lock for Airflow 3.2.0 on Python 3.13, and airflow_constraints is "
         "not set. Locks exist for 3.1.7 for Python 3.11; 3.3.2 for Python 3.12, 3.13.",
     ),
     ("no lock for the Python", {"airflow": AIRFLOW | {"python": "3.11"}}, "no lock for Airflow 3.3.2 on Python 3.11"),
@@ -170,8 +114,8 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     ("new Python", {"python": "3.14.0"}, "airflow_python is Python 3.14.0"),
     (
         "version",
-        {"version_problems": ["airflow_version: 3.1.7 is older than the installed 3.3.2."]},
-        "airflow_version: 3.1.7 is older",
+        {"version_problems": ["site_airflow_version: 3.1.7 is older than the installed 3.3.2."]},
+        "site_airflow_version: 3.1.7 is older",
     ),
     (
         "overrides",
@@ -179,11 +123,6 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
         "airflow_config_overrides: section 'x'",
     ),
     ("secrets", {"secret_problems": ["airflow_jwt_secret is not set"]}, "airflow_jwt_secret is not set"),
-    (
-        "memory",
-        {"memory_mb": 3600, "needed_memory_mb": 4096},
-        "app1: the host has 3600 MB of memory, and its components need 4096 MB.",
-    ),
     (
         "drained",
         {"drained": {"since": "2026-11-24T03:00:00Z", "reason": "new disk"}},
@@ -201,18 +140,6 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
         "alone (chown root /a && chmod go-w /a), or set airflow_log_directory to another directory.",
     ),
     (
-        "port twice",
-        {"ports": [{"port": 8080, "owner": "a"}, {"port": "8080", "owner": "b"}, {"port": 1, "owner": "c"}]},
-        "app1: port 8080 is used by a and b. Give each a port of its own.",
-    ),
-    (
-        "port 0",
-        {"ports": [{"port": 0, "owner": "redis_port"}]},
-        "app1: redis_port is 0. Set it to a port between 1 and 65535.",
-    ),
-    ("port too large", {"ports": [{"port": 65536, "owner": "redis_port"}]}, "redis_port is 65536"),
-    ("no port", {"ports": [{"port": "http", "owner": "redis_port"}]}, "redis_port is 'http'"),
-    (
         "clocks",
         {"clock_offsets": {"a": 0.5, "b": -5, "c": 1}},
         "The clocks of b and c are 6.0 s apart, and 5 s are allowed.",
@@ -222,32 +149,7 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
         {"clock_offsets": {"a": 0, "b": 2}, "max_clock_skew": 1},
         "The clocks of a and b are 2.0 s apart, and 1 s are allowed.",
     ),
-    ("no address", {"addresses": {"a": None, "b": "10.0.0.1"}}, "a has no address."),
-    ("empty address", {"addresses": {"a": ""}}, "a has no address."),
-    (
-        "one address twice",
-        {"addresses": {"a": "10.0.0.1", "b": "10.0.0.1", "c": "10.0.0.2"}},
-        "a and b have the same address 10.0.0.1.",
-    ),
-    (
-        "one IPv6 address twice",
-        {"addresses": {"a": "fd00::1", "b": "fd00:0:0::1"}},
-        "a and b have the same address fd00::1.",
-    ),
-    (
-        "one name twice",
-        {"addresses": {"a": "vm.example.com", "b": "VM.example.com"}},
-        "a and b have the same address vm.example.com.",
-    ),
-    ("loopback twice", {"addresses": {"a": "127.0.0.1", "b": "127.0.0.1"}}, "a and b have the same address 127.0.0.1."),
-    (
-        "loopback among others",
-        {"addresses": {"a": "127.0.1.1", "b": "10.0.0.1"}},
-        "a has the address 127.0.1.1, which no other host can reach.",
-    ),
-    ("name among others", {"addresses": {"a": "vm.example.com", "b": "10.0.0.1"}}, "a has the address vm.example.com,"),
-    ("localhost among others", {"addresses": {"a": "localhost", "b": "10.0.0.1"}}, "a has the address localhost"),
-    ("empty name", _name(""), "airflow_database_name: the name '' is empty."),
+    ("empty name", _name(""), "site_database_name: the name '' is empty."),
     ("null name", _name(None), "the name '' is empty"),
     ("long name", _name("ä" * 32), "is longer than PostgreSQL's 63 bytes"),
     ("NUL in a name", _name("a\0b"), r"the name 'a\x00b' contains characters"),
@@ -263,24 +165,24 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     ("role pg_airflow", _name("pg_airflow", "role"), "is reserved by PostgreSQL for its own roles"),
     ("role public", _name("public", "role"), "is reserved by PostgreSQL for its own roles"),
     ("name of no kind", _name("pg_airflow"), "is reserved by PostgreSQL for its own roles"),
-    ("slash in a unit", _unit("a/b"), "airflow_workers: systemd refuses 'a/b' in a unit's name."),
+    ("slash in a unit", _unit("a/b"), "site_workers: systemd refuses 'a/b' in a unit's name."),
     ("space in a unit", _unit("a b"), "systemd refuses 'a b'"),
     ("newline in a unit", _unit("a\n"), r"systemd refuses 'a\n'"),
     ("empty unit", _unit(None), "systemd refuses ''"),
-    ("long unit", _unit("a" * 233), "airflow_workers: with 233 characters the unit's name exceeds 255."),
+    ("long unit", _unit("a" * 233), "site_workers: with 233 characters the unit's name exceeds 255."),
     (
         "worker twice",
         {"workers": [WORKER, WORKER, WORKER | {"name": "b"}]},
-        "app1: airflow_workers: 2 workers have the name default.",
+        "app1: site_workers: 2 workers have the name default.",
     ),
     ("worker without name", _worker(name=""), "a worker has no name."),
-    ("worker without queues", _worker(queues=[]), "app1: airflow_workers: the worker default has no queues."),
+    ("worker without queues", _worker(queues=[]), "app1: site_workers: the worker default has no queues."),
     (
         "concurrency and autoscale",
         _worker(concurrency=4, autoscale={"min": 1, "max": 2}),
         "the worker default has both concurrency and autoscale.",
     ),
-    ("queue with a space", _worker(queues=["a", "b c"]), "app1: airflow_workers: a queue cannot be named 'b c'."),
+    ("queue with a space", _worker(queues=["a", "b c"]), "app1: site_workers: a queue cannot be named 'b c'."),
     ("queue list in one", _worker(queues=["a,b"]), "a queue cannot be named 'a,b'."),
     ("concurrency 0", _worker(concurrency=0), "the worker default has the concurrency 0."),
     ("concurrency in words", _worker(concurrency="four"), "has the concurrency 'four'."),
@@ -290,18 +192,18 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     (
         "old database",
         {"database": {"version_num": 130018, "minimum": 14}},
-        "airflow_database_host: the server is PostgreSQL 13.18, and this Airflow needs 14 or newer.",
+        "site_database_host: the server is PostgreSQL 13.18, and this Airflow needs 14 or newer.",
     ),
     (
         "older cluster",
         {"postgresql_clusters": {"clusters": {"15": "auto"}, "wanted": "17"}},
-        "app1: postgresql_version: PostgreSQL 15 runs, and 17 is wanted, which would be an empty database beside it. "
-        'Run playbooks/postgresql_upgrade.yml, or set postgresql_version to "15".',
+        "app1: site_postgresql_version: PostgreSQL 15 runs, and 17 is wanted, which would be an empty database beside "
+        'it. Run playbooks/postgresql_upgrade.yml, or set site_postgresql_version to "15".',
     ),
     (
         "older cluster, new one prepared",
         {"postgresql_clusters": {"clusters": {"15": "auto", "17": "manual"}, "wanted": "17"}},
-        "app1: postgresql_version: PostgreSQL 15 runs, and 17 is wanted",
+        "app1: site_postgresql_version: PostgreSQL 15 runs, and 17 is wanted",
     ),
     (
         "upgrade interrupted",
@@ -323,22 +225,12 @@ def test_one_mistake_has_one_message(change: dict[str, Any], message: str) -> No
 @pytest.mark.parametrize(
     "change",
     [
-        pytest.param({"executor": "LocalExecutor", "component_hosts": LOCAL}, id="LocalExecutor needs no broker"),
-        pytest.param(
-            {
-                "component_hosts": HOSTS | {"postgresql": [], "redis": []},
-                "external": {"postgresql": True, "redis": True},
-            },
-            id="external",
-        ),
-        pytest.param({"executor": "LocalExecutor,CeleryExecutor"}, id="two executors"),
         pytest.param(
             {"airflow": AIRFLOW | {"version": "3.2.0", "constraints": "https://example.com/c.txt"}}, id="constraints"
         ),
         pytest.param({"os": {"distribution": "Debian", "version": "12"}, "python": "3.11.2"}, id="Debian 12"),
         pytest.param({"clock_offsets": {"a": 0, "b": 5}}, id="exactly the limit"),
         pytest.param({"clock_offsets": {}}, id="no clocks"),
-        pytest.param({"addresses": {"vm": "127.0.0.1"}}, id="one host on loopback"),
         pytest.param(_name("pg_data", "database"), id="database pg_data"),
         pytest.param(_name("template0", "role"), id="role template0"),
         pytest.param(_name("a" * 63, "role"), id="63 bytes"),
@@ -388,13 +280,9 @@ def test_an_unknown_system_wants_no_cluster() -> None:
     [
         ({"firewall": {"ssh_sources": "192.0.2.7"}}, "firewall.ssh_sources must be a list, found str"),
         ([], "the facts must be a mapping, found list"),
-        ({"memory": 1}, "unknown fact 'memory'; known: addresses, airflow"),
-        ({"ports": "8080"}, "ports must be a list, found str"),
-        ({"workers": [{"name": "a", "queues": "default"}]}, "queues of airflow_workers must be a list, found str"),
-        ({"ports": [8080]}, "each of ports must be a mapping, found int"),
-        ({"ports": [{"port": 8080}]}, "each of ports needs 'owner'"),
+        ({"memory": 1}, "unknown fact 'memory'; known: airflow, certificate"),
+        ({"workers": [{"name": "a", "queues": "default"}]}, "queues of site_workers must be a list, found str"),
         ({"disk": [{"path": "/", "free_mb": "9", "needed_mb": 1}]}, "free_mb of / must be a number, found '9'"),
-        ({"memory_mb": True, "needed_memory_mb": 1}, "memory_mb must be a number, found True"),
         ({"clock_offsets": {"a": None}}, "clock_offsets.a must be a number, found None"),
         ({"secret_problems": "none"}, "secret_problems must be a list, found str"),
         ({"database": {"minimum": 14}}, "database.version_num must be a number, found None"),
@@ -404,13 +292,6 @@ def test_an_unknown_system_wants_no_cluster() -> None:
 def test_wrong_types_are_errors(facts: Any, message: str) -> None:
     with pytest.raises(AnsibleFilterError, match=message):
         preflight_problems(facts)
-
-
-@given(st.lists(st.integers(-3, 70000), max_size=8))
-def test_ports_are_fine_only_if_in_range_and_different(ports: list[int]) -> None:
-    facts = {"ports": [{"port": port, "owner": f"port_{number}"} for number, port in enumerate(ports)]}
-    fine = len(set(ports)) == len(ports) and all(1 <= port <= 65535 for port in ports)
-    assert (preflight_problems(facts) == []) == fine
 
 
 @given(st.dictionaries(st.sampled_from("abcdef"), st.floats(-20, 20), max_size=6))

@@ -220,7 +220,7 @@ def test_queues_are_those_with_workers_and_those_with_tasks() -> None:
         {"queue": "default", "waiting": 2, "queued": 3, "workers": 1, "slots": 16},
         {"queue": "gpu", "waiting": 4, "queued": 7, "workers": 0, "slots": 0},
     ]
-    assert problems(site) == ["Queue gpu has 7 tasks and no worker. Add it to airflow_workers."]
+    assert problems(site) == ["Queue gpu has 7 tasks and no worker. Add it to site_workers."]
 
 
 def test_without_celery_the_schedulers_have_the_slots() -> None:

@@ -28,7 +28,12 @@ def test_what_nobody_else_uses_passes(seen: dict[str, Any]) -> None:
         (
             {"postgresql": POSTGRESQL | {"databases": ["airflow", "shop", "wiki"]}},
             "postgresql_allowed",
-            ("data-1: a PostgreSQL", "the databases shop, wiki.", "postgresql_extra_clients", "postgresql_takeover_a"),
+            (
+                "data-1: a PostgreSQL",
+                "the databases shop, wiki.",
+                "site_database_extra_clients",
+                "postgresql_takeover_a",
+            ),
         ),
         (
             {"postgresql": POSTGRESQL | {"databases": [], "answers": False}},
@@ -91,9 +96,9 @@ def test_these_connections_are_fine(store: dict[str, Any]) -> None:
 def test_a_password_that_leaves_the_host_in_the_clear_is_refused(host: str, verified: str) -> None:
     store = HERE | {"external": True, "host": host, "verified": verified}
     broker, database = airflow_plaintext_problems({"database": store, "broker": store})
-    assert broker.startswith(f"airflow_broker_host: the password and all data would go to {host}")
+    assert broker.startswith(f"site_broker_host: the password and all data would go to {host}")
     assert "airflow_broker_tls_enabled" in broker
-    assert "airflow_plain_broker_allowed" in broker
-    assert database.startswith("airflow_database_host: ")
+    assert "site_plain_broker_allowed" in broker
+    assert database.startswith("site_database_host: ")
     assert "sslmode: verify-full" in database
-    assert "airflow_plain_database_allowed" in database
+    assert "site_plain_database_allowed" in database

@@ -8,13 +8,14 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from airstrip_topology import OPTIONS
+from airstrip_imagined import imagined
 from airstrip_tree import PROJECT
 from ansible.errors import AnsibleFilterError
-from topology import airflow_topology
+from ansible_collections.airstrip.core.plugins.module_utils.site_views import fact
 from topology_drawing import airflow_topology_svg, airflow_topology_text
 
 SVG = "{http://www.w3.org/2000/svg}"
+GROUPS = {name: name for name in ("postgresql", "redis", "load_balancer")}
 CONTROL = ("api_server", "scheduler", "dag_processor", "triggerer")
 
 
@@ -23,8 +24,7 @@ def placed(components: Sequence[str], *hosts: str) -> dict[str, list[str]]:
 
 
 def topology(**components: list[str]) -> dict[str, Any]:
-    hosts = {host for listed in components.values() for host in listed}
-    return airflow_topology(components, {host: host for host in hosts}, OPTIONS)
+    return fact(imagined({GROUPS.get(name, f"airflow_{name}"): hosts for name, hosts in components.items()}))
 
 
 def site(workers: int) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def test_the_text_names_each_group_and_what_it_reaches() -> None:
         "worker-1, worker-2: worker",
         "    to control: Execution API 8080",
         "    to data: PostgreSQL 5432, broker 6379",
-        "control: API server, scheduler, DAG processor, triggerer",
+        "control: API server, DAG processor, scheduler, triggerer",
         "    open to everybody: API 8080",
         "    to worker-1, worker-2: worker logs 8793",
         "    to data: PostgreSQL 5432, broker 6379",
@@ -62,15 +62,14 @@ def test_a_drawing_has_a_box_for_each_group_and_an_arrow_for_each_way(workers: i
 
 
 def test_load_balancers_are_what_everybody_reaches() -> None:
-    components = {"load_balancer": ["edge-1", "edge-2"], "api_server": ["control"], "worker": ["worker"]}
-    addresses = {name: name for names in components.values() for name in names}
-    found = airflow_topology(components, addresses, OPTIONS | {"virtual_address": "edge"})
+    groups = {"load_balancer": ["edge-1", "edge-2"], "airflow_api_server": ["control"], "airflow_worker": ["worker"]}
+    found = fact(imagined(groups, virtual_address="10.0.0.100"))
     assert airflow_topology_text(found).splitlines() == [
         "worker: worker",
         "    to edge-1, edge-2: Execution API 8443",
         "control: API server",
         "    to worker: worker logs 8793",
-        "edge-1, edge-2: load balancer",
+        "edge-1, edge-2: virtual address, load balancer",
         "    open to everybody: HTTP 80, HTTPS 443",
         "    to control: API 8080",
         "    to edge-1, edge-2: VRRP",
@@ -102,15 +101,16 @@ def test_a_name_cannot_break_the_drawing() -> None:
     assert "a<b&c" in drawn(airflow_topology_svg(topology(postgresql=["a<b&c"])))[0]
 
 
-def test_a_site_without_hosts_is_an_empty_drawing() -> None:
-    assert drawn(airflow_topology_svg(topology())) == ([], 0, 0)
-    assert airflow_topology_text(topology()) == ""
+def test_hosts_that_run_nothing_are_not_drawn() -> None:
+    idle = fact(imagined({"spare": ["idle"]}))
+    assert drawn(airflow_topology_svg(idle)) == ([], 0, 0)
+    assert airflow_topology_text(idle) == ""
 
 
 @pytest.mark.parametrize("draw", [airflow_topology_text, airflow_topology_svg])
 @pytest.mark.parametrize("given", [None, [], {}, {"hosts": {}}])
 def test_anything_else_is_refused(draw: Any, given: Any) -> None:
-    with pytest.raises(AnsibleFilterError, match="give the result of airflow_topology"):
+    with pytest.raises(AnsibleFilterError, match="give the result of site_model"):
         draw(given)
 
 

@@ -64,7 +64,7 @@ def found(**changed: Any) -> dict[str, Any]:
         ({"import_errors": ["/dags/a.py: ImportError: no"]}, ["airflow_upgrade_import_errors_allowed", "/dags/a.py"]),
         ({"lint": "Found issues in your airflow.cfg:\n - x"}, ["airflow_upgrade_lint_findings_allowed", "- x"]),
         ({"external": True}, ["airflow_upgrade_external_backup_made"]),
-        ({"free_mb": 899}, ["airflow_backup_directory", "899 MB", "900 MB", "/var/backups/airflow"]),
+        ({"free_mb": 899}, ["site_backup_directory", "899 MB", "900 MB", "/var/backups/airflow"]),
     ],
 )
 def test_refusals_name_variable_finding_and_remedy(changed: dict[str, Any], words: list[str]) -> None:

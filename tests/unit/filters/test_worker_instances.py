@@ -54,7 +54,7 @@ def test_no_worker() -> None:
 
 @pytest.mark.parametrize("worker", [{}, {"name": "a"}, {"queues": ["a"]}, {"name": "", "queues": ["a"]}])
 def test_worker_without_name_or_queues_is_refused(worker: dict[str, Any]) -> None:
-    with pytest.raises(AnsibleFilterError, match="airflow_workers: every worker needs a name and queues"):
+    with pytest.raises(AnsibleFilterError, match="site_workers: every worker needs a name and queues"):
         airflow_worker_instances([{"name": "good", "queues": ["q"]}, worker], HOST)
 
 

@@ -128,7 +128,7 @@ def test_an_upgrade_under_load_loses_no_task(site: Site, hosts: dict[str, Any], 
 
 
 def test_a_second_run_finds_nothing_to_do(site: Site) -> None:
-    run = site.command("ansible-playbook", "site.yml", *variables(airflow_version=NEW))
+    run = site.command("ansible-playbook", "site.yml", *variables(site_airflow_version=NEW))
     assert_unchanged(site, run)
 
 
@@ -151,7 +151,7 @@ def test_an_upgrade_whose_controller_dies_goes_on_with_the_next_run(
     site: Site, hosts: dict[str, Any], figures: dict[str, str]
 ) -> None:
     program = str(Path(sys.executable).with_name("ansible-playbook"))
-    argv = [program, *site.inventory_sources, "site.yml", "--tags", "upgrade", *variables(airflow_version=NEW)]
+    argv = [program, *site.inventory_sources, "site.yml", "--tags", "upgrade", *variables(site_airflow_version=NEW)]
     environment = os.environ | {"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
     with subprocess.Popen(
         argv, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True

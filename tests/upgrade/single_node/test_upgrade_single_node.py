@@ -72,7 +72,7 @@ def test_new_packages_need_no_migration(site: Site, hosts: dict[str, Any], figur
     assert "Downtime: user interface and APIs, while the API server restarts" in said(run)
     assert_all_run(site, hosts, OLD)
     assert PACKAGE in hosts["node-1"].check_output("airflow providers list")
-    second = site.command("ansible-playbook", "site.yml", *variables(airflow_version=OLD), *wanted)
+    second = site.command("ansible-playbook", "site.yml", *variables(site_airflow_version=OLD), *wanted)
     assert_unchanged(site, second)
     _, figures["the package less, by rollback"] = timed(
         site, lambda: rollback(site, OLD, *wanted, *variables(airflow_upgrade_rollback_confirmed=True))

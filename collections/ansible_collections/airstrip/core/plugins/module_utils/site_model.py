@@ -8,18 +8,36 @@ over HTTP (Airflow: security/security_model.rst and logging-tasks.rst, `[logging
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component, Need, Service
 
 LOOPBACK = "127.0.0.1"
-_LAST_PORT = 65535
+# A server there needs no TLS.
+_LOCAL = re.compile(r"127\.|::1$|localhost$|$")
 
 
-class SiteError(ValueError):
-    """A site that cannot be; the message names the variable and what was found."""
+@dataclass(frozen=True)
+class Host:
+    """A host of the inventory.
+
+    address    at which the others reach it; its name, where none is known
+    names      by which it calls itself, the full one first
+    memory_mb  of the host, 0 where that is not known
+    cores      processors, likewise
+    variables  those of the site's variables that differ between hosts
+    """
+
+    name: str
+    address: str
+    names: tuple[str, ...] = ()
+    memory_mb: int = 0
+    cores: int = 0
+    variables: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, order=True)
@@ -50,14 +68,23 @@ class Opening:
     service: str
 
 
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a host finds a service: `external` is one that is not the site's, its address empty if nobody named it."""
+
+    address: str
+    port: int
+    tls: bool
+    external: bool = False
+
+
 class Site:
     """A site.
 
     registry   components by name
     groups     hosts by group, in the inventory's order
-    variables  the site's variables, by the names that stand in the registry, with `airflow_version`,
-               `airflow_executor` and `airflow_tls_enabled`
-    addresses  each host's address, at which the others reach it
+    variables  the site's variables by name, as their types say
+    hosts      all hosts by name, in the inventory's order
     """
 
     def __init__(
@@ -65,40 +92,53 @@ class Site:
         registry: Mapping[str, Component],
         groups: Mapping[str, Sequence[str]],
         variables: Mapping[str, Any],
-        addresses: Mapping[str, str],
+        hosts: Mapping[str, Host],
     ) -> None:
-        self.variables, self.addresses = variables, addresses
+        self.registry, self.variables, self.hosts = registry, variables, hosts
+        self.members = {name: _unique(groups.get(entry.group, ())) for name, entry in registry.items()}
         self.components = {name: entry for name, entry in registry.items() if entry.when.hold(variables)}
-        self.placed = {name: _unique(groups.get(entry.group, ())) for name, entry in self.components.items()}
+        self.placed = {name: self.members[name] for name in self.components}
+
+    def of(self, host: str) -> list[str]:
+        """Return the names of a host's components."""
+        return [name for name, hosts in self.placed.items() if host in hosts]
+
+    def instances(self, component: str, host: str) -> list[Mapping[str, Any]]:
+        """Return the instances of a component on a host: one without properties, if it has no list of them."""
+        variable = self.components[component].instances
+        if host not in self.placed[component]:
+            return []
+        given = self.hosts[host].variables[variable] if variable else [{}]
+        return [item for item in given if isinstance(item, Mapping)]
+
+    def offered(self) -> Iterator[tuple[Component, Service]]:
+        """Yield what the components offer."""
+        for entry in self.components.values():
+            for service in entry.services:
+                if self.placed[entry.name] and service.when.hold(self.variables):
+                    yield entry, service
 
     def providers(self, service: str) -> list[tuple[Component, Service]]:
         """Return who offers a service on this site: of components that stand for each other, the preferred ones."""
-        found = [
-            (entry, offer)
-            for entry in self.components.values()
-            for offer in entry.services
-            if offer.name == service and self.placed[entry.name] and offer.when.hold(self.variables)
-        ]
+        found = [(entry, offer) for entry, offer in self.offered() if offer.name == service]
         best = max((offer.prefer for _, offer in found), default=0)
         return [(entry, offer) for entry, offer in found if offer.prefer == best]
 
     def port(self, service: Service) -> int:
-        """Return a service's port, 0 for a protocol without ports; raise SiteError if its variable has none."""
-        if not service.port:
-            return 0
-        found = self.variables.get(service.port)
-        number = int(found) if isinstance(found, (int, str)) and str(found).isdecimal() else 0
-        if isinstance(found, bool) or not 1 <= number <= _LAST_PORT:
-            raise SiteError(f"{service.port} must be a port between 1 and {_LAST_PORT}, found {found!r}")
-        return number
+        """Return a service's port, 0 for a protocol without ports."""
+        return int(self.variables[service.port]) if service.port else 0
 
+    def needs(self, entry: Component) -> list[Need]:
+        """Return what a component connects to."""
+        return [need for need in entry.needs if need.when.hold(self.variables)]
+
+    @cached_property
     def connections(self) -> list[Connection]:
-        """Return every way that components take, in order; none to a service without hosts, which is external."""
+        """Every way that components take, in order; none to a service without hosts, which is external."""
         ways = (
             way
             for entry in self.components.values()
-            for need in entry.needs
-            if need.when.hold(self.variables)
+            for need in self.needs(entry)
             for provider, service in self.providers(need.service)
             for way in self._ways(entry, need, provider, service)
         )
@@ -114,35 +154,58 @@ class Site:
                     continue
                 yield Connection(
                     source=source,
-                    source_address=LOOPBACK if local else self.address(source),
+                    source_address=LOOPBACK if local else self.hosts[source].address,
                     destination=target,
-                    destination_address=LOOPBACK if local else self.address(target),
+                    destination_address=LOOPBACK if local else self.hosts[target].address,
                     port=port,
                     service=service.name,
                     component=entry.name,
                     login=need.login,
                 )
 
-    def address(self, host: str) -> str:
-        """Return a host's address; raise SiteError if it has none."""
-        if not self.addresses.get(host):
-            placed = [name for name, hosts in self.placed.items() if host in hosts]
-            raise SiteError(
-                f"{host} ({', '.join(placed)}) has no address; set airflow_host_address to one that the other hosts "
-                "can reach"
-            )
-        return str(self.addresses[host])
-
+    @cached_property
     def openings(self) -> list[Opening]:
-        """Return what everybody may reach, in order."""
+        """What everybody may reach, in order."""
         return sorted(
-            Opening(host, self.address(host), self.port(service), service.name)
-            for entry in self.components.values()
-            for service in entry.services
+            Opening(host, self.hosts[host].address, self.port(service), service.name)
+            for entry, service in self.offered()
             if service.clients == "everybody" and not self.placed.get(service.hidden_behind)
-            if service.when.hold(self.variables)
             for host in self.placed[entry.name]
         )
+
+    @cached_property
+    def remote(self) -> set[tuple[str, str]]:
+        """Hosts, and services of theirs that another host uses."""
+        return {(way.destination, way.service) for way in self.connections if way.source != way.destination}
+
+    def offers(self, host: str) -> Iterator[tuple[Component, Service]]:
+        """Yield what a host offers: no logs, if nobody else asks for them."""
+        for entry, service in self.offered():
+            if host in self.placed[entry.name] and (service.kind != "logs" or (host, service.name) in self.remote):
+                yield entry, service
+
+    def reach(self, host: str, service: str) -> Endpoint | None:
+        """Return where a host finds a service, None if it is no part of the site.
+
+        That is the address that moves between several hosts, or 127.0.0.1 where the host offers it itself, else that
+        of the first host in the inventory's order; or what is named as an external one.
+        """
+        for entry, offer in self.providers(service):
+            placed = self.placed[entry.name]
+            moving = str(self.variables[entry.address]) if entry.address else ""
+            address = moving or (LOOPBACK if host in placed else self.hosts[placed[0]].address)
+            tls = bool(entry.certificate and self.variables["site_tls_enabled"])
+            return Endpoint(address, self.port(offer), tls)
+        for entry in self.registry.values():
+            for offer in entry.services:
+                if offer.name == service and entry.placement.external:
+                    return self._outside(entry, offer)
+        return None
+
+    def _outside(self, entry: Component, offer: Service) -> Endpoint:
+        address = str(self.variables[entry.placement.external])
+        plain = bool(entry.placement.plain and self.variables[entry.placement.plain])
+        return Endpoint(address, self.port(offer), tls=not plain and not _LOCAL.match(address), external=True)
 
 
 def _unique(hosts: Sequence[str]) -> list[str]:

@@ -8,8 +8,11 @@ An entry is a mapping with these keys, and `read_component` refuses any other:
   units       systemd units, as patterns of a shell
   instances   name of the host's variable with the instances of a unit `NAME@`
   endpoint    how clients reach it, see ENDPOINTS; any
+  address     name of the variable with an address that moves between its hosts, where clients find it if it is set
+  certificate name of the role's variable with its certificate; one that has none speaks no TLS
   services    by name, what it offers; see Service
   needs       what it connects to; see Need
+  memory      what it takes; see Memory
   placement   on how many hosts; see Placement
 """
 
@@ -17,7 +20,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -27,6 +30,7 @@ PROTOCOLS = ("tcp", "udp", "vrrp")
 CLIENTS = ("components", "everybody", "controller")
 EXECUTORS = ("CeleryExecutor", "LocalExecutor")
 LOGINS = ("metadata", "results", "results_view")
+KINDS = ("", "logs")
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -62,11 +66,11 @@ class When:
 
     def _each(self, site: Mapping[str, Any]) -> Iterator[bool]:
         if match := _VERSION.fullmatch(self.airflow):
-            yield _COMPARISONS[match[1]](_numbers(str(site["airflow_version"])), _numbers(match[2]))
+            yield _COMPARISONS[match[1]](_numbers(str(site["site_airflow_version"])), _numbers(match[2]))
         # `[core] executor` may be a list, hold aliases (CeleryExecutor:fast) or full class paths.
-        yield self.executor in str(site["airflow_executor"])
+        yield self.executor in str(site["site_executor"])
         yield not self.set or bool(site[self.set])
-        yield self.tls is None or bool(site["airflow_tls_enabled"]) == self.tls
+        yield self.tls is None or bool(site["site_tls_enabled"]) == self.tls
 
 
 @dataclass(frozen=True)
@@ -75,29 +79,62 @@ class Service:
 
     port           name of the variable with its port; none for a protocol without ports
     protocol       tcp, udp or vrrp
+    kind           logs: it is offered only where another host may ask for it
     clients        who connects: components, everybody, or the controller
+    extra_clients  name of the variable with further ones, a list of mappings with `address`
     hidden_behind  a component that everybody comes to instead, where there is one
-    certificate    whether it has a certificate, and speaks TLS with it
     prefer         of several components that offer it, the one with the greatest number serves
     """
 
     name: str
     port: str = ""
     protocol: str = "tcp"
+    kind: str = ""
     clients: str = "components"
+    extra_clients: str = ""
     hidden_behind: str = ""
-    certificate: bool = False
     prefer: int = 0
     when: When = When()
 
 
 @dataclass(frozen=True)
+class Connections:
+    """How many connections to a database each instance keeps open.
+
+    pools  pools of SQLAlchemy, one after the other filled to its limit
+    fixed  single connections
+    slots  connections of each of its slots
+    each   name of a host's variable: so many times all of these
+    """
+
+    pools: int = 0
+    fixed: int = 0
+    slots: int = 0
+    each: str = ""
+
+
+@dataclass(frozen=True)
 class Need:
-    """A service that a component connects to, and as whom: metadata, results or results_view."""
+    """A service that a component connects to, as whom (metadata, results or results_view), and how often at once."""
 
     service: str
     login: str = ""
+    connections: Connections = Connections()
     when: When = When()
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a component takes of a host's memory.
+
+    mb             each instance, in MB
+    slot_mb        each of its slots while a task runs, in MB
+    share_of_host  it takes one of so many parts of the host's memory, if that is more
+    """
+
+    mb: int = 0
+    slot_mb: int = 0
+    share_of_host: int = 0
 
 
 @dataclass(frozen=True)
@@ -105,11 +142,13 @@ class Placement:
     """The least and the greatest number of hosts (0: as many as there are), and who may stand for all of them.
 
     external  name of the variable with the address of a component that is not the site's
+    plain     name of the variable that says whether that one is meant to be reached without TLS
     """
 
     min: int = 0
     max: int = 0
     external: str = ""
+    plain: str = ""
 
 
 @dataclass(frozen=True)
@@ -124,8 +163,11 @@ class Component:
     units: tuple[str, ...] = ()
     instances: str = ""
     endpoint: str = "any"
+    address: str = ""
+    certificate: str = ""
     services: tuple[Service, ...] = ()
     needs: tuple[Need, ...] = ()
+    memory: Memory = Memory()
     placement: Placement = Placement()
 
 
@@ -179,13 +221,16 @@ def _service(name: str, value: object, place: str) -> Service:
     service = Service(name=name, **_with_when(_given(value, place, Service), place))
     _one_of(service.protocol, PROTOCOLS, f"{place}.protocol")
     _one_of(service.clients, CLIENTS, f"{place}.clients")
+    _one_of(service.kind, KINDS, f"{place}.kind")
     if bool(service.port) == (service.protocol == "vrrp"):
         raise RegistryError(f"{place}.port: TCP and UDP have one, and nothing else has")
     return service
 
 
 def _need(value: object, place: str) -> Need:
-    need = Need(**_with_when(_given(value, place, Need, "service"), place))
+    given = _with_when(_given(value, place, Need, "service"), place)
+    connections = Connections(**_given(given.get("connections", {}), f"{place}.connections", Connections))
+    need = Need(**given | {"connections": connections})
     if need.login:
         _one_of(need.login, LOGINS, f"{place}.login")
     return need
@@ -195,6 +240,15 @@ def _items(value: object, place: str) -> list[Any]:
     if not isinstance(value, list):
         raise RegistryError(f"{place} must be a list, found {type(value).__name__}")
     return value
+
+
+def variables(component: Component) -> Iterator[str]:
+    """Yield the names of the site's variables that an entry names."""
+    conditions = [component.when, *(part.when for part in component.services + component.needs)]
+    yield from (when.set for when in conditions)
+    yield from (name for service in component.services for name in (service.port, service.extra_clients))
+    yield from (need.connections.each for need in component.needs)
+    yield from (component.instances, component.address, component.placement.external, component.placement.plain)
 
 
 def read_component(name: str, entry: object) -> Component:
@@ -213,6 +267,7 @@ def read_component(name: str, entry: object) -> Component:
             _need(item, f"{place}.needs[{index}]")
             for index, item in enumerate(_items(given.get("needs", []), f"{place}.needs"))
         ),
+        "memory": Memory(**_given(given.get("memory", {}), f"{place}.memory", Memory)),
         "placement": Placement(**_given(given.get("placement", {}), f"{place}.placement", Placement)),
     }
     component = Component(name=name, **given | parts)
@@ -220,9 +275,15 @@ def read_component(name: str, entry: object) -> Component:
     return component
 
 
-def read_registry(entries: Mapping[str, object]) -> dict[str, Component]:
-    """Return the components by name; raise RegistryError for a bad entry, and for one that needs what nobody offers."""
+def read_registry(entries: Mapping[str, object], declared: Collection[str]) -> dict[str, Component]:
+    """Return the components by name; raise RegistryError for a bad entry.
+
+    Bad is also one that needs what nobody offers, or names a variable that is not among those that are declared.
+    """
     registry = {name: read_component(name, entries[name]) for name in sorted(entries)}
+    for component in registry.values():
+        if undeclared := sorted({*variables(component)} - {"", *declared}):
+            raise RegistryError(f"registry/{component.name}.yml names {undeclared[0]}, which registry/site.yml lacks")
     offered = {service.name for component in registry.values() for service in component.services}
     for component in registry.values():
         for need in component.needs:

@@ -2,104 +2,331 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from ansible_collections.airstrip.core.plugins.module_utils.site_model import LOOPBACK, Connection, Opening, Site
-from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component, Service
+from ansible_collections.airstrip.core.plugins.module_utils import site_sizing as sizing
+from ansible_collections.airstrip.core.plugins.module_utils.site_model import LOOPBACK, Site
+from ansible_collections.airstrip.core.plugins.module_utils.site_variables import PREFIX
+
+SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-def rules(
-    host: str, connections: Sequence[Connection], openings: Sequence[Opening], protocols: Mapping[str, str]
-) -> list[dict[str, Any]]:
-    """Return what a host lets in, one entry for each service and port, in order.
+def rules(site: Site, host: str) -> list[dict[str, Any]]:
+    """Return what a host lets in, one entry for each service and port, in order, those of further clients last.
 
-    Each has `service`, `protocol` (from `protocols`, by service), `port` and `sources`: addresses, none for everybody.
-    What a host tells itself is no rule.
+    Each has `service`, `protocol`, `port` and `sources`: addresses, none for everybody. What a host tells itself is no
+    rule.
     """
+    protocols = {service.name: service.protocol for _, service in site.offered()}
     sources: dict[tuple[str, int], set[str]] = {}
-    for way in connections:
+    for way in site.connections:
         if way.destination == host and way.source_address != LOOPBACK:
             sources.setdefault((way.service, way.port), set()).add(way.source_address)
-    for opening in openings:
+    for opening in site.openings:
         if opening.destination == host:
             sources[opening.service, opening.port] = set()
+    rows = [(service, port, sorted(sources[service, port])) for service, port in sorted(sources)]
+    for entry, service in site.offered():
+        extra = site.variables[service.extra_clients] if service.extra_clients else []
+        if extra and host in site.placed[entry.name]:
+            rows.append((service.name, site.port(service), addresses_of(extra)))
     return [
-        {"service": service, "protocol": protocols[service], "port": port, "sources": sorted(sources[service, port])}
-        for service, port in sorted(sources)
+        {"service": service, "protocol": protocols[service], "port": port, "sources": addresses}
+        for service, port, addresses in rows
     ]
 
 
-def clients(host: str, connections: Sequence[Connection]) -> dict[str, list[dict[str, str]]]:
-    """Return who connects to each service of a host: `address`, `login` and `component`, in order, each once."""
-    found: dict[str, set[tuple[str, str, str]]] = {}
-    for way in connections:
-        if way.destination == host:
-            found.setdefault(way.service, set()).add((way.source_address, way.login, way.component))
+def addresses_of(extra: Iterable[Any]) -> list[str]:
+    """Return the addresses of further clients, in order, each once."""
+    # What has none is refused by its own check.
+    return sorted({str(client["address"]) for client in extra if isinstance(client, Mapping) and client.get("address")})
+
+
+def logins(site: Site) -> dict[str, dict[str, str]]:
+    """Return database and user of each login."""
+    names = {
+        "metadata": ("database_name", "database_user"),
+        "results": ("results_database_name", "results_database_user"),
+        "results_view": ("results_database_name", "results_reader_user"),
+    }
     return {
-        service: [{"address": address, "login": login, "component": component} for address, login, component in rows]
-        for service, rows in ((service, sorted(found[service])) for service in sorted(found))
+        login: {"database": str(site.variables[PREFIX + name]), "user": str(site.variables[PREFIX + user])}
+        for login, (name, user) in names.items()
     }
 
 
-def listen(site: Site, host: str, connections: Sequence[Connection]) -> dict[str, list[str]]:
-    """Return the addresses to which each service of a host binds: 127.0.0.1, and its own if others connect."""
-    remote = {way.service for way in connections if way.destination == host and way.source != host}
+def clients(site: Site, host: str) -> dict[str, list[dict[str, str]]]:
+    """Return who connects to each service of a host: `address`, `component`, and of a database `database` and `user`.
+
+    In order, each once.
+    """
+    known = logins(site)
+    names = {service.name for entry in site.registry.values() for service in entry.services}
+    found: dict[str, set[tuple[str, str, str, str]]] = {name: set() for name in names}
+    for way in site.connections:
+        if way.destination == host:
+            login = known.get(way.login, {})
+            row = (way.source_address, login.get("database", ""), login.get("user", ""), way.component)
+            found[way.service].add(row)
+    keys = ("address", "database", "user", "component")
     return {
-        service.name: [LOOPBACK, site.address(host)] if service.name in remote else [LOOPBACK]
-        for component, service in _offered(site)
-        if host in site.placed[component.name]
+        service: [
+            {key: item for key, item in zip(keys, row, strict=True) if item or key == "address"}
+            for row in sorted(found[service])
+        ]
+        for service in sorted(found)
+    }
+
+
+def listen(site: Site, host: str) -> dict[str, list[str]]:
+    """Return the addresses to which each service of a host binds: 127.0.0.1, and its own if others connect."""
+    return {
+        service.name: [LOOPBACK, site.hosts[host].address] if (host, service.name) in site.remote else [LOOPBACK]
+        for _, service in site.offers(host)
     }
 
 
 def reach(site: Site, host: str) -> dict[str, dict[str, Any]]:
-    """Return where a host finds each service of the site: `address` and `port`.
+    """Return where a host finds each service of the registry that the site has, see Endpoint.
 
-    The address is 127.0.0.1 where the host offers it itself, else that of its first host in the inventory's order.
+    And `authority`, the file of the certificates by which it knows the server.
     """
+    names = {service.name for entry in site.registry.values() for service in entry.services if service.port}
+    found = {name: site.reach(host, name) for name in sorted(names)}
+    own = f"{site.variables['site_config_directory']}/ca.crt"
+    return {
+        name: asdict(endpoint) | {"authority": SYSTEM_AUTHORITIES if endpoint.external else own}
+        for name, endpoint in found.items()
+        if endpoint
+    }
+
+
+def servers(site: Site, host: str) -> dict[str, list[dict[str, Any]]]:
+    """Return all hosts that offer what a host connects to, by service: `name`, `address` and `port`, in order."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for way in site.connections:
+        if way.source == host:
+            server = {"name": way.destination, "address": way.destination_address, "port": way.port}
+            found.setdefault(way.service, {})[way.destination] = server
+    return {service: [by_name[name] for name in sorted(by_name)] for service, by_name in found.items()}
+
+
+def urls(site: Site, host: str) -> dict[str, str]:
+    """Return where a host finds the site: `public`, for people, and `execution_api`, for tasks.
+
+    And `base`, the public one where others can use it: through a load balancer, or by a name.
+    """
+    tls, balanced = site.variables["site_tls_enabled"], bool(site.placed.get("load_balancer"))
+    scheme = "https" if tls else "http"
+    edge, api = site.reach(host, scheme if balanced else "api"), site.reach(host, "execution_api")
+    name = str(site.variables["site_public_name"]) or (edge.address if edge else "")
+    port = edge.port if edge else 0
+    public = f"{scheme}://{name}" + ("" if _DEFAULT_PORTS[scheme] == port else f":{port}")
+    return {
+        "public": public,
+        "base": public if balanced and name != LOOPBACK else "",
+        "execution_api": f"{scheme}://{api.address}:{api.port}/execution/" if api else "",
+    }
+
+
+def certificates(site: Site, host: str) -> dict[str, list[str]]:
+    """Return the names for which the certificate of each of a host's components is valid; none without TLS."""
+    known = site.hosts[host]
     found = {}
-    for name in sorted({service.name for _, service in _offered(site) if service.port}):
-        component, service = site.providers(name)[0]
-        placed = site.placed[component.name]
-        address = LOOPBACK if host in placed else site.address(placed[0])
-        found[name] = {"address": address, "port": site.port(service)}
+    for name in site.of(host) if site.variables["site_tls_enabled"] else ():
+        entry = site.components[name]
+        if entry.certificate:
+            # Those that move have the site's name, too.
+            moving = [site.variables[entry.address], site.variables["site_public_name"]] if entry.address else []
+            names = [host, *known.names, known.address, *moving, "localhost", LOOPBACK]
+            found[name] = _unique(names)
     return found
 
 
-def _offered(site: Site) -> Iterator[tuple[Component, Service]]:
-    for component in site.components.values():
-        for service in component.services:
-            if site.placed[component.name] and service.when.hold(site.variables):
-                yield component, service
+def ports(site: Site, host: str) -> list[dict[str, Any]]:
+    """Return the ports that a host's components take: `port`, and in `owner` the variable that says so, each once."""
+    owners = {service.port: site.port(service) for _, service in site.offers(host) if service.port}
+    return [{"port": port, "owner": owner} for owner, port in owners.items()]
+
+
+def worker_sets(site: Site) -> dict[str, list[str]]:
+    """Return the queues of the workers of each name, on whatever hosts, both in order."""
+    found: dict[str, set[str]] = {}
+    for host in site.placed.get("worker", ()):
+        for worker in site.instances("worker", host):
+            queues = worker.get("queues") or []
+            if worker.get("name") and isinstance(queues, list):
+                found.setdefault(str(worker["name"]), set()).update(map(str, queues))
+    return {name: sorted(found[name]) for name in sorted(found)}
+
+
+def entries(site: Site) -> list[dict[str, Any]]:
+    """Return the lines of /etc/hosts: `address` and `names` of each host, and of the site."""
+    found = [{"address": host.address, "names": _unique([*host.names, name])} for name, host in site.hosts.items()]
+    public, moving = site.variables["site_public_name"], site.variables["site_virtual_address"]
+    return found + ([{"address": moving, "names": [public]}] if public and moving else [])
+
+
+def proxy(site: Site) -> dict[str, str]:
+    """Return the variables of the environment that name the proxies; the site's own hosts are reached without."""
+    given = {f"{kind}_proxy": str(site.variables[f"site_{kind}_proxy"]) for kind in ("http", "https")}
+    found = {name: url for name, url in given.items() if url}
+    own = _unique([*site.variables["site_no_proxy"], *(host.address for host in site.hosts.values())])
+    return found | ({"no_proxy": ",".join(own)} if found else {})
+
+
+def logs(site: Site, host: str) -> str:
+    """Return what a host has of log servers: served, if others ask for logs; unasked, if it alone does; or nothing."""
+    kinds = {service.name for _, service in site.offered() if service.kind == "logs"}
+    asked = {way.source != host for way in site.connections if way.destination == host and way.service in kinds}
+    return "served" if True in asked else "unasked" if asked else ""
+
+
+def databases(site: Site) -> list[dict[str, Any]]:
+    """Return Airflow's own databases, as the role postgresql takes them."""
+    known = logins(site)
+    found: list[dict[str, Any]] = [{"name": known["metadata"]["database"], "owner": known["metadata"]["user"]}]
+    if "results" in used_logins(site):
+        names = {"writer": known["results"]["user"], "reader": known["results_view"]["user"]}
+        script = {"script": "celery_results.sql", "script_names": names}
+        found.append({"name": known["results"]["database"], "owner": "postgres", **script})
+    return found
+
+
+def database_roles(site: Site) -> list[dict[str, Any]]:
+    """Return Airflow's own roles in the database, as the role postgresql takes them, but for their passwords."""
+    known = logins(site)
+    roles: list[dict[str, Any]] = [{"name": known["metadata"]["user"]}]
+    if "results" in used_logins(site):
+        # No task can take those of the metadata database.
+        limit = sizing.budget(site)["by_login"].get("results", 0)
+        roles += [
+            {"name": known["results"]["user"], "connection_limit": limit},
+            {"name": known["results_view"]["user"]},
+        ]
+    return roles
+
+
+def used_logins(site: Site) -> set[str]:
+    """Return the logins that components have, wherever they run."""
+    return {need.login for entry in site.components.values() for need in site.needs(entry)} - {""}
+
+
+def broker_users(site: Site) -> list[dict[str, Any]]:
+    """Return the workers' users of the site's own broker; an external one has one user for all.
+
+    Each has `worker`, `user`, `queues`, and `secret`, the name of its password.
+    """
+    if not site.placed.get("redis"):
+        return []
+    return [
+        {
+            "worker": name,
+            "user": f"{site.variables['site_broker_user']}-worker-{name}",
+            "queues": queues,
+            "secret": f"airflow_broker_password_{name}",
+        }
+        for name, queues in worker_sets(site).items()
+    ]
+
+
+def client_units(site: Site, host: str) -> dict[str, list[str]]:
+    """Return the units of a host that hold connections to the database, by login."""
+    found: dict[str, list[str]] = {login: [] for login in logins(site)}
+    for name in site.of(host):
+        for need in site.needs(site.components[name]):
+            if need.login:
+                found[need.login] += site.components[name].units
+    return found
+
+
+def outside(site: Site, host: str) -> list[dict[str, Any]]:
+    """Return the external servers that a host's components need: `variable` that names it, `host` and `port`."""
+    found = {}
+    for need in (need for name in site.of(host) for need in site.needs(site.components[name])):
+        endpoint = site.reach(host, need.service)
+        if endpoint and endpoint.external and endpoint.address:
+            variable = next(
+                entry.placement.external
+                for entry in site.registry.values()
+                if entry.placement.external and need.service in {service.name for service in entry.services}
+            )
+            found[variable] = {"variable": variable, "host": endpoint.address, "port": endpoint.port}
+    return list(found.values())
+
+
+def _unique(names: Iterable[Any]) -> list[str]:
+    return list(dict.fromkeys(str(name) for name in names if name))
+
+
+def _host(site: Site, name: str) -> dict[str, Any]:
+    components, own = site.of(name), site.hosts[name].variables
+    balancers = site.placed.get("load_balancer", [])
+    return {
+        "address": site.hosts[name].address,
+        "components": components,
+        "is_airflow": any(site.components[component].tier == "airflow" for component in components),
+        "rank": balancers.index(name) if name in balancers else 0,
+        "rules": rules(site, name),
+        "clients": clients(site, name),
+        "callers": {service: _unique(row["address"] for row in rows) for service, rows in clients(site, name).items()},
+        "listen": listen(site, name),
+        "reach": reach(site, name),
+        "servers": servers(site, name),
+        "outside": outside(site, name),
+        "urls": urls(site, name),
+        "certificates": certificates(site, name),
+        "logs": logs(site, name),
+        "client_units": client_units(site, name),
+        "ports": ports(site, name),
+        "concurrency": sizing.concurrency(site, name),
+        "memory_needed_mb": sizing.memory_needed(site, name),
+        "vars": {key.removeprefix(PREFIX): item for key, item in own.items()},
+    }
 
 
 def fact(site: Site) -> dict[str, Any]:
     """Return the whole of a site.
 
-    components   by name: `hosts` and `units`
-    connections  every way, see Connection
-    public       what everybody may reach, see Opening
-    hosts        by name: `address`, `components`, and what the functions above return
+    vars          the site's variables, without their prefix
+    components    by name, of the whole registry: `hosts`, `units` and `tier`; no hosts, if it is no part of the site
+    placed        by name, the hosts
+    airflow_hosts those of the components of Airflow
+    connections   every way, see Connection
+    public        what everybody may reach, see Opening
+    budget        connections to the database; `databases` and `database_roles`, as the role postgresql takes them
+    broker_users  of the workers, `broker_secrets` the names of their passwords
+    ca_bundle     file of the authorities that Airflow trusts, where the site has one of its own
+    slots         of all workers; `worker_sets`, the queues of those of each name, and all `queues`
+    entries       the lines of /etc/hosts
+    proxy         variables of the environment
+    hosts         by name: `address`, `components`, in `vars` the variables that may differ, and what the functions
+                  above return
     """
-    connections, openings = site.connections(), site.openings()
-    protocols = {service.name: service.protocol for _, service in _offered(site)}
-    names = list(dict.fromkeys(host for hosts in site.placed.values() for host in hosts))
+    sets, hosts, users = worker_sets(site), {name: _host(site, name) for name in site.hosts}, broker_users(site)
     return {
+        "vars": {name.removeprefix(PREFIX): item for name, item in site.variables.items()},
         "components": {
-            name: {"hosts": site.placed[name], "units": list(entry.units)} for name, entry in site.components.items()
+            name: {"hosts": site.placed.get(name, []), "units": list(entry.units), "tier": entry.tier}
+            for name, entry in site.registry.items()
         },
-        "connections": [asdict(way) for way in connections],
-        "public": [asdict(opening) for opening in openings],
-        "hosts": {
-            host: {
-                "address": site.address(host),
-                "components": [name for name, hosts in site.placed.items() if host in hosts],
-                "rules": rules(host, connections, openings, protocols),
-                "clients": clients(host, connections),
-                "listen": listen(site, host, connections),
-                "reach": reach(site, host),
-            }
-            for host in names
-        },
+        "connections": [asdict(way) for way in site.connections],
+        "public": [asdict(opening) for opening in site.openings],
+        "budget": sizing.budget(site),
+        "slots": sum(sizing.host_slots(site, name) for name in site.hosts),
+        "worker_sets": sets,
+        "queues": sorted({queue for queues in sets.values() for queue in queues}),
+        "entries": entries(site),
+        "proxy": proxy(site),
+        "placed": {name: site.placed.get(name, []) for name in site.registry},
+        "airflow_hosts": [name for name, host in hosts.items() if host["is_airflow"]],
+        "databases": databases(site),
+        "database_roles": database_roles(site),
+        "broker_users": users,
+        "broker_secrets": [user["secret"] for user in users],
+        "ca_bundle": f"{site.variables['site_config_directory']}/ca-bundle.crt",
+        "hosts": hosts,
     }

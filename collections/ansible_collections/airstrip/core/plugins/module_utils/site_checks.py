@@ -1,0 +1,115 @@
+"""What is wrong with a site, as far as its model can tell. Each message names the place, the finding and the remedy."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+
+from ansible_collections.airstrip.core.plugins.module_utils.site_model import Site
+from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component
+from ansible_collections.airstrip.core.plugins.module_utils.site_sizing import memory_needed
+from ansible_collections.airstrip.core.plugins.module_utils.site_views import ports
+
+# The kernel keeps part of a machine's memory to itself; "4 GB" show up as some 3.8.
+_MEMORY_TOLERANCE = 0.1
+
+
+def _reason(site: Site, entry: Component) -> str:
+    """Say why a site needs a component that another one would not."""
+    wanted = [need for client in site.components.values() for need in site.needs(client) if need.when.executor]
+    offered = {service.name for service in entry.services}
+    by_executor = entry.when.executor or (offered & {need.service for need in wanted} and not entry.placement.min)
+    return f" (site_executor is {site.variables['site_executor']})" if by_executor else ""
+
+
+def _placement(site: Site) -> Iterator[str]:
+    needed = {need.service for entry in site.components.values() for need in site.needs(entry)}
+    for name, entry in site.components.items():
+        offers = {service.name for service in entry.services if service.when.hold(site.variables)}
+        # Somebody else may offer it.
+        wanted = offers & needed and not any(site.providers(service) for service in offers)
+        external = entry.placement.external
+        if site.placed[name] or not (entry.placement.min or (wanted and external)):
+            continue
+        if external and site.variables[external]:
+            continue
+        other = f", or name an external server in {external}" if external else ""
+        yield f"No host runs {name}{_reason(site, entry)}. Put a host into the inventory group {entry.group}{other}."
+
+
+def _too_many(site: Site) -> Iterator[str]:
+    for name, hosts in site.placed.items():
+        entry = site.components[name]
+        if 0 < entry.placement.max < len(hosts):
+            yield (
+                f"{name} is to run on {' and '.join(hosts)}, and {entry.placement.max} is the most. Take the others "
+                f"out of the inventory group {entry.group}."
+            )
+
+
+def _idle(site: Site) -> Iterator[str]:
+    for name, entry in site.registry.items():
+        if entry.when.executor and site.members[name] and name not in site.components:
+            yield (
+                f"site_executor is {site.variables['site_executor']}, which gives a {name} no work, but the group "
+                f"{entry.group} has {', '.join(site.members[name])}. Empty it, or set site_executor to "
+                f"{entry.when.executor}."
+            )
+
+
+def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(address)
+    except ValueError:
+        return None
+
+
+def _addresses(site: Site) -> Iterator[str]:
+    users: dict[str, list[str]] = {}
+    for name, host in site.hosts.items():
+        users.setdefault(str(_ip(host.address) or host.address.lower()), []).append(name)
+    for address, hosts in users.items():
+        found = _ip(address)
+        if len(hosts) > 1:
+            yield f"{' and '.join(hosts)} have the same address {address}. Set site_host_address for each of them."
+        elif len(site.hosts) > 1 and (address == "localhost" or (found and found.is_loopback)):
+            yield f"{hosts[0]} has the address {address}, which no other host can reach. Set site_host_address."
+        elif len(site.hosts) > 1 and not found and address != hosts[0].lower():
+            yield (
+                f"{hosts[0]} has the address {address}, which is no IP address; access lists and /etc/hosts need one. "
+                "Set site_host_address to it."
+            )
+
+
+def _ports(site: Site) -> Iterator[str]:
+    for host in site.hosts:
+        owners: dict[int, list[str]] = {}
+        for row in ports(site, host):
+            owners.setdefault(row["port"], []).append(row["owner"])
+        for port, names in owners.items():
+            if len(names) > 1:
+                yield f"{host}: port {port} is used by {' and '.join(names)}. Give each a port of its own."
+
+
+def _memory(site: Site) -> Iterator[str]:
+    for name, host in site.hosts.items():
+        needed = memory_needed(site, name)
+        if site.of(name) and 0 < host.memory_mb < needed * (1 - _MEMORY_TOLERANCE):
+            yield (
+                f"{name}: the host has {host.memory_mb} MB of memory, and its components need {needed} MB. Give it "
+                "more, move a component to another host, or lower the concurrency in site_workers."
+            )
+
+
+def _extra_clients(site: Site) -> Iterator[str]:
+    names = {service.extra_clients for entry in site.registry.values() for service in entry.services}
+    for name in sorted(names - {""}):
+        for client in site.variables[name]:
+            if not isinstance(client, Mapping) or not client.get("address"):
+                yield f"{name}: {client!r} has no address. Say from where that client connects."
+
+
+def problems(site: Site) -> list[str]:
+    """List what is wrong with a site."""
+    checks = (_placement, _too_many, _idle, _addresses, _ports, _memory, _extra_clients)
+    return [problem for check in checks for problem in check(site)]

@@ -1,0 +1,115 @@
+"""A site from what an inventory gives: values of the declared variables, and facts of the hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.airstrip.core.plugins.module_utils.site_model import LOOPBACK, Host, Site
+from ansible_collections.airstrip.core.plugins.module_utils.site_names import NAMES
+from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component
+from ansible_collections.airstrip.core.plugins.module_utils.site_variables import Variable, VariableError
+
+# What of a host's facts concerns other hosts: addresses, names, and what the slots of workers are worked out from.
+FACTS = (*NAMES, "memtotal_mb", "processor_vcpus", "default_ipv4", "default_ipv6")
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """A value that could not be worked out, and why: for a host without facts, maybe."""
+
+    reason: str
+
+
+@dataclass
+class Inventory:
+    """What is given.
+
+    groups  hosts by group, in the inventory's order
+    given   by host, the values that the inventory sets for declared variables
+    facts   by host, its facts: none of one that did not answer and is not known
+    """
+
+    groups: Mapping[str, Sequence[str]]
+    given: Mapping[str, Mapping[str, Any]]
+    facts: Mapping[str, Mapping[str, Any]]
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def hosts(self) -> list[str]:
+        """All hosts, in the inventory's order."""
+        return [str(host) for host in self.groups["all"]]
+
+    def value(self, variable: Variable, host: str) -> Any:
+        """Return what a host has for a variable, its default where that is no value of it; Unknown stays so."""
+        found = self.given[host].get(variable.name)
+        if found is None:
+            return variable.default
+        if isinstance(found, Unknown):
+            return found
+        try:
+            return variable.read(found)
+        except VariableError as error:
+            self._add(str(error))
+            return variable.default
+
+    def _add(self, problem: str) -> None:
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def common(self, variable: Variable) -> Any:
+        """Return what all hosts have for a variable; what could not be worked out for some does not count."""
+        values = {host: self.value(variable, host) for host in self.hosts}
+        known = {host: item for host, item in values.items() if not isinstance(item, Unknown)}
+        if not known:
+            self._add(f"{variable.name} cannot be worked out: {next(iter(values.values())).reason}")
+            return variable.default
+        first = next(iter(known))
+        if other := next((host for host in known if known[host] != known[first]), None):
+            self._add(
+                f"{variable.name} is {known[first]!r} on {first} and {known[other]!r} on {other}; it is the site's: "
+                "set it once, in group_vars/all"
+            )
+        return known[first]
+
+    def _own(self, variable: Variable, host: str) -> Any:
+        found = self.value(variable, host)
+        if isinstance(found, Unknown):
+            self._add(f"{variable.name} of {host} cannot be worked out: {found.reason}")
+            return variable.default
+        return found
+
+    def host(self, name: str, declared: Mapping[str, Variable]) -> Host:
+        """Return a host, as it is known."""
+        facts = self.facts.get(name, {})
+        own = {variable.name: self._own(variable, name) for variable in declared.values() if variable.per_host}
+        said = [_address(facts.get(fact)) for fact in ("default_ipv4", "default_ipv6")]
+        alone = LOOPBACK if len(self.hosts) == 1 else ""
+        address = own["site_host_address"] or next(filter(None, said), alone)
+        if not address:
+            self._add(f"{name} has no address. Correct its name or set site_host_address for it.")
+        return Host(
+            name=name,
+            address=str(address or name),
+            names=tuple(str(facts[fact]) for fact in ("fqdn", "hostname") if facts.get(fact)),
+            memory_mb=_number(facts.get("memtotal_mb")),
+            cores=_number(facts.get("processor_vcpus")),
+            variables=own,
+        )
+
+    def site(self, registry: Mapping[str, Component], declared: Mapping[str, Variable]) -> Site:
+        """Return the site; what is wrong with the values is in `problems`."""
+        variables = {name: self.common(variable) for name, variable in declared.items() if not variable.per_host}
+        if variables["site_tls_enabled"] is None:
+            variables["site_tls_enabled"] = len(self.hosts) > 1
+        hosts = {name: self.host(name, declared) for name in self.hosts}
+        return Site(registry, self.groups, variables, hosts)
+
+
+def _address(fact: Any) -> str:
+    return str(fact.get("address") or "") if isinstance(fact, Mapping) else ""
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

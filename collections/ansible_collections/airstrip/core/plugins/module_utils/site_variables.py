@@ -1,0 +1,131 @@
+"""The variables of the site: what `registry/site.yml` declares, and what an inventory gives for them.
+
+An entry is a mapping with these keys, and `read_variables` refuses any other:
+  type         one of TYPES (required)
+  default      a value of that type; none for what is worked out
+  choices      the values that are allowed
+  per_host     whether hosts may have different ones; false
+  instead_of   names that it had, and inputs of roles that get its value
+  description  of it (required)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible_collections.airstrip.core.plugins.module_utils.site_registry import RegistryError
+
+PREFIX = "site_"
+_LAST_PORT = 65535
+
+
+class VariableError(ValueError):
+    """A value that a variable cannot have; the message names both."""
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A declared variable."""
+
+    name: str
+    type: str
+    description: str
+    default: Any = None
+    choices: tuple[Any, ...] = ()
+    per_host: bool = False
+    instead_of: tuple[str, ...] = ()
+
+    def read(self, value: Any) -> Any:
+        """Return a value as the type says; raise VariableError for one that is none.
+
+        `--extra-vars name=value` gives texts for everything.
+        """
+        try:
+            found = TYPES[self.type][1](value)
+        except (TypeError, ValueError):
+            raise VariableError(f"{self.name} is {value!r}. Set it to {TYPES[self.type][0]}.") from None
+        if self.choices and found not in self.choices:
+            allowed = ", ".join(map(str, self.choices))
+            raise VariableError(f"{self.name} is {found!r}. Set it to one of {allowed}.")
+        return found
+
+
+def _text(value: Any) -> str:
+    if value is None or isinstance(value, (Mapping, list, bool)):
+        raise ValueError
+    return str(value)
+
+
+def _path(value: Any) -> str:
+    path = _text(value)
+    if not path.startswith("/"):
+        raise ValueError
+    return path
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, (bool, float)):
+        raise ValueError
+    return int(value)
+
+
+def _port(value: Any) -> int:
+    number = _whole(value)
+    if not 1 <= number <= _LAST_PORT:
+        raise ValueError
+    return number
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, (list, tuple)):
+        raise ValueError
+    return list(value)
+
+
+def _dict(value: Any) -> dict[Any, Any]:
+    if not isinstance(value, Mapping):
+        raise ValueError
+    return dict(value)
+
+
+# What a value of each type is, in a message, and how it is read.
+TYPES: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "bool": ("true or false", boolean),
+    "dict": ("a mapping", _dict),
+    "int": ("a whole number", _whole),
+    "list": ("a list", _list),
+    "path": ("an absolute path", _path),
+    "port": (f"a port between 1 and {_LAST_PORT}", _port),
+    "str": ("a text", _text),
+}
+
+
+def _variable(name: str, entry: Any) -> Variable:
+    place = f"registry/site.yml: {name}"
+    known = {field.name for field in fields(Variable)} - {"name"}
+    if not isinstance(entry, Mapping) or not name.startswith(PREFIX):
+        raise RegistryError(f"{place} must be a mapping, and its name begin with {PREFIX}")
+    if unknown := sorted(set(entry) - known):
+        raise RegistryError(f"{place} has the unknown key '{unknown[0]}'; known are {', '.join(sorted(known))}")
+    if entry.get("type") not in TYPES or not entry.get("description"):
+        raise RegistryError(f"{place} needs a description, and a type of {', '.join(TYPES)}")
+    lists = {key: tuple(entry.get(key, ())) for key in ("choices", "instead_of")}
+    variable = Variable(name=name, **dict(entry) | lists)
+    if variable.default is not None and not _fits(variable):
+        raise RegistryError(f"{place}: its default is no {variable.type}")
+    return variable
+
+
+def _fits(variable: Variable) -> bool:
+    try:
+        return bool(variable.read(variable.default) == variable.default)
+    except VariableError:
+        return False
+
+
+def read_variables(entries: Mapping[str, Any]) -> dict[str, Variable]:
+    """Return the variables by name; raise RegistryError for a declaration that has no meaning."""
+    return {name: _variable(name, entry) for name, entry in entries.items()}

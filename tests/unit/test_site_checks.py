@@ -1,0 +1,201 @@
+"""What is wrong with a site, by its model, and with what an inventory gives for it."""
+
+from typing import Any
+
+import pytest
+from airstrip_imagined import ALONE, BALANCED, PLACED, facts, inventory
+from airstrip_registry import declared, registry
+from ansible_collections.airstrip.core.plugins.module_utils.site_checks import problems
+from ansible_collections.airstrip.core.plugins.module_utils.site_inventory import Unknown
+from ansible_collections.airstrip.core.plugins.module_utils.site_registry import RegistryError
+from ansible_collections.airstrip.core.plugins.module_utils.site_variables import read_variables
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def found(
+    placed: dict[str, Any],
+    hosts: dict[str, dict[str, Any]] | None = None,
+    said: dict[str, dict[str, Any]] | None = None,
+    **variables: Any,
+) -> list[str]:
+    """Return the problems of an imagined site."""
+    given = inventory(placed, {f"site_{name}": value for name, value in variables.items()}, hosts, said)
+    site = given.site(registry(), declared())
+    return given.problems + problems(site)
+
+
+@pytest.mark.parametrize(
+    ("placed", "variables"),
+    [
+        (PLACED, {}),
+        (BALANCED, {"virtual_address": "10.0.0.100"}),
+        (ALONE, {"executor": "LocalExecutor"}),
+        (PLACED | {"postgresql": [], "redis": ["store"]}, {"database_host": "db.example.com"}),
+        (PLACED | {"redis": []}, {"broker_host": "broker.example.com"}),
+        # On one host the load balancer answers who asks for logs.
+        (
+            {group: ["vm"] for group in BALANCED},
+            {"http_port": 8080, "api_server_port": 8081, "worker_log_port": 8080, "triggerer_log_port": "8080"},
+        ),
+    ],
+)
+def test_these_sites_are_fine(placed: dict[str, Any], variables: dict[str, Any]) -> None:
+    assert found(placed, **variables) == []
+
+
+NOBODY: dict[str, Any] = {"spare": ["vm"]}
+
+
+@pytest.mark.parametrize(
+    ("problem", "arguments"),
+    [
+        (
+            "No host runs postgresql. Put a host into the inventory group postgresql, or name an external server in "
+            "site_database_host.",
+            {"placed": PLACED | {"postgresql": []}},
+        ),
+        (
+            "No host runs redis (site_executor is CeleryExecutor). Put a host into the inventory group redis, or name "
+            "an external server in site_broker_host.",
+            {"placed": PLACED | {"redis": []}},
+        ),
+        (
+            "No host runs worker (site_executor is CeleryExecutor). Put a host into the inventory group "
+            "airflow_worker.",
+            {"placed": PLACED | {"airflow_worker": []}},
+        ),
+        (
+            "No host runs triggerer. Put a host into the inventory group airflow_triggerer.",
+            {"placed": PLACED | {"airflow_triggerer": []}},
+        ),
+        (
+            "postgresql is to run on store and control, and 1 is the most. Take the others out of the inventory group "
+            "postgresql.",
+            {"placed": PLACED | {"postgresql": ["store", "control"]}},
+        ),
+        (
+            "site_executor is LocalExecutor, which gives a worker no work, but the group airflow_worker has vm. Empty "
+            "it, or set site_executor to CeleryExecutor.",
+            {"placed": ALONE | {"airflow_worker": ["vm"]}, "executor": "LocalExecutor"},
+        ),
+        (
+            "store and control have the same address 192.0.2.9. Set site_host_address for each of them.",
+            {"placed": PLACED, "hosts": {name: {"site_host_address": "192.0.2.9"} for name in ("store", "control")}},
+        ),
+        (
+            "control has the address 127.0.0.1, which no other host can reach. Set site_host_address.",
+            {"placed": PLACED, "hosts": {"control": {"site_host_address": "127.0.0.1"}}},
+        ),
+        (
+            "control has the address c.example.com, which is no IP address; access lists and /etc/hosts need one. Set "
+            "site_host_address to it.",
+            {"placed": PLACED, "hosts": {"control": {"site_host_address": "c.example.com"}}},
+        ),
+        (
+            "control has no address. Correct its name or set site_host_address for it.",
+            {"placed": PLACED, "said": {"control": facts(2, "control", default_ipv4={})}},
+        ),
+        (
+            "vm: port 8793 is used by site_api_server_port and site_http_port. Give each a port of its own.",
+            {"placed": {group: ["vm"] for group in BALANCED}, "api_server_port": 8793, "http_port": 8793},
+        ),
+        (
+            "vm: the host has 1024 MB of memory, and its components need 1976 MB. Give it more, move a component to "
+            "another host, or lower the concurrency in site_workers.",
+            {"placed": ALONE, "executor": "LocalExecutor", "said": {"vm": facts(1, "vm", memtotal_mb=1024)}},
+        ),
+        (
+            "site_database_extra_clients: {'user': 'app'} has no address. Say from where that client connects.",
+            {"placed": PLACED, "database_extra_clients": [{"user": "app"}]},
+        ),
+        (
+            "site_broker_port is 6379 on store and 6380 on control; it is the site's: set it once, in group_vars/all",
+            {"placed": PLACED, "hosts": {"control": {"site_broker_port": "6380"}}},
+        ),
+        ("site_broker_port is 0. Set it to a port between 1 and 65535.", {"placed": PLACED, "broker_port": 0}),
+        (
+            "site_redis_engine is 'rabbit'. Set it to one of redis, valkey.",
+            {"placed": PLACED, "redis_engine": "rabbit"},
+        ),
+        ("site_workers is 'default'. Set it to a list.", {"placed": PLACED, "workers": "default"}),
+        (
+            "site_public_name cannot be worked out: 'nowhere' is undefined",
+            {"placed": PLACED, "public_name": Unknown("'nowhere' is undefined")},
+        ),
+        (
+            "site_workers of worker1 cannot be worked out: no",
+            {"placed": PLACED, "hosts": {"worker1": {"site_workers": Unknown("no")}}},
+        ),
+    ],
+)
+def test_each_problem_is_named_once(problem: str, arguments: dict[str, Any]) -> None:
+    assert found(**arguments) == [problem]
+
+
+def test_what_one_host_cannot_tell_another_one_may() -> None:
+    """As for a value that is made from facts, of a host that does not answer."""
+    hosts = {"control": {"site_public_name": Unknown("no facts")}}
+    assert found(PLACED, hosts, public_name="air") == []
+
+
+def test_a_site_of_one_host_without_facts_is_itself() -> None:
+    given = inventory({"airflow_worker": ["vm"]}, said={"vm": {}})
+    assert given.site(registry(), declared()).hosts["vm"].address == "127.0.0.1"
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.sampled_from(sorted(declared())), VALUES, st.dictionaries(st.sampled_from([*facts(1, "a")]), VALUES))
+def test_no_value_stops_the_model(name: str, value: Any, said: dict[str, Any]) -> None:
+    """Whatever is written into an inventory, and whatever a host says of itself."""
+    given = inventory(BALANCED, {name: value}, said={"worker1": said})
+    site = given.site(registry(), declared())
+    problems(site)
+    assert all(isinstance(problem, str) for problem in given.problems)
+
+
+@pytest.mark.parametrize(
+    ("variable", "given", "read"),
+    [
+        ("site_broker_port", "6380", 6380),
+        ("site_tls_enabled", "yes", True),
+        ("site_tls_enabled", "false", False),
+        ("site_database_name", 5, "5"),
+        ("site_no_proxy", ("a",), ["a"]),
+        ("site_known_facts", {"hostname": "a"}, {"hostname": "a"}),
+    ],
+)
+def test_texts_of_the_command_line_are_converted(variable: str, given: Any, read: Any) -> None:
+    value = declared()[variable].read(given)
+    assert value == read
+    assert type(value) is type(read)
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        (
+            {"port": {"type": "port", "description": "d"}},
+            "site.yml: port must be a mapping, and its name begin with site_",
+        ),
+        ({"site_a": []}, "site.yml: site_a must be a mapping"),
+        (
+            {"site_a": {"type": "str", "description": "d", "defualt": 1}},
+            "unknown key 'defualt'; known are choices, def",
+        ),
+        ({"site_a": {"type": "text", "description": "d"}}, "needs a description, and a type of bool, dict, int"),
+        ({"site_a": {"type": "str"}}, "needs a description"),
+        ({"site_a": {"type": "port", "description": "d", "default": 0}}, "its default is no port"),
+        ({"site_a": {"type": "int", "description": "d", "default": "1"}}, "its default is no int"),
+        ({"site_a": {"type": "str", "description": "d", "default": "c", "choices": ["a"]}}, "its default is no str"),
+    ],
+)
+def test_a_declaration_without_meaning_is_refused(entries: dict[str, Any], message: str) -> None:
+    with pytest.raises(RegistryError, match=message):
+        read_variables(entries)

@@ -1,0 +1,153 @@
+"""What each host has to know of its site."""
+
+from typing import Any
+
+import pytest
+from airstrip_imagined import ALONE, BALANCED, PLACED, imagined, sites
+from ansible_collections.airstrip.core.plugins.module_utils.site_views import fact
+from hypothesis import given
+
+METADATA = {"database": "airflow", "user": "airflow"}
+
+
+def here(host: str, placed: dict[str, list[str]] | None = None, **variables: Any) -> dict[str, Any]:
+    found: dict[str, Any] = fact(imagined(placed or PLACED, **variables))["hosts"][host]
+    return found
+
+
+def rule(service: str, port: int, *sources: str, protocol: str = "tcp") -> dict[str, Any]:
+    return {"service": service, "protocol": protocol, "port": port, "sources": list(sources)}
+
+
+def test_a_host_lets_in_who_connects() -> None:
+    assert here("store")["rules"] == [
+        rule("postgresql", 5432, "10.0.0.2", "10.0.0.3", "10.0.0.4"),
+        rule("redis", 6379, "10.0.0.2", "10.0.0.3", "10.0.0.4"),
+    ]
+    # Everybody comes to the API server, and so do the tasks.
+    assert here("control")["rules"] == [rule("api", 8080), rule("execution_api", 8080, "10.0.0.3", "10.0.0.4")]
+    assert here("vm", ALONE, executor="LocalExecutor")["rules"] == [rule("api", 8080)]
+    edge = here("edge1", BALANCED, virtual_address="10.0.0.100")["rules"]
+    assert rule("vrrp", 0, "10.0.0.6", protocol="vrrp") in edge
+    assert rule("https", 443) in edge
+
+
+def test_further_clients_are_let_in_where_the_database_is() -> None:
+    clients = [{"database": "app", "user": "app", "address": address} for address in ("192.0.2.9", "192.0.2.8")]
+    clients.append({"database": "other", "user": "app", "address": "192.0.2.9"})
+    assert here("store", database_extra_clients=clients)["rules"][-1] == rule(
+        "postgresql", 5432, "192.0.2.8", "192.0.2.9"
+    )
+    assert here("control", database_extra_clients=clients)["rules"] == here("control")["rules"]
+
+
+def test_a_database_knows_its_clients() -> None:
+    found = here("store", results_database_name="celery", results_database_user="writer")["clients"]["postgresql"]
+    assert {"address": "10.0.0.2", "component": "scheduler", **METADATA} in found
+    assert {"address": "10.0.0.3", "component": "worker", "database": "celery", "user": "writer"} in found
+    assert len(found) == 4 + 1 + 2
+    assert here("store")["clients"]["redis"][0] == {"address": "10.0.0.2", "component": "scheduler"}
+    assert here("control")["clients"]["postgresql"] == []
+
+
+def test_services_listen_where_others_connect() -> None:
+    assert here("store")["listen"]["redis"] == ["127.0.0.1", "10.0.0.1"]
+    # Nobody else asks the triggerer's host for logs.
+    assert "triggerer_logs" not in here("control")["listen"]
+    assert here("vm", ALONE, executor="LocalExecutor")["listen"]["postgresql"] == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize(
+    ("host", "placed", "variables", "urls"),
+    [
+        ("control", PLACED, {}, ("https://127.0.0.1:8080", "", "https://127.0.0.1:8080/execution/")),
+        ("worker1", PLACED, {}, ("https://10.0.0.2:8080", "", "https://10.0.0.2:8080/execution/")),
+        ("worker1", BALANCED, {}, ("https://10.0.0.3", "https://10.0.0.3", "https://10.0.0.3:8443/execution/")),
+        (
+            "worker1",
+            BALANCED,
+            {"virtual_address": "10.0.0.100", "public_name": "air.example.com", "https_port": 444},
+            ("https://air.example.com:444", "https://air.example.com:444", "https://10.0.0.100:8443/execution/"),
+        ),
+        (
+            "vm",
+            ALONE | {"load_balancer": ["vm"]},
+            {"executor": "LocalExecutor", "http_port": 8080},
+            ("http://127.0.0.1:8080", "", "http://127.0.0.1:8443/execution/"),
+        ),
+        (
+            "vm",
+            ALONE | {"load_balancer": ["vm"]},
+            {"executor": "LocalExecutor", "public_name": "air"},
+            ("http://air", "http://air", "http://127.0.0.1:8443/execution/"),
+        ),
+    ],
+)
+def test_the_site_has_these_addresses(
+    host: str, placed: dict[str, list[str]], variables: dict[str, Any], urls: tuple[str, str, str]
+) -> None:
+    assert tuple(here(host, placed, **variables)["urls"].values()) == urls
+
+
+def test_certificates_are_valid_for_the_names_of_their_host() -> None:
+    own = ["store", "store.example.com", "10.0.0.1", "localhost", "127.0.0.1"]
+    assert here("store")["certificates"] == {"postgresql": own, "redis": own}
+    assert here("store", tls_enabled="no")["certificates"] == {}
+    named = here("edge1", BALANCED, virtual_address="10.0.0.100", public_name="air.example.com")["certificates"]
+    assert {"10.0.0.100", "air.example.com"} <= {*named["load_balancer"]}
+    assert not {"10.0.0.100", "air.example.com"} & {*named["api_server"]}
+
+
+@pytest.mark.parametrize(
+    ("placed", "said"),
+    [
+        (PLACED, {"control": "unasked", "worker1": "served", "store": ""}),
+        (ALONE | {"airflow_worker": ["vm"]}, {"vm": "unasked"}),
+    ],
+)
+def test_log_servers_run_where_others_ask(placed: dict[str, list[str]], said: dict[str, str]) -> None:
+    assert {host: here(host, placed)["logs"] for host in said} == said
+
+
+def test_workers_of_a_name_are_one_set_with_a_user_of_their_own() -> None:
+    workers = [{"name": "b", "queues": ["y", "x"]}, {"name": "a", "queues": ["x"]}, {"queues": ["lost"]}]
+    found = fact(imagined(PLACED, workers=workers, broker_user="me"))
+    assert found["worker_sets"] == {"a": ["x"], "b": ["x", "y"]}
+    assert found["queues"] == ["x", "y"]
+    assert found["broker_users"][1] == {
+        "worker": "b", "user": "me-worker-b", "queues": ["x", "y"], "secret": "airflow_broker_password_b",
+    }  # fmt: skip
+    assert fact(imagined(PLACED | {"redis": []}, broker_host="b"))["broker_users"] == []
+
+
+def test_entries_and_proxy_name_all_hosts() -> None:
+    site = fact(imagined(BALANCED, virtual_address="10.0.0.100", public_name="air", http_proxy="http://p:3128"))
+    assert site["entries"][0] == {"address": "10.0.0.1", "names": ["store.example.com", "store"]}
+    assert site["entries"][-1] == {"address": "10.0.0.100", "names": ["air"]}
+    assert site["proxy"]["http_proxy"] == "http://p:3128"
+    assert site["proxy"]["no_proxy"].startswith("localhost,127.0.0.1,10.0.0.1,10.0.0.2,")
+    assert fact(imagined(PLACED))["proxy"] == {}
+
+
+def test_what_is_outside_is_named_where_it_is_needed() -> None:
+    placed = PLACED | {"postgresql": [], "redis": ["store"]}
+    outside = {"variable": "site_database_host", "host": "db", "port": 5432}
+    assert here("worker1", placed, database_host="db")["outside"] == [outside]
+    assert here("store", placed, database_host="db")["outside"] == []
+    assert here("worker1", placed)["outside"] == []
+    assert here("worker1", placed, database_host="db")["reach"]["postgresql"]["authority"].startswith("/etc/ssl/")
+    assert here("worker1", config_directory="/c")["reach"]["postgresql"]["authority"] == "/c/ca.crt"
+
+
+@given(sites())
+def test_a_host_is_let_in_where_it_connects(site: Any) -> None:
+    found = fact(site)
+    for way in found["connections"]:
+        if way["source"] != way["destination"]:
+            target = found["hosts"][way["destination"]]
+            (let_in,) = [
+                row for row in target["rules"] if (row["service"], row["port"]) == (way["service"], way["port"])
+            ]
+            assert way["source_address"] in let_in["sources"] or not let_in["sources"]
+            if way["port"]:
+                assert way["destination_address"] in target["listen"][way["service"]]
