@@ -79,7 +79,16 @@ hosts:
   type: dict
   returned: always
 facts:
-  description: By host, those of its facts that concern other hosts.
+  description: By host, those of its facts that concern other hosts; also of those that left the inventory.
+  type: dict
+  returned: always
+departed:
+  description: Hosts of an earlier run that are not in the inventory any more.
+  type: list
+  elements: str
+  returned: always
+fixed:
+  description: Values of the site's variables that cannot change after the installation.
   type: dict
   returned: always
 silent:
@@ -126,7 +135,7 @@ class Found:
     def __init__(
         self, hostvars: Any, hosts: Sequence[str], declared: Mapping[str, Variable], known: Mapping[str, Any]
     ) -> None:
-        self.declared, self.hosts = declared, hosts
+        self.declared, self.hosts, self.noted = declared, hosts, known
         self.raw = {host: hostvars.raw_get(host) for host in hosts}
         self.given, self.facts, self.known, self.silent = {}, {}, {}, []
         for host in hosts:
@@ -186,7 +195,12 @@ class Found:
         bearers = edge if len(edge) == 1 and not site.variables["site_virtual_address"] else []
         names = name_problems(self.facts, self.known, (site.variables["site_public_name"], bearers), file)
         wrong = [*self.misplaced(wiring), *inventory.problems, *self._unknown(file), *problems(site), *names]
-        return result | {"facts": self.facts, "silent": self.silent, "problems": wrong}
+        forget = site.variables["site_forget_hosts"]
+        departed = {name: facts for name, facts in self.noted.items() if name not in self.hosts and name not in forget}
+        result["departed"] = sorted(departed)
+        fixed = [name for name, variable in self.declared.items() if variable.change == "refused"]
+        result["fixed"] = {name: site.variables[name] for name in fixed}
+        return result | {"facts": departed | self.facts, "silent": self.silent, "problems": wrong}
 
 
 def _value(values: Any, name: str) -> Any:

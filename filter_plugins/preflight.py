@@ -225,6 +225,17 @@ def _firewall(facts: Facts) -> Iterator[str]:
         )
 
 
+def _fixed(facts: Facts) -> Iterator[str]:
+    fixed = as_mapping(facts["fixed"], "fixed")
+    recorded = as_mapping(fixed.get("recorded") or {}, "fixed.recorded")
+    for name, wanted in as_mapping(fixed.get("wanted"), "fixed.wanted").items():
+        if name in recorded and recorded[name] != wanted:
+            yield (
+                f"{_here(facts)}{name} is {wanted!r}, and the site was installed with {recorded[name]!r}, which no run "
+                "changes. Set it back; for another value, install a new site and move the data (docs/operations.md)."
+            )
+
+
 def _drained(facts: Facts) -> Iterator[str]:
     drained = as_mapping(facts["drained"], "drained")
     yield (
@@ -285,6 +296,7 @@ _CHECKS: tuple[tuple[tuple[str, ...], Callable[[Facts], Iterator[str]]], ...] = 
     (("open_ways",), _open_ways),
     (("firewall",), _firewall),
     (("drained",), _drained),
+    (("fixed",), _fixed),
     (("database",), _database),
     (("postgresql_clusters",), _postgresql_version),
 )

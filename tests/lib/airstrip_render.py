@@ -68,6 +68,7 @@ HOST: dict[str, Any] = {
     },
     "airflow_worker_names": ["default", "reports"],
     "inventory_dir": "/inventory",
+    "removal_placed": {},
     "airflow_execution_api_server_url": "http://192.0.2.12:8080/execution/",
     "smoke_test_api_url": "http://192.0.2.12:8080",
     "haproxy_api_servers": [

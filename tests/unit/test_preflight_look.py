@@ -11,10 +11,27 @@ from typing import Any
 import pytest
 from airstrip_tree import PROJECT
 
+# The last one is of no registry any more.
+KNOWN = {
+    "keepalived": {"units": ["keepalived.service"], "owns": []},
+    "scheduler": {
+        "units": ["airflow-scheduler.service"],
+        "owns": ["{root}/units/airflow-scheduler.service", "{root}/etc"],
+    },
+    "worker": {"units": ["airflow-worker@*.service"], "owns": ["{root}/units/airflow-worker@*.service", "{root}/etc"]},
+}
 LOOK = PROJECT / "roles" / "preflight" / "files" / "look.py"
 
 
-def look(variables: dict[str, str], *command: str, root: str = "/nowhere") -> dict[str, Any]:
+def known(root: str, *names: str) -> dict[str, Any]:
+    """Return components, as the model of a site gives them."""
+    entries: dict[str, Any] = json.loads(json.dumps({name: KNOWN[name] for name in names}).replace("{root}", root))
+    return entries
+
+
+def look(
+    variables: dict[str, str], *command: str, root: str = "/nowhere", placed: tuple[str, ...] = ("scheduler",)
+) -> dict[str, Any]:
     """Return what it prints when it is run by a shell with these variables, in addition, through a command."""
     environment = {name: value for name, value in os.environ.items() if name != "SSH_CONNECTION"} | variables
     # The shell stays, as it does above sudo: what follows keeps it from being replaced by its command.
@@ -26,6 +43,7 @@ def look(variables: dict[str, str], *command: str, root: str = "/nowhere") -> di
             "key": {"path": f"{root}/fernet_key"}, "none": {"path": f"{root}/none"},
             "owner": {"path": f"{root}/url", "user": "own/er"}, "other": {"path": f"{root}/url", "user": "other"},
         },
+        "placed": known(root, *placed), "known": known(root, *KNOWN), "record": f"{root}/placed.json",
         "api_server": f"{root}/airflow-api-server.service", "webserver_config": f"{root}/webserver_config.py",
     }  # fmt: skip
     argv = ["sh", "-c", '"$@"; exit $?', "sh", *command, sys.executable, str(LOOK), json.dumps(given)]
@@ -128,3 +146,52 @@ def test_units_are_those_that_this_project_writes(tmp_path: Path) -> None:
 
 def test_a_host_without_the_database_has_no_schema() -> None:
     assert look({})["schema"] is False
+
+
+def unit(root: Path, name: str, text: str = "[Service]\nX-ConfigChecksum=1\n") -> str:
+    (root / "units").mkdir(exist_ok=True)
+    (root / "units" / name).write_text(text, encoding="utf-8")
+    return str(root / "units" / name)
+
+
+def test_what_is_placed_leaves_nothing(tmp_path: Path) -> None:
+    unit(tmp_path, "airflow-scheduler.service")
+    # Somebody else's.
+    unit(tmp_path, "airflow-worker@mine.service", "[Service]\n")
+    found = look({}, root=str(tmp_path))
+    assert (found["leaving"], found["record"]) == ([], {})
+
+
+def test_units_of_ours_leave_without_a_record(tmp_path: Path) -> None:
+    unit(tmp_path, "airflow-scheduler.service")
+    paths = [unit(tmp_path, f"airflow-worker@{name}.service") for name in ("a", "b")]
+    (tmp_path / "etc").mkdir()
+    units = ["airflow-worker@a.service", "airflow-worker@b.service"]
+    # What the scheduler has as well stays.
+    assert look({}, root=str(tmp_path))["leaving"] == [{"component": "worker", "units": units, "paths": paths}]
+    alone = look({}, root=str(tmp_path), placed=())["leaving"]
+    assert [entry["component"] for entry in alone] == ["scheduler", "worker"]
+    assert str(tmp_path / "etc") in alone[0]["paths"]
+
+
+def test_what_the_record_knows_leaves_in_the_order_of_stopping(tmp_path: Path) -> None:
+    unit(tmp_path, "airflow-scheduler.service")
+    made = unit(tmp_path, "old.service", "[Service]\n")
+    unit(tmp_path, "keepalived.service", "[Service]\n")
+    components = known(str(tmp_path), "scheduler", "keepalived")
+    components["flower"] = {"units": ["old.service"], "owns": [made, f"{tmp_path}/nothing"]}
+    record = {"components": components, "fixed": {"site_user": "airflow"}}
+    (tmp_path / "placed.json").write_text(json.dumps(record), encoding="utf-8")
+    found = look({}, root=str(tmp_path))
+    assert found["record"] == record
+    assert found["leaving"] == [
+        {"component": "keepalived", "units": ["keepalived.service"], "paths": []},
+        {"component": "flower", "units": ["old.service"], "paths": [made]},
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null"])
+def test_a_broken_record_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "placed.json").write_text(text, encoding="utf-8")
+    found = look({}, root=str(tmp_path))
+    assert (found["leaving"], found["record"]) == ([], {})

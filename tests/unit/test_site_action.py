@@ -92,6 +92,15 @@ def test_hosts_that_did_not_answer_are_known_by_their_last_facts(tmp_path: Path)
     assert problem.startswith(f"two does not answer, and {tmp_path}/.facts.json does not say what the other hosts'")
 
 
+def test_a_host_that_left_the_inventory_is_named_until_it_is_forgotten(tmp_path: Path) -> None:
+    known = {name: {"hostname": name} for name in ("gone", "lost")}
+    (tmp_path / ".facts.json").write_text(json.dumps(known), encoding="utf-8")
+    found = site(tmp_path, "--extra-vars", '{"site_forget_hosts": ["lost"]}')
+    assert found["departed"] == ["gone"]
+    # What is noted knows it still.
+    assert {*found["facts"]} == {*HOSTS, "gone"}
+
+
 @pytest.mark.parametrize(
     ("variables", "messages"),
     [

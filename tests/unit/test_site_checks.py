@@ -187,10 +187,11 @@ def test_texts_of_the_command_line_are_converted(variable: str, given: Any, read
         ({"site_a": []}, "site.yml: site_a must be a mapping"),
         (
             {"site_a": {"type": "str", "description": "d", "defualt": 1}},
-            "unknown key 'defualt'; known are choices, def",
+            "unknown key 'defualt'; known are change, choices, def",
         ),
         ({"site_a": {"type": "text", "description": "d"}}, "needs a description, and a type of bool, dict, int"),
         ({"site_a": {"type": "str"}}, "needs a description"),
+        ({"site_a": {"type": "str", "description": "d", "change": "no"}}, "site_a.change is 'no'; allowed are carried"),
         ({"site_a": {"type": "port", "description": "d", "default": 0}}, "its default is no port"),
         ({"site_a": {"type": "int", "description": "d", "default": "1"}}, "its default is no int"),
         ({"site_a": {"type": "str", "description": "d", "default": "c", "choices": ["a"]}}, "its default is no str"),

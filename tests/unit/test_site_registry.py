@@ -115,6 +115,8 @@ def test_all_conditions_have_to_hold(when: When, holds: bool) -> None:
         (SMALL | {"needs": {"a": 1}}, "registry/x.yml.needs must be a list, found dict"),
         (SMALL | {"needs": [{"login": "results"}]}, r"registry/x.yml.needs\[0\] has no 'service'"),
         (SMALL | {"needs": [{"service": "a", "login": "root"}]}, r"registry/x.yml.needs\[0\].login is 'root'"),
+        (SMALL | {"owns": ["etc/x"]}, "registry/x.yml.owns: 'etc/x' is no absolute path"),
+        (SMALL | {"owns": ["/etc/../x"]}, "registry/x.yml.owns: '/etc/../x' is no absolute path"),
         (SMALL | {"placement": {"max": "1"}}, "registry/x.yml.placement.max must be int, found '1'"),
     ],
 )
@@ -136,6 +138,7 @@ def test_a_name_is_one_that_variables_can_have() -> None:
             SMALL | {"services": {"a": {"port": "p", "hidden_behind": "nobody"}}},
             "registry/x.yml.services.a.hidden_behind is no component: 'nobody'",
         ),
+        (SMALL | {"owns": ["{site_nowhere}/x"]}, "registry/x.yml names site_nowhere, which registry/site.yml lacks"),
         (SMALL | {"when": {"set": "site_nothing"}}, "registry/x.yml names site_nothing, which registry/site.yml lacks"),
         (SMALL | {"services": {"a": {"port": "site_p"}}}, "registry/x.yml names site_p, which"),
     ],

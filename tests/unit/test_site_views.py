@@ -151,3 +151,14 @@ def test_a_host_is_let_in_where_it_connects(site: Any) -> None:
             assert way["source_address"] in let_in["sources"] or not let_in["sources"]
             if way["port"]:
                 assert way["destination_address"] in target["listen"][way["service"]]
+
+
+def test_what_is_placed_has_its_units_and_paths_in_the_order_of_stopping() -> None:
+    found = here("edge1", BALANCED | {"firewall": ["edge1"]}, virtual_address="10.0.0.100", config_directory="/c")
+    assert [*found["placed"]] == ["keepalived", "load_balancer", "api_server", "firewall"]
+    assert found["placed"]["api_server"]["units"] == ["airflow-api-server.service"]
+    assert "/c" in found["placed"]["api_server"]["owns"]
+    # It neither offers nor needs anything.
+    assert "firewall" not in found["components"]
+    everything = [*fact(imagined(PLACED))["known"]]
+    assert everything.index("keepalived") < everything.index("scheduler") < everything.index("redis")

@@ -3,7 +3,7 @@
 Python, clock, release of Airflow, an upgrade that was interrupted, whether an operator has drained the host, free
 space, the SSH connection that this runs through, who has an address, which clusters of PostgreSQL there are, ways on
 which somebody could lead root elsewhere, and what an installation has left: units of ours, a schema, and the names of
-secrets.
+secrets, and what components have left behind that are not placed here any more.
 
 The argument is a JSON object:
   now                   the controller's time, in seconds since the epoch
@@ -19,12 +19,17 @@ The argument is a JSON object:
   fernet_key            path of the Fernet key
   units                 directory of systemd's units
   webserver_config      where Flask-AppBuilder once had its configuration
+  placed, known         by component, `units` and `owns` (patterns of paths): of those placed here, and of all that
+                        there are, in the order in which they stop
+  record                file with those that were placed here, as the last run wrote it
   database              `name` and `port` of the metadata database, or nothing if it is not on this host
 Runs on Python 3.7.
 """
 
 from __future__ import annotations
 
+import fnmatch
+import glob
 import grp
 import hmac
 import json
@@ -173,7 +178,64 @@ def port(unit: str) -> int:
     return int(found[1]) if found else 0
 
 
+def recorded(path: str) -> dict[str, Any]:
+    """Return what the last run wrote of this host; nothing if it is not there, or was broken off."""
+    try:
+        found = json.loads(read(path) or "{}")
+    except ValueError:
+        found = {}
+    return found if isinstance(found, dict) else {}
+
+
+def ours(units: str) -> list[str]:
+    """Return the units of Airflow's components: they have a mark that nobody else's have."""
+    return sorted(unit.name for unit in Path(units).glob("airflow-*.service") if "X-ConfigChecksum=" in read(str(unit)))
+
+
+def matching(names: list[str], patterns: list[str]) -> list[str]:
+    """Return those of some names that match a pattern."""
+    return [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
+
+
+def present_units(patterns: list[str], units: str) -> list[str]:
+    """Return the units that there are, by name: those that systemd has loaded, and those with a file here."""
+    listing = subprocess.run(
+        ["systemctl", "list-units", "--all", "--plain", "--no-legend", "--no-pager", *patterns],
+        check=False, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    loaded = [line.split()[0] for line in listing.stdout.splitlines() if " not-found " not in line]
+    return sorted({*loaded, *matching([path.name for path in Path(units).glob("*.service")], patterns)})
+
+
+def expanded(pattern: str) -> list[str]:
+    """Return the paths that there are of an absolute pattern."""
+    return glob.glob(pattern)  # noqa: PTH207 - Path.glob takes none that begins with a slash
+
+
+def leaving(placed: dict[str, Any], known: dict[str, Any], record: dict[str, Any], units: str) -> list[dict[str, Any]]:
+    """Return what was placed here and is not any more: components with the units and the paths that there are.
+
+    Also without a record, where units are there: whoever lost it has them all the same.
+    """
+    gone = {name: entry for name, entry in record.items() if name not in placed}
+    stay = [pattern for entry in placed.values() for pattern in entry["units"]]
+    for unit in set(ours(units)) - set(matching(ours(units), stay)):
+        name = next((name for name, entry in known.items() if matching([unit], entry["units"])), unit)
+        gone.setdefault(name, known.get(name, {"units": [unit], "owns": [f"{units}/{unit}"]}))
+    order = [*known, *sorted(gone)]
+    kept = {pattern for entry in placed.values() for pattern in entry["owns"]}
+    return [
+        {
+            "component": name,
+            "units": present_units(gone[name]["units"], units),
+            "paths": sorted(path for own in set(gone[name]["owns"]) - kept for path in expanded(own)),
+        }
+        for name in sorted(gone, key=order.index)
+    ]
+
+
 given = json.loads(sys.argv[1])
+record = recorded(given["record"])
 seen = {
     "python": ".".join(map(str, sys.version_info[:2])),
     "clock_offset": round(time.time() - given["now"], 3),
@@ -196,6 +258,8 @@ seen = {
     "schema": has_schema(given["database"]),
     "webserver_config": Path(given["webserver_config"]).exists(),
     # Written only after a migration, and with a mark that nobody else's units have.
-    "units": any("X-ConfigChecksum=" in read(str(unit)) for unit in Path(given["units"]).glob("airflow-*.service")),
+    "units": bool(ours(given["units"])),
+    "record": record,
+    "leaving": leaving(given["placed"], given["known"], record.get("components", {}), given["units"]),
 }
 print(json.dumps(seen))

@@ -34,6 +34,7 @@ FINE: dict[str, Any] = {
         {"name": "big", "queues": ["a"], "autoscale": {"min": 0, "max": 8}},
         WORKER | {"name": "c", "concurrency": 1},
     ],
+    "fixed": {"recorded": {"site_home": "/srv/airflow"}, "wanted": {"site_home": "/srv/airflow", "site_user": "a"}},
     "database": {"version_num": 140012, "minimum": 14},
     "postgresql_clusters": {"clusters": {"15": "manual", "17": "auto"}, "wanted": "17"},
     "firewall": {
@@ -193,6 +194,11 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
         "old database",
         {"database": {"version_num": 130018, "minimum": 14}},
         "site_database_host: the server is PostgreSQL 13.18, and this Airflow needs 14 or newer.",
+    ),
+    (
+        "another home",
+        {"fixed": {"recorded": {"site_home": "/srv/a", "site_x": 1}, "wanted": {"site_home": "/srv/b"}}},
+        "app1: site_home is '/srv/b', and the site was installed with '/srv/a', which no run changes. Set it back; ",
     ),
     (
         "older cluster",

@@ -99,9 +99,13 @@ class Site:
         self.components = {name: entry for name, entry in registry.items() if entry.when.hold(variables)}
         self.placed = {name: self.members[name] for name in self.components}
 
-    def of(self, host: str) -> list[str]:
-        """Return the names of a host's components."""
+    def placed_on(self, host: str) -> list[str]:
+        """Return the names of all that is placed on a host."""
         return [name for name, hosts in self.placed.items() if host in hosts]
+
+    def of(self, host: str) -> list[str]:
+        """Return the names of a host's components: those that offer something or need it."""
+        return [name for name in self.placed_on(host) if self.components[name].services or self.components[name].needs]
 
     def instances(self, component: str, host: str) -> list[Mapping[str, Any]]:
         """Return the instances of a component on a host: one without properties, if it has no list of them."""

@@ -14,6 +14,8 @@ An entry is a mapping with these keys, and `read_component` refuses any other:
   needs       what it connects to; see Need
   memory      what it takes; see Memory
   placement   on how many hosts; see Placement
+  owns        paths, as patterns of a shell, that are removed from a host which it leaves; `{site_x}` stands for the
+              value of a variable
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge,
 }
 _VERSION = re.compile(r"(<=?|>=?) (\d+(?:\.\d+)*)")
+_REPLACED = re.compile(r"\{(\w+)\}")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -169,6 +172,7 @@ class Component:
     needs: tuple[Need, ...] = ()
     memory: Memory = Memory()
     placement: Placement = Placement()
+    owns: tuple[str, ...] = ()
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -248,7 +252,13 @@ def variables(component: Component) -> Iterator[str]:
     yield from (when.set for when in conditions)
     yield from (name for service in component.services for name in (service.port, service.extra_clients))
     yield from (need.connections.each for need in component.needs)
+    yield from (name for path in component.owns for name in _REPLACED.findall(path))
     yield from (component.instances, component.address, component.placement.external, component.placement.plain)
+
+
+def owned(component: Component, values: Mapping[str, Any]) -> list[str]:
+    """Return what a component owns, by the values of the site's variables."""
+    return [_REPLACED.sub(lambda match: str(values[match[1]]), path) for path in component.owns]
 
 
 def read_component(name: str, entry: object) -> Component:
@@ -262,6 +272,7 @@ def read_component(name: str, entry: object) -> Component:
         raise RegistryError(f"{place}.services must be a mapping, found {type(services).__name__}")
     parts = {
         "units": tuple(map(str, _items(given.get("units", []), f"{place}.units"))),
+        "owns": tuple(map(str, _items(given.get("owns", []), f"{place}.owns"))),
         "services": tuple(_service(str(key), item, f"{place}.services.{key}") for key, item in services.items()),
         "needs": tuple(
             _need(item, f"{place}.needs[{index}]")
@@ -271,6 +282,8 @@ def read_component(name: str, entry: object) -> Component:
         "placement": Placement(**_given(given.get("placement", {}), f"{place}.placement", Placement)),
     }
     component = Component(name=name, **given | parts)
+    if bad := [path for path in component.owns if not path.startswith(("/", "{")) or ".." in path]:
+        raise RegistryError(f"{place}.owns: {bad[0]!r} is no absolute path")
     _one_of(component.endpoint, ENDPOINTS, f"{place}.endpoint")
     return component
 

@@ -5,6 +5,7 @@ An entry is a mapping with these keys, and `read_variables` refuses any other:
   default      a value of that type; none for what is worked out
   choices      the values that are allowed
   per_host     whether hosts may have different ones; false
+  change       what a change after the installation is: carried, by the next run, or refused; carried
   instead_of   names that it had, and inputs of roles that get its value
   description  of it (required)
 """
@@ -36,6 +37,7 @@ class Variable:
     default: Any = None
     choices: tuple[Any, ...] = ()
     per_host: bool = False
+    change: str = "carried"
     instead_of: tuple[str, ...] = ()
 
     def read(self, value: Any) -> Any:
@@ -112,6 +114,8 @@ def _variable(name: str, entry: Any) -> Variable:
         raise RegistryError(f"{place} has the unknown key '{unknown[0]}'; known are {', '.join(sorted(known))}")
     if entry.get("type") not in TYPES or not entry.get("description"):
         raise RegistryError(f"{place} needs a description, and a type of {', '.join(TYPES)}")
+    if entry.get("change", "carried") not in ("carried", "refused"):
+        raise RegistryError(f"{place}.change is {entry['change']!r}; allowed are carried, refused")
     lists = {key: tuple(entry.get(key, ())) for key in ("choices", "instead_of")}
     variable = Variable(name=name, **dict(entry) | lists)
     if variable.default is not None and not _fits(variable):

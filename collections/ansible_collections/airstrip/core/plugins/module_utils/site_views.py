@@ -8,9 +8,12 @@ from typing import Any
 
 from ansible_collections.airstrip.core.plugins.module_utils import site_sizing as sizing
 from ansible_collections.airstrip.core.plugins.module_utils.site_model import LOOPBACK, Site
+from ansible_collections.airstrip.core.plugins.module_utils.site_registry import owned
 from ansible_collections.airstrip.core.plugins.module_utils.site_variables import PREFIX
 
 SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+# Load balancers first: the address moves to one that stays. Then who reads and writes, and at last what is written to.
+_ORDER = ("load_balancer", "airflow", "broker", "database")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -258,6 +261,16 @@ def outside(site: Site, host: str) -> list[dict[str, Any]]:
     return list(found.values())
 
 
+def placed(site: Site, names: Iterable[str]) -> dict[str, dict[str, list[str]]]:
+    """Return the `units` and the paths (`owns`) of components, in the order in which they stop."""
+    entries = sorted((site.registry[name] for name in names), key=lambda entry: (_stops(entry.tier), entry.name))
+    return {entry.name: {"units": list(entry.units), "owns": owned(entry, site.variables)} for entry in entries}
+
+
+def _stops(tier: str) -> int:
+    return _ORDER.index(tier) if tier in _ORDER else len(_ORDER)
+
+
 def _unique(names: Iterable[Any]) -> list[str]:
     return list(dict.fromkeys(str(name) for name in names if name))
 
@@ -280,6 +293,7 @@ def _host(site: Site, name: str) -> dict[str, Any]:
         "urls": urls(site, name),
         "certificates": certificates(site, name),
         "logs": logs(site, name),
+        "placed": placed(site, site.placed_on(name)),
         "client_units": client_units(site, name),
         "ports": ports(site, name),
         "concurrency": sizing.concurrency(site, name),
@@ -294,6 +308,7 @@ def fact(site: Site) -> dict[str, Any]:
     vars          the site's variables, without their prefix
     components    by name, of the whole registry: `hosts`, `units` and `tier`; no hosts, if it is no part of the site
     placed        by name, the hosts
+    known         units and paths of all components, in the order in which they stop
     airflow_hosts those of the components of Airflow
     connections   every way, see Connection
     public        what everybody may reach, see Opening
@@ -322,6 +337,7 @@ def fact(site: Site) -> dict[str, Any]:
         "entries": entries(site),
         "proxy": proxy(site),
         "placed": {name: site.placed.get(name, []) for name in site.registry},
+        "known": placed(site, site.registry),
         "airflow_hosts": [name for name, host in hosts.items() if host["is_airflow"]],
         "databases": databases(site),
         "database_roles": database_roles(site),
