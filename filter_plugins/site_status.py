@@ -25,12 +25,6 @@ _STATES = {
     "reloading": "active",
 }
 _LEVELS = {"active": "good", "starting": "warning", "stopping": "warning", "unknown": "warning"}
-# Units of what is not a part of Airflow.
-_SERVICES = {
-    "postgresql": ["postgresql@*.service"],
-    "redis": ["redis-server.service", "valkey-server.service"],
-    "load_balancer": ["haproxy.service"],
-}
 # Airflow's own limit for a heartbeat, and how long a component may take until its first one.
 _SILENT_AFTER = 30
 _FIRST_BEAT_WITHIN = 60
@@ -39,37 +33,30 @@ _MESSAGE = 300
 _FOREIGN = "not in the inventory"
 
 Row = dict[str, Any]
+# Level, code and text.
+Finding = tuple[str, str, str]
 
 
-def _unit_name(component: str, site: Mapping[str, Any]) -> str:
-    return str(site["components"].get(component, {}).get("unit", component))
-
-
-def _expected(host: Mapping[str, Any], site: Mapping[str, Any]) -> Iterator[tuple[Row, list[str]]]:
+def _expected(host: Mapping[str, Any]) -> Iterator[tuple[Row, list[str]]]:
     """Yield what the inventory puts on a host: its part of a row, and the patterns of its unit."""
-    for component in host["components"]:
-        unit = _unit_name(component, site)
+    for component, placed in host["placed"].items():
         if component == "worker":
             for worker in host["workers"]:
-                name = f"worker@{worker['name']}"
-                yield {"component": name, "kind": component, "worker": worker}, [f"{unit}@{worker['name']}.service"]
+                row = {"component": f"worker@{worker['name']}", "kind": component, "worker": worker}
+                yield row, [unit.replace("@*", f"@{worker['name']}") for unit in placed["units"]]
         else:
-            row = {"component": component, "kind": component}
-            yield row, _SERVICES.get(component, [f"{unit}.service"])
-        if component == "load_balancer":
-            # There only beside other load balancers.
-            yield {"component": "keepalived", "kind": "keepalived", "optional": True}, ["keepalived.service"]
+            yield {"component": component, "kind": component}, placed["units"]
 
 
-def _paired(host: Mapping[str, Any], site: Mapping[str, Any]) -> Iterator[tuple[Row, Row]]:
+def _paired(host: Mapping[str, Any]) -> Iterator[tuple[Row, Row]]:
     """Yield each component of a host with its unit; of one that is missing, without; then units of no component."""
     left = {unit["unit"]: unit for unit in host["look"].get("units", [])}
-    for row, patterns in _expected(host, site):
+    for row, patterns in _expected(host):
         names = [name for name in left if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
         # Of both engines of a broker, the one that is on.
         running = [name for name in names if left[name]["active"] != "inactive"] or names[:1]
         yield from ((row, left[name]) for name in running)
-        if not running and not row.get("optional"):
+        if not running:
             yield row, {}
         for name in names:
             del left[name]
@@ -193,10 +180,7 @@ def _moment(seconds: float) -> str:
 def _queues(site: Mapping[str, Any]) -> list[Row]:
     """Return each queue with what waits in the broker, what the database calls queued, and who works on it."""
     workers = [
-        (worker, host)
-        for host in site["hosts"].values()
-        if "worker" in host["components"]
-        for worker in host["workers"]
+        (worker, host) for host in site["hosts"].values() if "worker" in host["placed"] for worker in host["workers"]
     ]
     served = [queue for worker, _ in workers for queue in worker["queues"]]
     queued = {entry["queue"]: int(entry["tasks"]) for entry in site["database"].get("queued", [])}
@@ -259,56 +243,64 @@ def _brief(error: object) -> str:
     return " ".join(said.split())[:_MESSAGE] or "no reason given"
 
 
-def _host_problems(host: Row) -> Iterator[tuple[str, str]]:
+def _host_problems(host: Row) -> Iterator[Finding]:
     if host["state"] != "reachable":
         what = "cannot be reached" if host["state"] == "unreachable" else "cannot be looked at"
-        yield "bad", f"{host['host']} {what}: {_brief(host['error'])}"
+        yield "bad", "host-unreachable", f"{host['host']} {what}: {_brief(host['error'])}"
     if host["drained"]:
         since, reason = (host["drained"].get(key) for key in ("since", "reason"))
-        yield "warning", f"{host['host']} is drained since {since or 'a time not noted'}: {reason or 'no reason noted'}"
+        said = f"since {since or 'a time not noted'}: {reason or 'no reason noted'}"
+        yield "warning", "host-drained", f"{host['host']} is drained {said}. Take it back by playbooks/undrain.yml."
 
 
-def _component_problems(row: Row) -> Iterator[tuple[str, str]]:
+def _component_problems(row: Row) -> Iterator[Finding]:
     what = f"{row['host']}: {row['component']}"
     if row["state"] in ("unreachable", "unknown"):
         return
     if row["state"] == "missing":
-        yield "bad", f"{what} is not installed. Run site.yml."
+        yield "bad", "component-missing", f"{what} is not installed. Run site.yml."
     elif row["state"] == "silent":
         beat = (
             "does not answer"
             if row["heartbeat"] is None
             else f"gave its last sign of life {row['heartbeat']:.0f} s ago"
         )
-        yield "bad", f"{what} is active, but {beat}. See journalctl -u {row['unit'].removesuffix('.service')}."
+        text = f"{what} is active, but {beat}. See journalctl -u {row['unit'].removesuffix('.service')}."
+        yield "bad", "component-silent", text
     elif row["level"] == "bad":
         since = f" since {row['since'].replace('T', ' ').replace('Z', ' UTC')}" if row["since"] else ""
         why = f" ({row['note']})" if row["note"] and row["note"] != _FOREIGN else ""
-        yield "bad", f"{what} is {row['state']}{why}{since}. See journalctl -u {row['unit'].removesuffix('.service')}."
+        text = f"{what} is {row['state']}{why}{since}. See journalctl -u {row['unit'].removesuffix('.service')}."
+        yield "bad", "component-down", text
     if row["note"].startswith("runs "):
-        yield "warning", f"{what} {row['note']}. Run site.yml, or restart it."
+        yield "warning", "component-outdated", f"{what} {row['note']}. Run site.yml, or restart it."
     elif row["note"] == _FOREIGN:
-        yield "warning", f"{what} ({row['unit']}) runs, and is not in the inventory."
+        yield (
+            "warning",
+            "component-unplaced",
+            f"{what} ({row['unit']}) runs, and is not in the inventory. Run site.yml.",
+        )
 
 
-def _other_problems(site: Mapping[str, Any], status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _other_problems(site: Mapping[str, Any], status: Mapping[str, Any]) -> Iterator[Finding]:
     for service, name in (("database", "metadata database"), ("broker", "broker")):
         if site[service]["error"]:
-            yield "bad", f"No answer from the {name}: {_brief(site[service]['error'])}"
+            yield "bad", f"{service}-silent", f"No answer from the {name}: {_brief(site[service]['error'])}"
     releases = sorted({host["release"] for host in status["hosts"] if host["release"]})
     if len(releases) > 1:
-        yield "warning", f"Hosts have different releases: {', '.join(releases)}. Run site.yml."
+        yield "warning", "releases-differ", f"Hosts have different releases: {', '.join(releases)}. Run site.yml."
     for row in status["queues"]:
         tasks = max(row["waiting"] or 0, row["queued"] or 0)
         if tasks and not row["workers"]:
-            yield "bad", f"Queue {row['queue']} has {tasks} tasks and no worker. Add it to site_workers."
+            text = f"Queue {row['queue']} has {tasks} tasks and no worker. Add it to site_workers."
+            yield "bad", "queue-unserved", text
     for row in status["certificates"]:
         what = f"{row['host']}: the certificate of {row['service']}" if row["host"] else "The authority's certificate"
         if row["days"] is None:
-            yield "bad", f"{what} is not there or cannot be read. Run site.yml."
+            yield "bad", "certificate-missing", f"{what} is not there or cannot be read. Run site.yml."
         elif row["level"] != "good":
             ends = f"ends in {row['days']} days" if row["days"] >= 0 else f"ended on {row['ends'][:10]}"
-            yield row["level"], f"{what} {ends}. Run site.yml, or replace it if it is your own."
+            yield row["level"], "certificate-ends", f"{what} {ends}. Run site.yml, or replace it if it is your own."
 
 
 def _problems(site: Mapping[str, Any], status: Mapping[str, Any]) -> list[Row]:
@@ -317,17 +309,34 @@ def _problems(site: Mapping[str, Any], status: Mapping[str, Any]) -> list[Row]:
         *(problem for row in status["components"] for problem in _component_problems(row)),
         *_other_problems(site, status),
     ]
-    return [{"level": level, "text": text} for level, text in sorted(found, key=lambda problem: problem[0])]
+    muted = {code for code, until in site["muted"].items() if site["now"] < _until(code, until)}
+    return [
+        {"level": level, "code": code, "text": text}
+        for level, code, text in sorted(found, key=lambda problem: problem[0])
+        if code not in muted
+    ]
+
+
+def _until(code: str, moment: object) -> float:
+    """Return a moment that is written as 2027-01-31 or 2027-01-31T12:00:00Z, in seconds."""
+    try:
+        found = datetime.fromisoformat(str(moment))
+    except ValueError:
+        raise AnsibleFilterError(
+            f"status_muted: {code} has the time {moment!r}; write it as 2027-01-31T12:00:00Z"
+        ) from None
+    return found.replace(tzinfo=found.tzinfo or UTC).timestamp()
 
 
 def airflow_status(site: Mapping[str, Any]) -> dict[str, Any]:
     """
     Return how a site is: its hosts, components, queues, certificates, and what needs attention.
 
-    Example: `seen | airflow_status`. What has been seen of the site is a mapping: `hosts` by name with `components`,
-    `workers`, `concurrency`, `names`, `node`, `certificates`, `look` (the output of roles/status/files/look.py,
-    empty if there is none), `unreachable` and `error`; `components` with `unit` and `job`; `database` and `broker` with
-    their answers or `error`; `authority`, `now`, `name`, `executor`, `uses_celery`, `parallelism`, `renew_days`. Raises
+    Example: `seen | airflow_status`. What has been seen of the site is a mapping: `hosts` by name with `placed`
+    (components with their `units`), `workers`, `concurrency`, `names`, `node`, `certificates`, `look` (the output of
+    roles/status/files/look.py, empty if there is none), `unreachable` and `error`; `components` with `unit` and `job`;
+    `database` and `broker` with their answers or `error`; `authority`, `now`, `name`, `executor`, `uses_celery`,
+    `parallelism`, `renew_days`, and `muted`, codes of findings with the moment until which they are not shown. Raises
     AnsibleFilterError on other shapes.
     """
     try:
@@ -337,7 +346,7 @@ def airflow_status(site: Mapping[str, Any]) -> dict[str, Any]:
             "executor": site["executor"],
             "hosts": _hosts(site),
             "components": [
-                _component(name, pair, site) for name, host in site["hosts"].items() for pair in _paired(host, site)
+                _component(name, pair, site) for name, host in site["hosts"].items() for pair in _paired(host)
             ],
             "queues": _queues(site),
             "certificates": _certificates(site),

@@ -12,7 +12,7 @@ from ansible.errors import AnsibleFilterError
 # Columns of the text, and those that a name has at least in a table that would be too wide.
 _WIDTH = 110
 _NARROWEST = 12
-_WORDS = {"good": "good", "warning": "look at", "bad": "act on"}
+_WORDS = {"good": "OK", "warning": "WARN", "bad": "ERROR"}
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 Row = Mapping[str, Any]
@@ -75,6 +75,16 @@ def _number(count: int, thing: str) -> str:
     return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
+def _word(status: Mapping[str, Any]) -> str:
+    """Return how a site is in one word: that of the worst finding."""
+    levels = {problem["level"] for problem in status["problems"]}
+    return _WORDS[next((level for level in ("bad", "warning") if level in levels), "good")]
+
+
+def _finding(problem: Mapping[str, Any]) -> str:
+    return f"{_WORDS[problem['level']]} {problem['code']}: {problem['text']}"
+
+
 def _summary(status: Mapping[str, Any]) -> str:
     rows = status["components"]
     counts = dict.fromkeys([row["state"] for row in rows], 0)
@@ -83,7 +93,7 @@ def _summary(status: Mapping[str, Any]) -> str:
     said = ", ".join(f"{number} {state}" for state, number in sorted(counts.items(), key=lambda item: -item[1]))
     hosts = _number(len(status["hosts"]), "host")
     moment = status["time"].replace("T", " ").removesuffix("Z")
-    return f"{status['site']} at {moment} UTC: {hosts}, {_number(len(rows), 'component')}: {said}."
+    return f"{_word(status)}: {status['site']} at {moment} UTC: {hosts}, {_number(len(rows), 'component')}: {said}."
 
 
 def airflow_status_text(status: Mapping[str, Any]) -> str:
@@ -98,7 +108,7 @@ def airflow_status_text(status: Mapping[str, Any]) -> str:
         problems = [
             line
             for problem in status["problems"]
-            for line in textwrap.wrap(f"- {problem['text']}", _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+            for line in textwrap.wrap(_finding(problem), _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
         ]
         blocks += [problems or ["Nothing needs attention."]]
         components = [_cells(row) for row in status["components"]]
@@ -234,6 +244,7 @@ def _head(page: ET.Element, status: Row) -> None:
     for problem in status["problems"]:
         line = _add(listed, "li")
         _pill(line, problem["level"], _WORDS[problem["level"]])
+        _add(line, "code", problem["code"])
         _add(line, "span", problem["text"])
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from airstrip_registry import registry
+
 NOW = 1_800_000_000.0
 OLD, NEW = "3.2.2-0123456789ab", "3.3.2-ba9876543210"
 
@@ -30,7 +32,8 @@ def host(name: str, components: list[str], *units: dict[str, Any], **other: Any)
     look: dict[str, Any] = {"units": list(units), "current": NEW, "drained": None}
     look["answers"] = [0.01] if "api_server" in components else []
     return {
-        "components": components, "workers": copy.deepcopy(WORKERS), "concurrency": 16,
+        "placed": {component: {"units": list(registry()[component].units)} for component in components},
+        "workers": copy.deepcopy(WORKERS), "concurrency": 16,
         "names": [f"{name}.example.com", name], "node": name,
         "certificates": {}, "look": look, "unreachable": False, "error": "", **other,
     }  # fmt: skip
@@ -39,7 +42,7 @@ def host(name: str, components: list[str], *units: dict[str, Any], **other: Any)
 _CONTROL = ["api_server", "scheduler", "dag_processor", "triggerer"]
 _SEEN = {
     "name": "production", "now": NOW, "executor": "CeleryExecutor", "uses_celery": True, "parallelism": 0,
-    "renew_days": 30, "authority": "", "components": COMPONENTS,
+    "muted": {}, "renew_days": 30, "authority": "", "components": COMPONENTS,
     "hosts": {
         "data": host("data", ["postgresql", "redis"], unit("postgresql@17-main"), unit("valkey-server")),
         "control": host("control", _CONTROL, *(unit(COMPONENTS[name]["unit"]) for name in _CONTROL)),

@@ -151,7 +151,10 @@ def test_documents_are_narrow(path: Path) -> None:
 def test_variables_in_documents_exist(path: Path) -> None:
     tree = Tree()
     wiring: dict[str, Any] = tree.load(PROJECT / "inventory" / "wiring.yml")
-    plugins = {file.stem for file in tree.files("filter_plugins/*.yml", "lookup_plugins/*.py", "library/*.py")}
+    plugins = {
+        file.stem
+        for file in tree.files("filter_plugins/*.yml", "lookup_plugins/*.py", "library/*.py", "action_plugins/*.py")
+    }
     values = {str(option.get("default")) for option in tree.all_options.values()}
     declared: dict[str, Any] = tree.load(PROJECT / "registry" / "site.yml")
     known = {*tree.all_options, *wiring, *declared, *plugins, *tree.roles, *values}

@@ -17,7 +17,7 @@ FOUND = {
     "facts and results that shadow a variable": 1,
     "templated values of more than 200 characters": 109,
     "lines of the wiring": 174,
-    "lines of roles' vars": 1830,
+    "lines of roles' vars": 1824,
 }
 
 TREE = {

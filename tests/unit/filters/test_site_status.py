@@ -1,6 +1,7 @@
 """How a site is, worked out from what its hosts, its database and its broker have said."""
 
 import json
+import re
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from airstrip_certificates import issue
 from airstrip_status import COMPONENTS, NEW, NOW, OLD, host, seen, unit
+from airstrip_tree import PROJECT
 from ansible.errors import AnsibleFilterError
 from site_status import airflow_status
 
@@ -98,17 +100,19 @@ def test_what_runs_and_is_not_in_the_inventory_is_shown() -> None:
     units = site["hosts"]["data"]["look"]["units"]
     units += [unit("airflow-worker@old"), unit("haproxy", active="inactive"), unit("redis-server", active="inactive")]
     assert row(site, "worker@old")["note"] == "not in the inventory"
-    assert problems(site) == ["data: worker@old (airflow-worker@old.service) runs, and is not in the inventory."]
+    assert problems(site) == [
+        "data: worker@old (airflow-worker@old.service) runs, and is not in the inventory. Run site.yml."
+    ]
     # Of two engines, the one that is on.
     assert row(site, "redis")["unit"] == "valkey-server.service"
 
 
-def test_of_load_balancers_keepalived_is_shown_where_it_is() -> None:
+def test_every_component_of_the_registry_has_a_row_where_it_is_placed() -> None:
     site = seen()
-    site["hosts"]["data"] = host("data", ["load_balancer"], unit("haproxy"), unit("keepalived"))
-    assert [found["component"] for found in airflow_status(site)["components"]][:2] == ["load_balancer", "keepalived"]
+    site["hosts"]["data"] = host("data", ["keepalived", "load_balancer"], unit("haproxy"), unit("keepalived"))
+    assert [found["component"] for found in airflow_status(site)["components"]][:2] == ["keepalived", "load_balancer"]
     del site["hosts"]["data"]["look"]["units"][1]
-    assert problems(site) == []
+    assert problems(site) == ["data: keepalived is not installed. Run site.yml."]
 
 
 @pytest.mark.parametrize(("age", "state"), [(1.0, "active"), (29.0, "active"), (31.0, "silent"), (None, "silent")])
@@ -180,7 +184,9 @@ def test_a_drained_host_says_so_and_its_stopped_components_are_meant() -> None:
     site["hosts"]["worker"]["look"]["drained"] = {"since": "2027-01-15T07:00:00Z", "reason": "new disk"}
     found = row(site, "worker@big")
     assert (found["state"], found["level"]) == ("stopped", "warning")
-    assert problems(site) == ["worker is drained since 2027-01-15T07:00:00Z: new disk"]
+    assert problems(site) == [
+        "worker is drained since 2027-01-15T07:00:00Z: new disk. Take it back by playbooks/undrain.yml."
+    ]
     assert airflow_status(site)["hosts"][2]["drained"]["reason"] == "new disk"
 
 
@@ -275,3 +281,21 @@ def test_certificates_tell_their_days() -> None:
 def test_anything_else_is_refused(given: Any) -> None:
     with pytest.raises(AnsibleFilterError, match="give what the role status has seen"):
         airflow_status(given)
+
+
+def test_a_finding_can_be_muted_until_a_moment() -> None:
+    site = with_unit("airflow-scheduler", active="failed", sub="failed")
+    assert [problem["code"] for problem in airflow_status(site)["problems"]] == ["component-down"]
+    for until, shown in (("2027-01-15T08:00:01Z", 0), ("2027-01-15T08:00:00Z", 1), ("2027-01-16", 0)):
+        assert len(airflow_status(site | {"muted": {"component-down": until}})["problems"]) == shown, until
+    assert len(airflow_status(site | {"muted": {"component-silent": "2027-01-16"}})["problems"]) == 1
+    with pytest.raises(AnsibleFilterError, match="status_muted: component-down has the time 'soon'"):
+        airflow_status(site | {"muted": {"component-down": "soon"}})
+
+
+def test_every_code_is_explained() -> None:
+    text = (PROJECT / "filter_plugins" / "site_status.py").read_text(encoding="utf-8")
+    codes = set(re.findall(r'"([a-z]+-[a-z]+)",', text)) | {"database-silent", "broker-silent"}
+    document = (PROJECT / "docs" / "operations-status.md").read_text(encoding="utf-8")
+    assert codes == set(re.findall(r"^\| `([a-z]+-[a-z]+)` \|", document, flags=re.MULTILINE))
+    assert len(codes) > 10
