@@ -213,3 +213,18 @@ def test_decisions_are_numbered() -> None:
     for number, path in enumerate(paths, start=1):
         assert path.name.startswith(f"{number:04d}-")
         assert path.read_text(encoding="utf-8").startswith(f"# {number}. ")
+
+
+def test_the_ways_of_values_are_those_of_the_tree() -> None:
+    """Each file, and each private variable, that the page names is there."""
+    text = (PROJECT / "docs" / "how-it-flows.md").read_text(encoding="utf-8")
+    files = {
+        path.name
+        for path in PROJECT.glob("**/*")
+        if path.suffix in {".yml", ".py", ".j2"} and ".venv" not in path.parts
+    }
+    named = set(re.findall(r"\b[\w-]+(?:\.[\w-]+)*\.(?:yml|py|j2)\b", text))
+    assert len(named) > 20
+    assert named <= files
+    variables = {name for role in ("airflow", "firewall") for name in Tree().variables(role)}
+    assert set(re.findall(r"\b__\w+", text)) <= variables

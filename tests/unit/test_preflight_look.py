@@ -18,7 +18,10 @@ KNOWN = {
         "units": ["airflow-scheduler.service"],
         "owns": ["{root}/units/airflow-scheduler.service", "{root}/etc"],
     },
-    "worker": {"units": ["airflow-worker@*.service"], "owns": ["{root}/units/airflow-worker@*.service", "{root}/etc"]},
+    "worker": {
+        "units": ["airflow-worker@*.service"],
+        "owns": ["{root}/units/airflow-worker@*.service", "{root}/etc"],
+    },
 }
 LOOK = PROJECT / "roles" / "preflight" / "files" / "look.py"
 
@@ -179,14 +182,21 @@ def test_what_the_record_knows_leaves_in_the_order_of_stopping(tmp_path: Path) -
     made = unit(tmp_path, "old.service", "[Service]\n")
     unit(tmp_path, "keepalived.service", "[Service]\n")
     components = known(str(tmp_path), "scheduler", "keepalived")
-    components["flower"] = {"units": ["old.service"], "owns": [made, f"{tmp_path}/nothing"]}
+    components["flower"] = {
+        "units": ["old.service"],
+        "starters": ["boot.service"],
+        "owns": [made, f"{tmp_path}/nothing"],
+    }
+    components["idle"] = {"units": [], "owns": []}
+    unit(tmp_path, "boot.service", "[Service]\n")
     record = {"components": components, "fixed": {"site_user": "airflow"}}
     (tmp_path / "placed.json").write_text(json.dumps(record), encoding="utf-8")
     found = look({}, root=str(tmp_path))
     assert found["record"] == record
     assert found["leaving"] == [
         {"component": "keepalived", "units": ["keepalived.service"], "paths": []},
-        {"component": "flower", "units": ["old.service"], "paths": [made]},
+        {"component": "flower", "units": ["boot.service", "old.service"], "paths": [made]},
+        {"component": "idle", "units": [], "paths": []},
     ]
 
 

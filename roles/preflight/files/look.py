@@ -19,8 +19,8 @@ The argument is a JSON object:
   fernet_key            path of the Fernet key
   units                 directory of systemd's units
   webserver_config      where Flask-AppBuilder once had its configuration
-  placed, known         by component, `units` and `owns` (patterns of paths): of those placed here, and of all that
-                        there are, in the order in which they stop
+  placed, known         by component, `units`, `starters` (of these) and `owns` (patterns of paths): of those placed
+                        here, and of all that there are, in the order in which they stop
   record                file with those that were placed here, as the last run wrote it
   database              `name` and `port` of the metadata database, or nothing if it is not on this host
 Runs on Python 3.7.
@@ -199,6 +199,8 @@ def matching(names: list[str], patterns: list[str]) -> list[str]:
 
 def present_units(patterns: list[str], units: str) -> list[str]:
     """Return the units that there are, by name: those that systemd has loaded, and those with a file here."""
+    if not patterns:  # which would be all
+        return []
     listing = subprocess.run(
         ["systemctl", "list-units", "--all", "--plain", "--no-legend", "--no-pager", *patterns],
         check=False, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
@@ -227,8 +229,8 @@ def leaving(placed: dict[str, Any], known: dict[str, Any], record: dict[str, Any
     return [
         {
             "component": name,
-            "units": present_units(gone[name]["units"], units),
-            "paths": sorted(path for own in set(gone[name]["owns"]) - kept for path in expanded(own)),
+            "units": present_units(gone[name].get("starters", []) + gone[name].get("units", []), units),
+            "paths": sorted(path for own in set(gone[name].get("owns", [])) - kept for path in expanded(own)),
         }
         for name in sorted(gone, key=order.index)
     ]

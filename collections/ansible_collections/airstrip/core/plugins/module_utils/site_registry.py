@@ -6,6 +6,7 @@ An entry is a mapping with these keys, and `read_component` refuses any other:
   tier        the playbook that applies the role, and with it the order in which components stop (required)
   when        conditions, all of which have to hold for the component to be part of a site; see When
   units       systemd units, as patterns of a shell
+  starters    units beside them that would start them with the host; they stop with them, and are not shown
   instances   name of the host's variable with the instances of a unit `NAME@`
   endpoint    how clients reach it, see ENDPOINTS; any
   address     name of the variable with an address that moves between its hosts, where clients find it if it is set
@@ -164,6 +165,7 @@ class Component:
     tier: str
     when: When = When()
     units: tuple[str, ...] = ()
+    starters: tuple[str, ...] = ()
     instances: str = ""
     endpoint: str = "any"
     address: str = ""
@@ -272,6 +274,7 @@ def read_component(name: str, entry: object) -> Component:
         raise RegistryError(f"{place}.services must be a mapping, found {type(services).__name__}")
     parts = {
         "units": tuple(map(str, _items(given.get("units", []), f"{place}.units"))),
+        "starters": tuple(map(str, _items(given.get("starters", []), f"{place}.starters"))),
         "owns": tuple(map(str, _items(given.get("owns", []), f"{place}.owns"))),
         "services": tuple(_service(str(key), item, f"{place}.services.{key}") for key, item in services.items()),
         "needs": tuple(

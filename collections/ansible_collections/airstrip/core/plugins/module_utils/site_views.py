@@ -262,9 +262,16 @@ def outside(site: Site, host: str) -> list[dict[str, Any]]:
 
 
 def placed(site: Site, names: Iterable[str]) -> dict[str, dict[str, list[str]]]:
-    """Return the `units` and the paths (`owns`) of components, in the order in which they stop."""
+    """Return `units`, `starters` and the paths (`owns`) of components, in the order in which they stop."""
     entries = sorted((site.registry[name] for name in names), key=lambda entry: (_stops(entry.tier), entry.name))
-    return {entry.name: {"units": list(entry.units), "owns": owned(entry, site.variables)} for entry in entries}
+    return {
+        entry.name: {
+            "units": list(entry.units),
+            "starters": list(entry.starters),
+            "owns": owned(entry, site.variables),
+        }
+        for entry in entries
+    }
 
 
 def _stops(tier: str) -> int:
