@@ -120,7 +120,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             registry, declared = _read(Path(options["registry"]))
         except RegistryError as error:
             raise AnsibleActionFail(str(error)) from error
-        known = _known(Path(options["known_facts_file"]))
+        known = known_facts(Path(options["known_facts_file"]))
         found = Found(given["hostvars"], [str(host) for host in given["groups"]["all"]], declared, known)
         wiring = yaml.safe_load(Path(options["wiring"]).read_text(encoding="utf-8"))
         return result | found.site(registry, given["groups"], wiring, options["known_facts_file"])
@@ -226,6 +226,7 @@ def _read(directory: Path) -> tuple[dict[str, Component], dict[str, Variable]]:
     return read_registry(entries, declared), declared
 
 
-def _known(file: Path) -> dict[str, Any]:
+def known_facts(file: Path) -> dict[str, Any]:
+    """Return what the last run has noted, by host."""
     found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     return found if isinstance(found, dict) else {}

@@ -44,7 +44,8 @@ def _action() -> Any:
 
 def work_out(hostvars: Any, groups: Mapping[str, Any], file: Path = Path("/nowhere")) -> dict[str, Any]:
     """Return the site of an inventory, as Ansible's own `hostvars` and `groups` give it."""
-    found = _action().Found(hostvars, list(groups["all"]), declared(), {})
+    action = _action()
+    found = action.Found(hostvars, list(groups["all"]), declared(), action.known_facts(file))
     wiring = Tree().load(PROJECT / "inventory" / "wiring.yml")
     site: dict[str, Any] = found.site(registry(), groups, wiring, str(file))
     return site

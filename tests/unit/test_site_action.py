@@ -5,12 +5,18 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from airstrip_registry import work_out
 from airstrip_tree import PROJECT
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
+from ansible.vars.hostvars import HostVars
+from ansible.vars.manager import VariableManager
 
 HOSTS = {"data": "192.0.2.1", "one": "192.0.2.2", "two": "192.0.2.3"}
 GROUPS = {
@@ -25,7 +31,10 @@ GROUPS = {
 }
 TASKS: list[dict[str, Any]] = [
     {"ansible.builtin.import_role": {"name": "site", "tasks_from": "model"}},
-    {"ansible.builtin.copy": {"content": "{{ site | to_json }}", "dest": "{{ inventory_dir }}/site.json"}},
+    {
+        "ansible.builtin.copy": {"content": "{{ site | to_json }}", "dest": "{{ inventory_dir }}/site.json"},
+        "check_mode": False,
+    },
 ]
 # As a host would say it: a text from elsewhere, and no template of the project.
 SAY = {
@@ -35,48 +44,64 @@ SAY = {
 }
 
 
-def run(
-    directory: Path, *arguments: str, first: list[dict[str, Any]] | None = None, **host_variables: dict[str, Any]
-) -> subprocess.CompletedProcess[str]:
-    """Run the action for a small site, with the project's own wiring, after other tasks."""
-    play = [{"hosts": "all", "gather_facts": False, "tasks": [*(first or []), *TASKS]}]
+def provide(directory: Path, host_variables: Mapping[str, Mapping[str, Any]]) -> Path:
+    """Write the inventory of a small site, with the project's own wiring; return its file."""
     hosts = {
         host: {"site_host_address": address, "site_known_facts": {"hostname": host}, "ansible_connection": "local"}
-        | host_variables.get(host, {})
+        | dict(host_variables.get(host, {}))
         for host, address in HOSTS.items()
     }
     children: dict[str, Any] = {group: {"hosts": {host: {} for host in members}} for group, members in GROUPS.items()}
     inventory = {"all": {"hosts": hosts, "children": children}}
     (directory / "hosts.yml").write_text(yaml.safe_dump(inventory), encoding="utf-8")
-    (directory / "play.yml").write_text(yaml.safe_dump(play), encoding="utf-8")
     (directory / "group_vars").mkdir(exist_ok=True)
     (directory / "group_vars" / "all.yml").unlink(missing_ok=True)
     (directory / "group_vars" / "all.yml").symlink_to(PROJECT / "inventory" / "wiring.yml")
+    return directory / "hosts.yml"
+
+
+def run(
+    directory: Path, *arguments: str, first: list[dict[str, Any]] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the action for the site, after other tasks."""
+    play = [{"hosts": "all", "gather_facts": False, "tasks": [*(first or []), *TASKS]}]
+    (directory / "play.yml").write_text(yaml.safe_dump(play), encoding="utf-8")
     program = Path(sys.executable).with_name("ansible-playbook")
-    argv = [str(program), "--inventory", str(directory / "hosts.yml"), str(directory / "play.yml"), *arguments]
+    argv = [str(program), "--inventory", str(provide(directory, {})), str(directory / "play.yml"), *arguments]
     argv += ["--extra-vars", json.dumps({"ansible_python_interpreter": sys.executable})]
     environment = os.environ | {"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
     return subprocess.run(argv, cwd=PROJECT, env=environment, check=False, capture_output=True, text=True)
 
 
-def site(directory: Path, *arguments: str, **host_variables: dict[str, Any]) -> dict[str, Any]:
-    result = run(directory, *arguments, first=None, **host_variables)
+def by_command(directory: Path, *arguments: str) -> dict[str, Any]:
+    """Return the site as a play has it."""
+    result = run(directory, *arguments)
     assert result.returncode == 0, result.stdout + result.stderr
     found: dict[str, Any] = json.loads((directory / "site.json").read_text(encoding="utf-8"))
     return found
 
 
+def site(directory: Path, extra: Mapping[str, Any] | None = None, **host_variables: dict[str, Any]) -> dict[str, Any]:
+    """Return the site, as the action works it out in this process."""
+    loader = DataLoader()
+    loader.set_basedir(str(directory))
+    inventory = InventoryManager(loader=loader, sources=[str(provide(directory, host_variables))])
+    variables = VariableManager(loader=loader, inventory=inventory)
+    variables._extra_vars = dict(extra or {})
+    hostvars = HostVars(inventory, variables, loader)
+    return work_out(hostvars, inventory.get_groups_dict(), directory / ".facts.json")
+
+
 def test_a_site_is_the_same_for_a_part_of_its_hosts(tmp_path: Path) -> None:
-    whole = site(tmp_path)
+    whole = by_command(tmp_path)
     assert whole["problems"] == []
     assert whole["hosts"]["one"]["reach"]["postgresql"]["address"] == "192.0.2.1"
     assert [row["address"] for row in whole["hosts"]["data"]["clients"]["redis"]] == ["192.0.2.2", "192.0.2.3"]
-    assert site(tmp_path, "--limit", "two", "--check", "--diff")
-    assert site(tmp_path, "--limit", "two") == whole
+    assert by_command(tmp_path, "--limit", "two") == whole
 
 
 def test_extra_variables_count(tmp_path: Path) -> None:
-    found = site(tmp_path, "--extra-vars", "site_database_port=5433 site_tls_enabled=false")
+    found = by_command(tmp_path, "--extra-vars", "site_database_port=5433 site_tls_enabled=false", "--check", "--diff")
     assert found["hosts"]["one"]["reach"]["postgresql"]["port"] == 5433
     assert found["vars"]["tls_enabled"] is False
 
@@ -95,7 +120,7 @@ def test_hosts_that_did_not_answer_are_known_by_their_last_facts(tmp_path: Path)
 def test_a_host_that_left_the_inventory_is_named_until_it_is_forgotten(tmp_path: Path) -> None:
     known = {name: {"hostname": name} for name in ("gone", "lost")}
     (tmp_path / ".facts.json").write_text(json.dumps(known), encoding="utf-8")
-    found = site(tmp_path, "--extra-vars", '{"site_forget_hosts": ["lost"]}')
+    found = site(tmp_path, {"site_forget_hosts": ["lost"]})
     assert found["departed"] == ["gone"]
     # What is noted knows it still.
     assert {*found["facts"]} == {*HOSTS, "gone"}
@@ -135,7 +160,7 @@ def test_what_is_wrong_is_listed_and_stops_nothing(
 
 
 def test_an_old_name_of_the_command_line_is_refused(tmp_path: Path) -> None:
-    found = site(tmp_path, "--extra-vars", "airflow_version=3.1.7")
+    found = site(tmp_path, {"airflow_version": "3.1.7"})
     assert "airflow_version is set" in found["problems"][0]
     assert "set site_airflow_version in its place" in found["problems"][0]
 

@@ -137,16 +137,12 @@ def urls(site: Site, host: str) -> dict[str, str]:
 
 def certificates(site: Site, host: str) -> dict[str, list[str]]:
     """Return the names for which the certificate of each of a host's components is valid; none without TLS."""
-    known = site.hosts[host]
-    found = {}
-    for name in site.of(host) if site.variables["site_tls_enabled"] else ():
-        entry = site.components[name]
-        if entry.certificate:
-            # Those that move have the site's name, too.
-            moving = [site.variables[entry.address], site.variables["site_public_name"]] if entry.address else []
-            names = [host, *known.names, known.address, *moving, "localhost", LOOPBACK]
-            found[name] = _unique(names)
-    return found
+    known, entries = site.hosts[host], [site.components[name] for name in site.of(host)]
+    # Where an address moves to, people come by the site's name as well.
+    moving = [site.variables[entry.address] for entry in entries if entry.address]
+    moving += [site.variables["site_public_name"]] if moving else []
+    names = _unique([host, *known.names, known.address, *moving, "localhost", LOOPBACK])
+    return {entry.name: names for entry in entries if entry.certificate and site.variables["site_tls_enabled"]}
 
 
 def ports(site: Site, host: str) -> list[dict[str, Any]]:
