@@ -232,7 +232,7 @@ def _fixed(facts: Facts) -> Iterator[str]:
         if name in recorded and recorded[name] != wanted:
             yield (
                 f"{_here(facts)}{name} is {wanted!r}, and the site was installed with {recorded[name]!r}, which no run "
-                "changes. Set it back; for another value, install a new site and move the data (docs/operations.md)."
+                'changes. Set it back, or see docs/operations.md, "A value that no run changes".'
             )
 
 

@@ -198,7 +198,7 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     (
         "another home",
         {"fixed": {"recorded": {"site_home": "/srv/a", "site_x": 1}, "wanted": {"site_home": "/srv/b"}}},
-        "app1: site_home is '/srv/b', and the site was installed with '/srv/a', which no run changes. Set it back; ",
+        "app1: site_home is '/srv/b', and the site was installed with '/srv/a', which no run changes. Set it back, ",
     ),
     (
         "older cluster",
