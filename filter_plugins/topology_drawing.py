@@ -113,15 +113,30 @@ def _groups(topology: object, name: str) -> list[_Group]:
         tiers = {str(topology["components"][component]["tier"]) for component in components}
         if components:
             groups.setdefault(tuple(components), _Group(components, tiers)).hosts.append(str(host))
+    for server, components in _outside(topology).items():
+        tiers = {str(topology["components"][component]["tier"]) for component in components}
+        groups[server,] = _Group([*components, "outside of the inventory"], tiers, [server])
     ordered = sorted(groups.values(), key=lambda group: (group.column, group.name))
     number = {host: index for index, group in enumerate(ordered) for host in group.hosts}
     for row in topology["connections"]:
         if row["source"] != row["destination"]:
             uses = ordered[number[row["source"]]].uses.setdefault(number[row["destination"]], set())
             uses.add((str(row["service"]), int(row["port"])))
+    for host, known in topology["hosts"].items():
+        for row in known["outside"]:
+            uses = ordered[number[host]].uses.setdefault(number[row["host"]], set())
+            uses.add((str(row["service"]), int(row["port"])))
     for row in topology["public"]:
         ordered[number[row["destination"]]].public.add((str(row["service"]), int(row["port"])))
     return ordered
+
+
+def _outside(topology: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the components of each external server that a host needs."""
+    found: dict[str, set[str]] = {}
+    for row in (row for host in topology["hosts"].values() for row in host["outside"]):
+        found.setdefault(str(row["host"]), set()).add(str(row["component"]))
+    return {server: sorted(found[server]) for server in sorted(found)}
 
 
 def airflow_topology_text(topology: object) -> str:

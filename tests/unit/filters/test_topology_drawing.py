@@ -101,6 +101,27 @@ def test_a_name_cannot_break_the_drawing() -> None:
     assert "a<b&c" in drawn(airflow_topology_svg(topology(postgresql=["a<b&c"])))[0]
 
 
+def test_servers_outside_of_the_inventory_are_drawn_where_they_are_needed() -> None:
+    groups = {"airflow_scheduler": ["control"], "airflow_worker": ["worker"], "airflow_api_server": ["control"]}
+    found = fact(imagined(groups, database_host="db.example.com", broker_host="broker.example.com"))
+    assert airflow_topology_text(found).splitlines() == [
+        "worker: worker",
+        "    to control: Execution API 8080",
+        "    to broker.example.com: broker 6379",
+        "    to db.example.com: PostgreSQL 5432",
+        "control: API server, scheduler",
+        "    open to everybody: API 8080",
+        "    to worker: worker logs 8793",
+        "    to broker.example.com: broker 6379",
+        "    to db.example.com: PostgreSQL 5432",
+        "broker.example.com: broker, outside of the inventory",
+        "db.example.com: PostgreSQL, outside of the inventory",
+    ]
+    assert drawn(airflow_topology_svg(found))[1] == 4
+    one = fact(imagined(groups, database_host="store.example.com", broker_host="store.example.com"))
+    assert airflow_topology_text(one).splitlines()[2] == "    to store.example.com: PostgreSQL 5432, broker 6379"
+
+
 def test_hosts_that_run_nothing_are_not_drawn() -> None:
     idle = fact(imagined({"spare": ["idle"]}))
     assert drawn(airflow_topology_svg(idle)) == ([], 0, 0)

@@ -243,17 +243,26 @@ def client_units(site: Site, host: str) -> dict[str, list[str]]:
 
 
 def outside(site: Site, host: str) -> list[dict[str, Any]]:
-    """Return the external servers that a host's components need: `variable` that names it, `host` and `port`."""
+    """Return the external servers that a host's components need: `component`, `service`, `variable`, `host`, `port`.
+
+    `variable` is the one that names it.
+    """
     found = {}
     for need in (need for name in site.of(host) for need in site.needs(site.components[name])):
         endpoint = site.reach(host, need.service)
         if endpoint and endpoint.external and endpoint.address:
-            variable = next(
-                entry.placement.external
+            entry = next(
+                entry
                 for entry in site.registry.values()
                 if entry.placement.external and need.service in {service.name for service in entry.services}
             )
-            found[variable] = {"variable": variable, "host": endpoint.address, "port": endpoint.port}
+            found[entry.name] = {
+                "component": entry.name,
+                "service": need.service,
+                "variable": entry.placement.external,
+                "host": endpoint.address,
+                "port": endpoint.port,
+            }
     return list(found.values())
 
 
