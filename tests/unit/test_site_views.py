@@ -133,7 +133,7 @@ def test_entries_and_proxy_name_all_hosts() -> None:
 
 def test_what_is_outside_is_named_where_it_is_needed() -> None:
     placed = PLACED | {"postgresql": [], "redis": ["store"]}
-    outside = {"component": "postgresql", "service": "postgresql", "variable": "site_database_host"}
+    outside: dict[str, Any] = {"component": "postgresql", "service": "postgresql", "variable": "site_database_host"}
     outside |= {"host": "db", "port": 5432}
     assert here("worker1", placed, database_host="db")["outside"] == [outside]
     assert here("store", placed, database_host="db")["outside"] == []
