@@ -18,7 +18,7 @@ from ansible_collections.airstrip.core.plugins.module_utils.site_registry import
     RegistryError,
     read_registry,
 )
-from ansible_collections.airstrip.core.plugins.module_utils.site_variables import Variable, read_variables
+from ansible_collections.airstrip.core.plugins.module_utils.site_variables import Variable, read_all_variables
 from ansible_collections.airstrip.core.plugins.module_utils.site_views import fact
 
 DOCUMENTATION = """
@@ -222,8 +222,9 @@ def _place(value: Any) -> str:
 
 def _read(directory: Path) -> tuple[dict[str, Component], dict[str, Variable]]:
     entries = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in directory.glob("*.yml")}
-    declared = read_variables(entries.pop("site"))
-    return read_registry(entries, declared), declared
+    declared = read_all_variables(entries)
+    components = {name: entry for name, entry in entries.items() if name != "site"}
+    return read_registry(components, declared), declared
 
 
 def known_facts(file: Path) -> dict[str, Any]:

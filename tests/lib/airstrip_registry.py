@@ -12,7 +12,7 @@ from airstrip_tree import PROJECT, Tree
 start()  # before anything of a collection is imported: Ansible's own finder comes too late else
 
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component, read_registry  # noqa: E402
-from ansible_collections.airstrip.core.plugins.module_utils.site_variables import Variable, read_variables  # noqa: E402
+from ansible_collections.airstrip.core.plugins.module_utils.site_variables import Variable, read_all_variables  # noqa: E402
 
 
 def entries() -> dict[str, Any]:
@@ -24,7 +24,7 @@ def entries() -> dict[str, Any]:
 def declared() -> dict[str, Variable]:
     """Return the variables of the site by name."""
     tree = Tree()
-    return read_variables(tree.load(tree.root / "registry" / "site.yml"))
+    return read_all_variables({path.stem: tree.load(path) for path in tree.files("registry/*.yml")})
 
 
 def registry() -> dict[str, Component]:

@@ -5,6 +5,7 @@ An entry is a mapping with these keys, and `read_component` refuses any other:
   role        the role that installs it (required)
   tier        the playbook that applies the role, and with it the order in which components stop (required)
   when        conditions, all of which have to hold for the component to be part of a site; see When
+  variables   variables of the site that are the component's alone; see site_variables.py
   units       systemd units, as patterns of a shell
   starters    units beside them that would start them with the host; they stop with them, and are not shown
   instances   name of the host's variable with the instances of a unit `NAME@`
@@ -266,6 +267,8 @@ def owned(component: Component, values: Mapping[str, Any]) -> list[str]:
 def read_component(name: str, entry: object) -> Component:
     """Return an entry of the registry by its name and the content of its file; raise RegistryError for a bad one."""
     place = f"registry/{name}.yml"
+    if isinstance(entry, Mapping):
+        entry = {key: item for key, item in entry.items() if key != "variables"}
     if not _NAME.fullmatch(name):
         raise RegistryError(f"{place}: a component's name has lower-case letters, digits and _ only")
     given = _with_when(_given(entry, place, Component, "group", "role", "tier"), place)

@@ -1,4 +1,6 @@
-"""The variables of the site: what `registry/site.yml` declares, and what an inventory gives for them.
+"""The variables of the site: what the registry declares, and what an inventory gives for them.
+
+Those of the whole site stand in `registry/site.yml`, those of one component may stand in its file, under `variables`.
 
 An entry is a mapping with these keys, and `read_variables` refuses any other:
   type         one of TYPES (required)
@@ -105,8 +107,8 @@ TYPES: dict[str, tuple[str, Callable[[Any], Any]]] = {
 }
 
 
-def _variable(name: str, entry: Any) -> Variable:
-    place = f"registry/site.yml: {name}"
+def _variable(name: str, entry: Any, file: str) -> Variable:
+    place = f"{file}: {name}"
     known = {field.name for field in fields(Variable)} - {"name"}
     if not isinstance(entry, Mapping) or not name.startswith(PREFIX):
         raise RegistryError(f"{place} must be a mapping, and its name begin with {PREFIX}")
@@ -130,6 +132,18 @@ def _fits(variable: Variable) -> bool:
         return False
 
 
-def read_variables(entries: Mapping[str, Any]) -> dict[str, Variable]:
-    """Return the variables by name; raise RegistryError for a declaration that has no meaning."""
-    return {name: _variable(name, entry) for name, entry in entries.items()}
+def read_variables(entries: Mapping[str, Any], file: str = "registry/site.yml") -> dict[str, Variable]:
+    """Return the variables of a file by name; raise RegistryError for a declaration that has no meaning."""
+    return {name: _variable(name, entry, file) for name, entry in entries.items()}
+
+
+def read_all_variables(files: Mapping[str, Any]) -> dict[str, Variable]:
+    """Return the variables of a registry, by the contents of its files: those of the site, and of each component."""
+    found = read_variables(files["site"])
+    for name, entry in files.items():
+        own = entry.get("variables", {}) if name != "site" and isinstance(entry, Mapping) else {}
+        more = read_variables(own, f"registry/{name}.yml")
+        if twice := sorted(set(found) & set(more)):
+            raise RegistryError(f"registry/{name}.yml: {twice[0]} is declared twice")
+        found |= more
+    return found
