@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,11 @@ from ansible_collections.airstrip.core.plugins.module_utils.site_registry import
     RegistryError,
     read_registry,
 )
-from ansible_collections.airstrip.core.plugins.module_utils.site_variables import Variable, read_all_variables
+from ansible_collections.airstrip.core.plugins.module_utils.site_variables import (
+    PREFIX,
+    Variable,
+    read_all_variables,
+)
 from ansible_collections.airstrip.core.plugins.module_utils.site_views import fact
 
 DOCUMENTATION = """
@@ -160,6 +165,14 @@ class Found:
                     place = _place(self.raw[host][name])
                     yield f"{name} is set{place}, and its value is the site's: set {variable.name} in its place."
 
+    def misspelt(self, wiring: Mapping[str, Any]) -> Iterator[str]:
+        """Yield names that look like a variable of the site, and are none."""
+        known = {*self.declared, *wiring, "site_known_facts_file"}
+        names = {name for raw in self.raw.values() for name in raw if name.startswith(PREFIX)}
+        for name in sorted(names - known):
+            if near := get_close_matches(name, self.declared, n=1, cutoff=0.8):
+                yield f"{name} is no variable of the site. Did you mean {near[0]}?"
+
     def _certificates(
         self, result: dict[str, Any], registry: Mapping[str, Component], wiring: Mapping[str, Any]
     ) -> None:
@@ -194,7 +207,14 @@ class Found:
         edge = next((site.placed[name] for name in ("load_balancer", "api_server") if site.placed.get(name)), [])
         bearers = edge if len(edge) == 1 and not site.variables["site_virtual_address"] else []
         names = name_problems(self.facts, self.known, (site.variables["site_public_name"], bearers), file)
-        wrong = [*self.misplaced(wiring), *inventory.problems, *self._unknown(file), *problems(site), *names]
+        wrong = [
+            *self.misplaced(wiring),
+            *self.misspelt(wiring),
+            *inventory.problems,
+            *self._unknown(file),
+            *problems(site),
+            *names,
+        ]
         forget = site.variables["site_forget_hosts"]
         departed = {name: facts for name, facts in self.noted.items() if name not in self.hosts and name not in forget}
         result["departed"] = sorted(departed)

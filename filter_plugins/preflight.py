@@ -10,6 +10,7 @@ A check is a function of the facts, and stands in _CHECKS with the facts that it
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -225,6 +226,23 @@ def _firewall(facts: Facts) -> Iterator[str]:
         )
 
 
+def _leaving(facts: Facts) -> Iterator[str]:
+    leaving = as_mapping(facts["leaving"], "leaving")
+    names = [str(name) for name in as_list(leaving.get("components"), "leaving.components")]
+    lost = [name for name in names if name in as_list(leaving.get("holds_data"), "leaving.holds_data")]
+    if refused := [name for name in lost if name not in as_list(leaving.get("allowed"), "leaving.allowed")]:
+        yield (
+            f"{_here(facts)}{' and '.join(refused)} would leave the host, with data that the site does not have "
+            "elsewhere. Put the host back into the group; or, if nothing needs them any more, run this again with "
+            f"-e '{{\"preflight_leaving_allowed\": {json.dumps(refused)}}}'."
+        )
+    if names and leaving.get("partly"):
+        yield (
+            f"{_here(facts)}{' and '.join(names)} would leave the host, and this run's tags do not stop it. Run "
+            "site.yml without tags first."
+        )
+
+
 def _fixed(facts: Facts) -> Iterator[str]:
     fixed = as_mapping(facts["fixed"], "fixed")
     recorded = as_mapping(fixed.get("recorded") or {}, "fixed.recorded")
@@ -296,6 +314,7 @@ _CHECKS: tuple[tuple[tuple[str, ...], Callable[[Facts], Iterator[str]]], ...] = 
     (("open_ways",), _open_ways),
     (("firewall",), _firewall),
     (("drained",), _drained),
+    (("leaving",), _leaving),
     (("fixed",), _fixed),
     (("database",), _database),
     (("postgresql_clusters",), _postgresql_version),

@@ -6,7 +6,9 @@ import copy
 from typing import Any
 
 from airstrip_registry import registry
+from ansible_collections.airstrip.core.plugins.module_utils.site_registry import filled
 
+_ENGINE = {"site_redis_engine": "valkey"}
 NOW = 1_800_000_000.0
 OLD, NEW = "3.2.2-0123456789ab", "3.3.2-ba9876543210"
 
@@ -32,7 +34,7 @@ def host(name: str, components: list[str], *units: dict[str, Any], **other: Any)
     look: dict[str, Any] = {"units": list(units), "current": NEW, "drained": None}
     look["answers"] = [0.01] if "api_server" in components else []
     return {
-        "placed": {component: {"units": list(registry()[component].units)} for component in components},
+        "placed": {component: {"units": filled(registry()[component].units, _ENGINE)} for component in components},
         "workers": copy.deepcopy(WORKERS), "concurrency": 16,
         "names": [f"{name}.example.com", name], "node": name,
         "certificates": {}, "look": look, "unreachable": False, "error": "", **other,

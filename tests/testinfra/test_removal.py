@@ -71,7 +71,7 @@ def left(site: Site, host: Any, tmp_path_factory: pytest.TempPathFactory) -> Ite
     host.check_output("systemd-run --unit=airstrip-sleeper --collect /bin/sh -c %s", SLEEPER)
     assert query_until(host, BACKEND, "1")
     smaller = without(site, tmp_path_factory.mktemp("smaller"), "airflow_worker", "redis")
-    yield run(smaller, "--extra-vars", "site_executor=LocalExecutor")
+    yield run(smaller, "--extra-vars", '{"site_executor": "LocalExecutor", "preflight_leaving_allowed": ["redis"]}')
     run(site)
     assert active(host, "airflow-worker@default.service")
     assert active(host, "redis-server.service")

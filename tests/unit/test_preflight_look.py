@@ -23,6 +23,7 @@ KNOWN = {
         "owns": ["{root}/units/airflow-worker@*.service", "{root}/etc"],
     },
 }
+NOTHING: dict[str, Any] = {"components": {}, "fixed": {}}
 LOOK = PROJECT / "roles" / "preflight" / "files" / "look.py"
 
 
@@ -162,7 +163,7 @@ def test_what_is_placed_leaves_nothing(tmp_path: Path) -> None:
     # Somebody else's.
     unit(tmp_path, "airflow-worker@mine.service", "[Service]\n")
     found = look({}, root=str(tmp_path))
-    assert (found["leaving"], found["record"]) == ([], {})
+    assert (found["leaving"], found["record"]) == ([], NOTHING)
 
 
 def test_units_of_ours_leave_without_a_record(tmp_path: Path) -> None:
@@ -182,26 +183,32 @@ def test_what_the_record_knows_leaves_in_the_order_of_stopping(tmp_path: Path) -
     made = unit(tmp_path, "old.service", "[Service]\n")
     unit(tmp_path, "keepalived.service", "[Service]\n")
     components = known(str(tmp_path), "scheduler", "keepalived")
-    components["flower"] = {
-        "units": ["old.service"],
-        "starters": ["boot.service"],
-        "owns": [made, f"{tmp_path}/nothing"],
-    }
+    components["flower"] = {"units": ["old.service"], "owns": [made, f"{tmp_path}/nothing"]}
     components["idle"] = {"units": [], "owns": []}
-    unit(tmp_path, "boot.service", "[Service]\n")
     record = {"components": components, "fixed": {"site_user": "airflow"}}
     (tmp_path / "placed.json").write_text(json.dumps(record), encoding="utf-8")
     found = look({}, root=str(tmp_path))
     assert found["record"] == record
     assert found["leaving"] == [
         {"component": "keepalived", "units": ["keepalived.service"], "paths": []},
-        {"component": "flower", "units": ["boot.service", "old.service"], "paths": [made]},
+        {"component": "flower", "units": ["old.service"], "paths": [made]},
         {"component": "idle", "units": [], "paths": []},
     ]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "{", "[]", "null", '{"components": null}', '{"components": []}', '{"fixed": 3}'
+    ],
+)  # fmt: skip
 def test_a_broken_record_is_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "placed.json").write_text(text, encoding="utf-8")
     found = look({}, root=str(tmp_path))
-    assert (found["leaving"], found["record"]) == ([], {})
+    assert (found["leaving"], found["record"]) == ([], NOTHING)
+
+
+@pytest.mark.parametrize("entry", ["units", {"units": "ab", "owns": [1]}, None, {}])
+def test_a_broken_entry_stops_nothing(tmp_path: Path, entry: Any) -> None:
+    (tmp_path / "placed.json").write_text(json.dumps({"components": {"keepalived": entry}}), encoding="utf-8")
+    assert look({}, root=str(tmp_path))["leaving"] == [{"component": "keepalived", "units": [], "paths": []}]

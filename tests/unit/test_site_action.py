@@ -165,6 +165,11 @@ def test_an_old_name_of_the_command_line_is_refused(tmp_path: Path) -> None:
     assert "set site_airflow_version in its place" in found["problems"][0]
 
 
+def test_a_misspelt_variable_of_the_site_is_refused(tmp_path: Path) -> None:
+    found = site(tmp_path, {"site_exekutor": "LocalExecutor", "site_weather": "fine"})
+    assert found["problems"] == ["site_exekutor is no variable of the site. Did you mean site_executor?"]
+
+
 def test_own_certificates_are_not_signed(tmp_path: Path) -> None:
     found = site(tmp_path, two={"airflow_api_server_certificate": "mine"})
     names = [certificate["name"] for certificate in found["certificates"]]

@@ -75,6 +75,22 @@ NOBODY: dict[str, Any] = {"spare": ["vm"]}
             {"placed": PLACED | {"postgresql": ["store", "control"]}},
         ),
         (
+            "site_database_host is db, and store runs postgresql. Empty the variable, or the inventory group "
+            "postgresql.",
+            {"placed": PLACED, "database_host": "db"},
+        ),
+        (
+            "control has the address control, which is no IP address; access lists and /etc/hosts need one. Set "
+            "site_host_address to it.",
+            {"placed": PLACED, "said": {"control": facts(2, "control", default_ipv4={"address": "control"})}},
+        ),
+        (
+            "site_http_proxy is '' on store and a text with a password on control; it is the site's: set it once, in "
+            "group_vars/all",
+            {"placed": PLACED, "hosts": {"control": {"site_http_proxy": "http://u:secret@p:1"}}},
+        ),
+        ("site_user is a mapping. Set it to a text.", {"placed": PLACED, "user": {"TOKEN": "secret"}}),
+        (
             "site_executor is LocalExecutor, which gives a worker no work, but the group airflow_worker has vm. Empty "
             "it, or set site_executor to CeleryExecutor.",
             {"placed": ALONE | {"airflow_worker": ["vm"]}, "executor": "LocalExecutor"},

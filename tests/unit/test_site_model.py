@@ -130,8 +130,8 @@ def test_what_is_outside_has_no_connections_and_is_verified(variables: dict[str,
     assert "postgresql" not in {way.service for way in site.connections}
 
 
-def test_what_is_inside_is_reached_where_it_stands_whatever_is_named_outside() -> None:
-    site = imagined(PLACED, database_host="db.example.com")
+def test_what_is_inside_is_reached_where_it_stands() -> None:
+    site = imagined(PLACED)
     assert site.reach("control", "postgresql") == Endpoint("10.0.0.1", 5432, tls=True)
     assert site.reach("store", "postgresql") == Endpoint("127.0.0.1", 5432, tls=True)
     assert imagined(PLACED, tls_enabled=False).reach("control", "redis") == Endpoint("10.0.0.1", 6379, tls=False)

@@ -82,7 +82,7 @@ def test_everything_follows_from_one_entry(names: tuple[str, str]) -> None:
         "address": "127.0.0.1", "port": 9200, "tls": True, "external": False, "authority": "/etc/airflow/ca.crt",
     }  # fmt: skip
     assert {"port": 9200, "owner": f"site_{own}_port"} in here["ports"]
-    assert here["placed"][own] == {"units": [f"{own}.service"], "starters": [], "owns": [f"/etc/{own}"]}
+    assert here["placed"][own] == {"units": [f"{own}.service"], "owns": [f"/etc/{own}"]}
     assert {"address": "10.0.0.2", "component": own, "database": "airflow", "user": "airflow"} in here["clients"][
         "postgresql"
     ]

@@ -163,5 +163,8 @@ def test_what_is_placed_has_its_units_and_paths_in_the_order_of_stopping() -> No
     assert "/c" in found["placed"]["api_server"]["owns"]
     # It neither offers nor needs anything.
     assert "firewall" not in found["components"]
+    # Load balancers, then who needs others before those; what is written to comes last.
     everything = [*fact(imagined(PLACED))["known"]]
-    assert everything.index("keepalived") < everything.index("scheduler") < everything.index("redis")
+    assert everything[:2] == ["keepalived", "load_balancer"]
+    assert everything.index("worker") < everything.index("api_server") < everything.index("redis")
+    assert fact(imagined(PLACED, redis_engine="valkey"))["known"]["redis"]["units"] == ["valkey-server.service"]

@@ -19,8 +19,8 @@ The argument is a JSON object:
   fernet_key            path of the Fernet key
   units                 directory of systemd's units
   webserver_config      where Flask-AppBuilder once had its configuration
-  placed, known         by component, `units`, `starters` (of these) and `owns` (patterns of paths): of those placed
-                        here, and of all that there are, in the order in which they stop
+  placed, known         by component, `units` and `owns` (patterns of paths): of those placed here, and of all that
+                        there are, in the order in which they stop
   record                file with those that were placed here, as the last run wrote it
   database              `name` and `port` of the metadata database, or nothing if it is not on this host
 Runs on Python 3.7.
@@ -178,13 +178,30 @@ def port(unit: str) -> int:
     return int(found[1]) if found else 0
 
 
+def mapping(value: Any) -> dict[str, Any]:
+    """Return a mapping; nothing for what is none."""
+    return value if isinstance(value, dict) else {}
+
+
+def texts(value: Any) -> list[str]:
+    """Return the texts of a list; nothing for what is none."""
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
 def recorded(path: str) -> dict[str, Any]:
-    """Return what the last run wrote of this host; nothing if it is not there, or was broken off."""
+    """Return what the last run wrote of this host; nothing if it is not there, or somebody has damaged it."""
     try:
-        found = json.loads(read(path) or "{}")
+        found = mapping(json.loads(read(path) or "{}"))
     except ValueError:
         found = {}
-    return found if isinstance(found, dict) else {}
+    components = mapping(found.get("components"))
+    return {
+        "components": {
+            name: {key: texts(mapping(entry).get(key)) for key in ("units", "owns")}
+            for name, entry in components.items()
+        },
+        "fixed": mapping(found.get("fixed")),
+    }
 
 
 def ours(units: str) -> list[str]:
@@ -229,8 +246,8 @@ def leaving(placed: dict[str, Any], known: dict[str, Any], record: dict[str, Any
     return [
         {
             "component": name,
-            "units": present_units(gone[name].get("starters", []) + gone[name].get("units", []), units),
-            "paths": sorted(path for own in set(gone[name].get("owns", [])) - kept for path in expanded(own)),
+            "units": present_units(gone[name]["units"], units),
+            "paths": sorted(path for own in set(gone[name]["owns"]) - kept for path in expanded(own)),
         }
         for name in sorted(gone, key=order.index)
     ]
@@ -262,6 +279,6 @@ seen = {
     # Written only after a migration, and with a mark that nobody else's units have.
     "units": bool(ours(given["units"])),
     "record": record,
-    "leaving": leaving(given["placed"], given["known"], record.get("components", {}), given["units"]),
+    "leaving": leaving(given["placed"], given["known"], record["components"], given["units"]),
 }
 print(json.dumps(seen))

@@ -24,6 +24,8 @@ FACTS: dict[str, Any] = {
         {},
         {"load_balancers": {"edge-1": "10.0.0.1/24"}, "virtual_address": ""},
         {"load_balancers": {}, "virtual_address": ""},
+        # One that does not answer, of which the network is not known.
+        {"load_balancers": {"edge-1": "10.0.0.1/24", "edge-2": "/"}},
         {"tls": False},
         {"tls": False, "public": ["8.8.8.8"], "plain_allowed": True},
         {"virtual_address": "2001:db8::100", "load_balancers": {"edge-1": "2001:db8::1/64"}},

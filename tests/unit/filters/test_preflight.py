@@ -34,6 +34,7 @@ FINE: dict[str, Any] = {
         {"name": "big", "queues": ["a"], "autoscale": {"min": 0, "max": 8}},
         WORKER | {"name": "c", "concurrency": 1},
     ],
+    "leaving": {"components": ["worker", "redis"], "holds_data": ["redis"], "allowed": ["redis"], "partly": False},
     "fixed": {"recorded": {"site_home": "/srv/airflow"}, "wanted": {"site_home": "/srv/airflow", "site_user": "a"}},
     "database": {"version_num": 140012, "minimum": 14},
     "postgresql_clusters": {"clusters": {"15": "manual", "17": "auto"}, "wanted": "17"},
@@ -194,6 +195,16 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
         "old database",
         {"database": {"version_num": 130018, "minimum": 14}},
         "site_database_host: the server is PostgreSQL 13.18, and this Airflow needs 14 or newer.",
+    ),
+    (
+        "database that leaves",
+        {"leaving": {"components": ["worker", "postgresql"], "holds_data": ["postgresql", "redis"], "allowed": []}},
+        "app1: postgresql would leave the host, with data that the site does not have elsewhere. Put the host back",
+    ),
+    (
+        "leaving under a tag",
+        {"leaving": {"components": ["redis"], "holds_data": ["redis"], "allowed": ["redis"], "partly": True}},
+        "app1: redis would leave the host, and this run's tags do not stop it. Run site.yml without tags first.",
     ),
     (
         "another home",

@@ -47,6 +47,16 @@ def _too_many(site: Site) -> Iterator[str]:
             )
 
 
+def _both(site: Site) -> Iterator[str]:
+    for name, hosts in site.placed.items():
+        external = site.components[name].placement.external
+        if hosts and external and site.variables[external]:
+            yield (
+                f"{external} is {site.variables[external]}, and {', '.join(hosts)} runs {name}. Empty the variable, or "
+                f"the inventory group {site.components[name].group}."
+            )
+
+
 def _idle(site: Site) -> Iterator[str]:
     for name, entry in site.registry.items():
         if entry.when.executor and site.members[name] and name not in site.components:
@@ -74,7 +84,7 @@ def _addresses(site: Site) -> Iterator[str]:
             yield f"{' and '.join(hosts)} have the same address {address}. Set site_host_address for each of them."
         elif len(site.hosts) > 1 and (address == "localhost" or (found and found.is_loopback)):
             yield f"{hosts[0]} has the address {address}, which no other host can reach. Set site_host_address."
-        elif len(site.hosts) > 1 and not found and address != hosts[0].lower():
+        elif len(site.hosts) > 1 and not found and site.hosts[hosts[0]].has_address:
             yield (
                 f"{hosts[0]} has the address {address}, which is no IP address; access lists and /etc/hosts need one. "
                 "Set site_host_address to it."
@@ -111,5 +121,5 @@ def _extra_clients(site: Site) -> Iterator[str]:
 
 def problems(site: Site) -> list[str]:
     """List what is wrong with a site."""
-    checks = (_placement, _too_many, _idle, _addresses, _ports, _memory, _extra_clients)
+    checks = (_placement, _too_many, _both, _idle, _addresses, _ports, _memory, _extra_clients)
     return [problem for check in checks for problem in check(site)]

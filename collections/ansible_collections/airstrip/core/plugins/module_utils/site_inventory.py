@@ -9,7 +9,7 @@ from typing import Any
 from ansible_collections.airstrip.core.plugins.module_utils.site_model import LOOPBACK, Host, Site
 from ansible_collections.airstrip.core.plugins.module_utils.site_names import NAMES
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component
-from ansible_collections.airstrip.core.plugins.module_utils.site_variables import Variable, VariableError
+from ansible_collections.airstrip.core.plugins.module_utils.site_variables import Variable, VariableError, shown
 
 # What of a host's facts concerns other hosts: addresses, names, and what the slots of workers are worked out from.
 FACTS = (*NAMES, "memtotal_mb", "processor_vcpus", "default_ipv4", "default_ipv6")
@@ -67,9 +67,10 @@ class Inventory:
             return variable.default
         first = next(iter(known))
         if other := next((host for host in known if known[host] != known[first]), None):
+            one, two = shown(known[first]), shown(known[other])
             self._add(
-                f"{variable.name} is {known[first]!r} on {first} and {known[other]!r} on {other}; it is the site's: "
-                "set it once, in group_vars/all"
+                f"{variable.name} is {one} on {first} and {two} on {other}; it is the site's: set it once, in "
+                "group_vars/all"
             )
         return known[first]
 
@@ -95,6 +96,7 @@ class Inventory:
             names=tuple(str(facts[fact]) for fact in ("fqdn", "hostname") if facts.get(fact)),
             memory_mb=_number(facts.get("memtotal_mb")),
             cores=_number(facts.get("processor_vcpus")),
+            has_address=bool(address),
             variables=own,
         )
 

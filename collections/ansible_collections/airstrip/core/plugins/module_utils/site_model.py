@@ -25,11 +25,12 @@ _LOCAL = re.compile(r"127\.|::1$|localhost$|$")
 class Host:
     """A host of the inventory.
 
-    address    at which the others reach it; its name, where none is known
-    names      by which it calls itself, the full one first
-    memory_mb  of the host, 0 where that is not known
-    cores      processors, likewise
-    variables  those of the site's variables that differ between hosts
+    address      at which the others reach it; its name, where none is known
+    has_address  whether one is known
+    names        by which it calls itself, the full one first
+    memory_mb    of the host, 0 where that is not known
+    cores        processors, likewise
+    variables    those of the site's variables that differ between hosts
     """
 
     name: str
@@ -37,6 +38,7 @@ class Host:
     names: tuple[str, ...] = ()
     memory_mb: int = 0
     cores: int = 0
+    has_address: bool = True
     variables: Mapping[str, Any] = field(default_factory=dict)
 
 

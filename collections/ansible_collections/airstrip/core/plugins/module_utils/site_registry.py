@@ -6,8 +6,8 @@ An entry is a mapping with these keys, and `read_component` refuses any other:
   tier        the playbook that applies the role, and with it the order in which components stop (required)
   when        conditions, all of which have to hold for the component to be part of a site; see When
   variables   variables of the site that are the component's alone; see site_variables.py
-  units       systemd units, as patterns of a shell
-  starters    units beside them that would start them with the host; they stop with them, and are not shown
+  units       systemd units, as patterns of a shell; `{site_x}` stands for the value of a variable
+  holds_data  whether what it holds is lost to the site if it leaves a host, which has to be allowed then
   instances   name of the host's variable with the instances of a unit `NAME@`
   endpoint    how clients reach it, see ENDPOINTS; any
   address     name of the variable with an address that moves between its hosts, where clients find it if it is set
@@ -16,8 +16,7 @@ An entry is a mapping with these keys, and `read_component` refuses any other:
   needs       what it connects to; see Need
   memory      what it takes; see Memory
   placement   on how many hosts; see Placement
-  owns        paths, as patterns of a shell, that are removed from a host which it leaves; `{site_x}` stands for the
-              value of a variable
+  owns        paths, as patterns of a shell, that are removed from a host which it leaves; `{site_x}` as in units
 """
 
 from __future__ import annotations
@@ -166,7 +165,7 @@ class Component:
     tier: str
     when: When = When()
     units: tuple[str, ...] = ()
-    starters: tuple[str, ...] = ()
+    holds_data: bool = False
     instances: str = ""
     endpoint: str = "any"
     address: str = ""
@@ -255,13 +254,13 @@ def variables(component: Component) -> Iterator[str]:
     yield from (when.set for when in conditions)
     yield from (name for service in component.services for name in (service.port, service.extra_clients))
     yield from (need.connections.each for need in component.needs)
-    yield from (name for path in component.owns for name in _REPLACED.findall(path))
+    yield from (name for text in component.owns + component.units for name in _REPLACED.findall(text))
     yield from (component.instances, component.address, component.placement.external, component.placement.plain)
 
 
-def owned(component: Component, values: Mapping[str, Any]) -> list[str]:
-    """Return what a component owns, by the values of the site's variables."""
-    return [_REPLACED.sub(lambda match: str(values[match[1]]), path) for path in component.owns]
+def filled(patterns: Sequence[str], values: Mapping[str, Any]) -> list[str]:
+    """Return units or paths with the values of the site's variables in them."""
+    return [_REPLACED.sub(lambda match: str(values[match[1]]), pattern) for pattern in patterns]
 
 
 def read_component(name: str, entry: object) -> Component:
@@ -277,7 +276,6 @@ def read_component(name: str, entry: object) -> Component:
         raise RegistryError(f"{place}.services must be a mapping, found {type(services).__name__}")
     parts = {
         "units": tuple(map(str, _items(given.get("units", []), f"{place}.units"))),
-        "starters": tuple(map(str, _items(given.get("starters", []), f"{place}.starters"))),
         "owns": tuple(map(str, _items(given.get("owns", []), f"{place}.owns"))),
         "services": tuple(_service(str(key), item, f"{place}.services.{key}") for key, item in services.items()),
         "needs": tuple(

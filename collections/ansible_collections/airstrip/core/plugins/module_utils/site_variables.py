@@ -50,11 +50,18 @@ class Variable:
         try:
             found = TYPES[self.type][1](value)
         except (TypeError, ValueError):
-            raise VariableError(f"{self.name} is {value!r}. Set it to {TYPES[self.type][0]}.") from None
+            raise VariableError(f"{self.name} is {shown(value)}. Set it to {TYPES[self.type][0]}.") from None
         if self.choices and found not in self.choices:
             allowed = ", ".join(map(str, self.choices))
-            raise VariableError(f"{self.name} is {found!r}. Set it to one of {allowed}.")
+            raise VariableError(f"{self.name} is {shown(found)}. Set it to one of {allowed}.")
         return found
+
+
+def shown(value: Any) -> str:
+    """Return a value as a message may have it: none that could hold a secret, such as a URL or an environment."""
+    if isinstance(value, (Mapping, list, tuple)):
+        return "a mapping" if isinstance(value, Mapping) else "a list"
+    return "a text with a password" if "@" in str(value) else repr(value)
 
 
 def _text(value: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ansible_collections.airstrip.core.plugins.module_utils import site_sizing as sizing
 from ansible_collections.airstrip.core.plugins.module_utils.site_model import LOOPBACK, Site
-from ansible_collections.airstrip.core.plugins.module_utils.site_registry import owned
+from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component, filled
 from ansible_collections.airstrip.core.plugins.module_utils.site_variables import PREFIX
 
 SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
@@ -238,7 +238,7 @@ def client_units(site: Site, host: str) -> dict[str, list[str]]:
     for name in site.of(host):
         for need in site.needs(site.components[name]):
             if need.login:
-                found[need.login] += site.components[name].units
+                found[need.login] += filled(site.components[name].units, site.variables)
     return found
 
 
@@ -267,20 +267,22 @@ def outside(site: Site, host: str) -> list[dict[str, Any]]:
 
 
 def placed(site: Site, names: Iterable[str]) -> dict[str, dict[str, list[str]]]:
-    """Return `units`, `starters` and the paths (`owns`) of components, in the order in which they stop."""
-    entries = sorted((site.registry[name] for name in names), key=lambda entry: (_stops(entry.tier), entry.name))
+    """Return `units` and the paths (`owns`) of components, in the order in which they stop."""
+    entries = sorted((site.registry[name] for name in names), key=lambda entry: _stops(site, entry))
     return {
         entry.name: {
-            "units": list(entry.units),
-            "starters": list(entry.starters),
-            "owns": owned(entry, site.variables),
+            "units": filled(entry.units, site.variables),
+            "owns": filled(entry.owns, site.variables),
         }
         for entry in entries
     }
 
 
-def _stops(tier: str) -> int:
-    return _ORDER.index(tier) if tier in _ORDER else len(_ORDER)
+def _stops(site: Site, entry: Component) -> tuple[int, int, str]:
+    """Return when a component stops: by its tier, and there after those that need it."""
+    offered = {service.name for service in entry.services}
+    needed = sum(bool(offered & {need.service for need in other.needs}) for other in site.registry.values())
+    return _ORDER.index(entry.tier) if entry.tier in _ORDER else len(_ORDER), needed, entry.name
 
 
 def _unique(names: Iterable[Any]) -> list[str]:
@@ -320,7 +322,7 @@ def fact(site: Site) -> dict[str, Any]:
     vars          the site's variables, without their prefix
     components    by name, of the whole registry: `hosts`, `units` and `tier`; no hosts, if it is no part of the site
     placed        by name, the hosts
-    known         units and paths of all components, in the order in which they stop
+    known         units and paths of all components, in the order in which they stop; `holds_data` names those with data
     airflow_hosts those of the components of Airflow
     connections   every way, see Connection
     public        what everybody may reach, see Opening
@@ -337,7 +339,7 @@ def fact(site: Site) -> dict[str, Any]:
     return {
         "vars": {name.removeprefix(PREFIX): item for name, item in site.variables.items()},
         "components": {
-            name: {"hosts": site.placed.get(name, []), "units": list(entry.units), "tier": entry.tier}
+            name: {"hosts": site.placed.get(name, []), "units": filled(entry.units, site.variables), "tier": entry.tier}
             for name, entry in site.registry.items()
         },
         "connections": [asdict(way) for way in site.connections],
@@ -350,6 +352,7 @@ def fact(site: Site) -> dict[str, Any]:
         "proxy": proxy(site),
         "placed": {name: site.placed.get(name, []) for name in site.registry},
         "known": placed(site, site.registry),
+        "holds_data": [name for name, entry in site.registry.items() if entry.holds_data],
         "airflow_hosts": [name for name, host in hosts.items() if host["is_airflow"]],
         "databases": databases(site),
         "database_roles": database_roles(site),
