@@ -195,13 +195,13 @@ def databases(site: Site) -> list[dict[str, Any]]:
     return found
 
 
-def database_roles(site: Site) -> list[dict[str, Any]]:
+def database_roles(site: Site, budget: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return Airflow's own roles in the database, as the role postgresql takes them, but for their passwords."""
     known = logins(site)
     roles: list[dict[str, Any]] = [{"name": known["metadata"]["user"]}]
     if "results" in used_logins(site):
         # No task can take those of the metadata database.
-        limit = sizing.budget(site)["by_login"].get("results", 0)
+        limit = budget["by_login"].get("results", 0)
         roles += [
             {"name": known["results"]["user"], "connection_limit": limit},
             {"name": known["results_view"]["user"]},
@@ -214,7 +214,7 @@ def used_logins(site: Site) -> set[str]:
     return {need.login for entry in site.components.values() for need in site.needs(entry)} - {""}
 
 
-def broker_users(site: Site) -> list[dict[str, Any]]:
+def broker_users(site: Site, sets: Mapping[str, list[str]]) -> list[dict[str, Any]]:
     """Return the workers' users of the site's own broker; an external one has one user for all.
 
     Each has `worker`, `user`, `queues`, and `secret`, the name of its password.
@@ -228,7 +228,7 @@ def broker_users(site: Site) -> list[dict[str, Any]]:
             "queues": queues,
             "secret": f"airflow_broker_password_{name}",
         }
-        for name, queues in worker_sets(site).items()
+        for name, queues in sets.items()
     ]
 
 
@@ -290,7 +290,7 @@ def _unique(names: Iterable[Any]) -> list[str]:
 
 
 def _host(site: Site, name: str) -> dict[str, Any]:
-    components, own = site.of(name), site.hosts[name].variables
+    components, own, comers = site.of(name), site.hosts[name].variables, clients(site, name)
     balancers = site.placed.get("load_balancer", [])
     return {
         "address": site.hosts[name].address,
@@ -298,8 +298,8 @@ def _host(site: Site, name: str) -> dict[str, Any]:
         "is_airflow": any(site.components[component].tier == "airflow" for component in components),
         "rank": balancers.index(name) if name in balancers else 0,
         "rules": rules(site, name),
-        "clients": clients(site, name),
-        "callers": {service: _unique(row["address"] for row in rows) for service, rows in clients(site, name).items()},
+        "clients": comers,
+        "callers": {service: _unique(row["address"] for row in rows) for service, rows in comers.items()},
         "listen": listen(site, name),
         "reach": reach(site, name),
         "servers": servers(site, name),
@@ -335,7 +335,8 @@ def fact(site: Site) -> dict[str, Any]:
     hosts         by name: `address`, `components`, in `vars` the variables that may differ, and what the functions
                   above return
     """
-    sets, hosts, users = worker_sets(site), {name: _host(site, name) for name in site.hosts}, broker_users(site)
+    sets, budget = worker_sets(site), sizing.budget(site)
+    hosts, users = {name: _host(site, name) for name in site.hosts}, broker_users(site, sets)
     return {
         "vars": {name.removeprefix(PREFIX): item for name, item in site.variables.items()},
         "components": {
@@ -344,7 +345,7 @@ def fact(site: Site) -> dict[str, Any]:
         },
         "connections": [asdict(way) for way in site.connections],
         "public": [asdict(opening) for opening in site.openings],
-        "budget": sizing.budget(site),
+        "budget": budget,
         "slots": sum(sizing.host_slots(site, name) for name in site.hosts),
         "worker_sets": sets,
         "queues": sorted({queue for queues in sets.values() for queue in queues}),
@@ -355,7 +356,7 @@ def fact(site: Site) -> dict[str, Any]:
         "holds_data": [name for name, entry in site.registry.items() if entry.holds_data],
         "airflow_hosts": [name for name, host in hosts.items() if host["is_airflow"]],
         "databases": databases(site),
-        "database_roles": database_roles(site),
+        "database_roles": database_roles(site, budget),
         "broker_users": users,
         "broker_secrets": [user["secret"] for user in users],
         "ca_bundle": f"{site.variables['site_config_directory']}/ca-bundle.crt",
