@@ -181,7 +181,7 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
 
-def _given(value: object, place: str, kind: type, *required: str) -> dict[str, Any]:
+def keys_of(value: object, place: str, kind: type, *required: str) -> dict[str, Any]:
     """Return the keys of a part of an entry, which are its type's fields; refuse what has no meaning there."""
     if not isinstance(value, Mapping):
         raise RegistryError(f"{place} must be a mapping, found {type(value).__name__}")
@@ -210,7 +210,7 @@ def _one_of(value: str, allowed: Sequence[str], place: str) -> None:
 
 
 def _when(value: object, place: str) -> When:
-    given = _given(value, place, When)
+    given = keys_of(value, place, When)
     when = When(**given)
     if when.airflow and not _VERSION.fullmatch(when.airflow):
         raise RegistryError(f"{place}.airflow is {when.airflow!r}; write a comparison as '>= 3.5'")
@@ -224,7 +224,7 @@ def _with_when(given: dict[str, Any], place: str) -> dict[str, Any]:
 
 
 def _service(name: str, value: object, place: str) -> Service:
-    service = Service(name=name, **_with_when(_given(value, place, Service), place))
+    service = Service(name=name, **_with_when(keys_of(value, place, Service), place))
     _one_of(service.protocol, PROTOCOLS, f"{place}.protocol")
     _one_of(service.clients, CLIENTS, f"{place}.clients")
     _one_of(service.kind, KINDS, f"{place}.kind")
@@ -234,8 +234,8 @@ def _service(name: str, value: object, place: str) -> Service:
 
 
 def _need(value: object, place: str) -> Need:
-    given = _with_when(_given(value, place, Need, "service"), place)
-    connections = Connections(**_given(given.get("connections", {}), f"{place}.connections", Connections))
+    given = _with_when(keys_of(value, place, Need, "service"), place)
+    connections = Connections(**keys_of(given.get("connections", {}), f"{place}.connections", Connections))
     need = Need(**given | {"connections": connections})
     if need.login:
         _one_of(need.login, LOGINS, f"{place}.login")
@@ -270,7 +270,7 @@ def read_component(name: str, entry: object) -> Component:
         entry = {key: item for key, item in entry.items() if key != "variables"}
     if not _NAME.fullmatch(name):
         raise RegistryError(f"{place}: a component's name has lower-case letters, digits and _ only")
-    given = _with_when(_given(entry, place, Component, "group", "role", "tier"), place)
+    given = _with_when(keys_of(entry, place, Component, "group", "role", "tier"), place)
     services = given.get("services", {})
     if not isinstance(services, Mapping):
         raise RegistryError(f"{place}.services must be a mapping, found {type(services).__name__}")
@@ -282,8 +282,8 @@ def read_component(name: str, entry: object) -> Component:
             _need(item, f"{place}.needs[{index}]")
             for index, item in enumerate(_items(given.get("needs", []), f"{place}.needs"))
         ),
-        "memory": Memory(**_given(given.get("memory", {}), f"{place}.memory", Memory)),
-        "placement": Placement(**_given(given.get("placement", {}), f"{place}.placement", Placement)),
+        "memory": Memory(**keys_of(given.get("memory", {}), f"{place}.memory", Memory)),
+        "placement": Placement(**keys_of(given.get("placement", {}), f"{place}.placement", Placement)),
     }
     component = Component(name=name, **given | parts)
     if bad := [path for path in component.owns if not path.startswith(("/", "{")) or ".." in path]:

@@ -15,11 +15,11 @@ An entry is a mapping with these keys, and `read_variables` refuses any other:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible_collections.airstrip.core.plugins.module_utils.site_registry import RegistryError
+from ansible_collections.airstrip.core.plugins.module_utils.site_registry import RegistryError, keys_of
 
 PREFIX = "site_"
 _LAST_PORT = 65535
@@ -116,17 +116,15 @@ TYPES: dict[str, tuple[str, Callable[[Any], Any]]] = {
 
 def _variable(name: str, entry: Any, file: str) -> Variable:
     place = f"{file}: {name}"
-    known = {field.name for field in fields(Variable)} - {"name"}
     if not isinstance(entry, Mapping) or not name.startswith(PREFIX):
         raise RegistryError(f"{place} must be a mapping, and its name begin with {PREFIX}")
-    if unknown := sorted(set(entry) - known):
-        raise RegistryError(f"{place} has the unknown key '{unknown[0]}'; known are {', '.join(sorted(known))}")
+    given = keys_of(entry, place, Variable)
     if entry.get("type") not in TYPES or not entry.get("description"):
         raise RegistryError(f"{place} needs a description, and a type of {', '.join(TYPES)}")
     if entry.get("change", "carried") not in ("carried", "refused"):
         raise RegistryError(f"{place}.change is {entry['change']!r}; allowed are carried, refused")
     lists = {key: tuple(entry.get(key, ())) for key in ("choices", "instead_of")}
-    variable = Variable(name=name, **dict(entry) | lists)
+    variable = Variable(name=name, **given | lists)
     if variable.default is not None and not _fits(variable):
         raise RegistryError(f"{place}: its default is no {variable.type}")
     return variable
