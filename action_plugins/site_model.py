@@ -19,6 +19,7 @@ from ansible_collections.airstrip.core.plugins.module_utils.site_registry import
     RegistryError,
     read_registry,
 )
+from ansible_collections.airstrip.core.plugins.module_utils.site_renamed import RENAMED
 from ansible_collections.airstrip.core.plugins.module_utils.site_variables import (
     PREFIX,
     Variable,
@@ -161,9 +162,19 @@ class Found:
         """Yield what is wrong with names: those that a variable of the site had, and inputs that follow from it."""
         for variable in self.declared.values():
             for name in variable.instead_of:
-                if host := next((host for host in self.hosts if self._overridden(host, name, wiring)), None):
-                    place = _place(self.raw[host][name])
+                if place := self._set_at(name, wiring):
                     yield f"{name} is set{place}, and its value is the site's: set {variable.name} in its place."
+
+    def renamed(self, names: Mapping[str, str], wiring: Mapping[str, Any]) -> Iterator[str]:
+        """Yield names that a role's input does not have any more."""
+        for name, new in names.items():
+            if place := self._set_at(name, wiring):
+                yield f"{name} is set{place}, and is called {new} now: set that in its place."
+
+    def _set_at(self, name: str, wiring: Mapping[str, Any]) -> str:
+        """Return where a host's variable is set against the wiring, beginning with a space; nothing if none is."""
+        host = next((host for host in self.hosts if self._overridden(host, name, wiring)), None)
+        return "" if host is None else _place(self.raw[host][name]) or f" for {host}"
 
     def misspelt(self, wiring: Mapping[str, Any]) -> Iterator[str]:
         """Yield names that look like a variable of the site, and are none."""
@@ -209,6 +220,7 @@ class Found:
         names = name_problems(self.facts, self.known, (site.variables["site_public_name"], bearers), file)
         wrong = [
             *self.misplaced(wiring),
+            *self.renamed(RENAMED, wiring),
             *self.misspelt(wiring),
             *inventory.problems,
             *self._unknown(file),

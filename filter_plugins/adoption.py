@@ -55,7 +55,7 @@ _PREINSTALLED = re.findall(
     """,
 )
 _TOOLS = ("apache-airflow", "pip", "setuptools", "wheel", "uv", "psycopg2-binary", "psycopg2")
-_EXTRA = "airflow_extra_packages"
+_EXTRA = "airflow_release_extra_packages"
 _SHOWN = 10
 # Defaults that have changed in Airflow 3, and decide when DAGs run.
 _TIMING = ("catchup_by_default", "create_cron_data_intervals", "create_delta_data_intervals")
@@ -243,7 +243,8 @@ def _options(old: Facts, _site: Facts) -> Iterator[_Finding]:
         yield _blocks(
             "authentication",
             f"webserver_config.py sets {old['authentication']}. Give its content as airflow_webserver_config, its "
-            "passwords as airflow_webserver_config_secrets, its packages as airflow_extra_packages, and accept this.",
+            "passwords as airflow_webserver_config_secrets, its packages as airflow_release_extra_packages, and accept "
+            "this.",
         )
     if options["secrets.backend"]:
         yield _advises(
@@ -419,7 +420,7 @@ def _packages(old: Facts, site: Facts) -> dict[str, list[str]]:
     own = set(site["extras"])
     more = sorted({extras[name] for name in lacking if name in extras} - own)
     rest = [name for name in lacking if name not in extras and _PACKAGE.match(name)]
-    found = {"airflow_extras": sorted(own | set(more)) if more else [], _EXTRA: rest}
+    found = {"airflow_release_extras": sorted(own | set(more)) if more else [], _EXTRA: rest}
     return {name: value for name, value in found.items() if value}
 
 

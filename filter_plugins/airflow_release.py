@@ -1,5 +1,5 @@
 """
-What a release's directory is called, which of them may go, and which changes of version are possible.
+What a release is built from, which of them may go, and which changes of version are possible.
 
 Upgrades within Airflow 3 may skip versions; Airflow 2 must be at 2.7 or newer before 3, and going back means
 `airflow db downgrade` with the newer code first (Airflow: installation/upgrading.rst, upgrading_to_airflow3.rst).
@@ -7,62 +7,27 @@ Upgrades within Airflow 3 may skip versions; Airflow 2 must be at 2.7 or newer b
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.airstrip.core.plugins.module_utils.airflow_release import Version, parse_version, requirements
 from ansible_collections.airstrip.core.plugins.plugin_utils.checks import as_mapping
 
-_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:(a|b|rc)(\d+))?\Z", re.ASCII)
-# Sorts a final release behind its pre-releases.
-_FINAL = "z"
-# Lists whose order says nothing.
-_SETS = ("extras", "extra_packages")
-_DIGITS = 12
 _AIRFLOW_3 = (3, 0, 0)
 _OLDEST_UPGRADABLE = (2, 7, 0)
 
-Version = tuple[int, int, int, str, int]
 
-
-def _parse(version: object) -> Version | None:
-    match = _VERSION.match(version) if isinstance(version, str) else None
-    if match is None:
-        return None
-    major, minor, patch, stage, number = match.groups()
-    return int(major), int(minor), int(patch), stage or _FINAL, int(number or 0)
-
-
-def _plain(value: object) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
-        return [_plain(item) for item in value]
-    return value
-
-
-def airflow_release_name(version: str, inputs: object) -> str:
+def airflow_release_requirements(
+    version: str, extras: list[str], extra_packages: list[str], providers: Mapping[str, Any]
+) -> list[str]:
     """
-    Name the release directory: the version and 12 hexadecimal digits over all that goes into the environment.
+    Return what a release is built from, as pip's requirements.
 
-    Example: `'3.3.2' | airflow_release_name({'lock': 'sha256...', 'extras': ['celery'], 'python': '3.13'})`. The
-    digits are the start of the SHA-256 of the inputs' canonical JSON; order and repetition in `extras` and
-    `extra_packages` do not matter. Raises AnsibleFilterError on a malformed version and on inputs JSON cannot hold.
+    Example: `'3.3.2' | airflow_release_requirements(['celery'], [], {'celery': 'apache-airflow-providers-celery'})`.
+    `providers` are the packages of the extras, as the action airflow_release returns them.
     """
-    if _parse(version) is None:
-        raise AnsibleFilterError(f"site_airflow_version must look like 3.3.2, found '{version}'")
-    given = _plain(as_mapping(inputs, "airflow_release_name: the inputs"))
-    for name in _SETS:
-        if isinstance(given.get(name), list):
-            given[name] = sorted({str(item) for item in given[name]})
-    try:
-        canonical = json.dumps(given, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise AnsibleFilterError(f"airflow_release_name: the inputs cannot be written as JSON: {error}") from error
-    return f"{version}-{hashlib.sha256(canonical.encode()).hexdigest()[:_DIGITS]}"
+    return requirements(version, extras, extra_packages, providers)
 
 
 def _change_problems(installed: tuple[str, Version], wanted: tuple[str, Version]) -> list[str]:
@@ -95,7 +60,7 @@ def airflow_version_problems(step: object) -> list[str]:
     """
     given = as_mapping(step, "airflow_version_problems: the step")
     found, version = given.get("installed") or "", given.get("wanted")
-    new, old = _parse(version), _parse(found)
+    new, old = parse_version(version), parse_version(found)
     problems = []
     if new is None:
         problems.append(f"site_airflow_version must be a string that looks like 3.3.2, found {version!r}")
@@ -134,7 +99,7 @@ class FilterModule:
     def filters(self) -> dict[str, Any]:
         """Name the filters of this file."""
         return {
-            "airflow_release_name": airflow_release_name,
+            "airflow_release_requirements": airflow_release_requirements,
             "airflow_releases_old": airflow_releases_old,
             "airflow_version_problems": airflow_version_problems,
         }

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.airstrip.core.plugins.module_utils.broker_transport import transport_options
 
 # Between a queue's name and its priority.
 _SEPARATOR = "\x06\x16"
@@ -31,29 +32,20 @@ _COMMON_KEYS = (
 )
 
 
-def _options(options: object) -> dict[str, Any]:
-    if not isinstance(options, Mapping) or "database" not in options:
-        raise AnsibleFilterError("airflow_broker_transport: the options need `database`, the number of the broker's")
-    return dict(options)
-
-
 def airflow_broker_transport(worker: str, options: object) -> dict[str, str]:
     """
     Return the options of Celery's transport that the workers named `worker` have for themselves.
 
     Example: `'reports' | airflow_broker_transport({'database': 0})`. Raises AnsibleFilterError without a database.
     """
-    return {
-        "fanout_prefix": f"/{_options(options)['database']}/{worker}.",
-        "unacked_key": f"unacked.{worker}",
-        "unacked_index_key": f"unacked_index.{worker}",
-        "unacked_mutex_key": f"unacked_mutex.{worker}",
-    }
+    if not isinstance(options, Mapping) or "database" not in options:
+        raise AnsibleFilterError("airflow_broker_transport: the options need `database`, the number of the broker's")
+    return transport_options(worker, options["database"])
 
 
 def _access(user: Mapping[str, Any], database: int, overrides: Mapping[str, Any]) -> dict[str, list[str]]:
     prefix, separator = overrides.get("global_keyprefix") or "", overrides.get("sep") or _SEPARATOR
-    transport = airflow_broker_transport(str(user["worker"]), {"database": database})
+    transport = transport_options(str(user["worker"]), database)
     fanout = transport.pop("fanout_prefix")
     keys = [key for queue in user["queues"] for key in (queue, f"{queue}{separator}*", f"_kombu.binding.{queue}")]
     keys += [*transport.values(), *_COMMON_KEYS]

@@ -64,8 +64,8 @@ def _lock(facts: Facts) -> Iterator[str]:
     known = "; ".join(f"{name} for Python {', '.join(map(str, available[name]))}" for name in sorted(available))
     yield (
         f"{_here(facts)}site_airflow_version: there is no lock for Airflow {version} on Python {python}, and "
-        f"airflow_constraints is not set. Locks exist for {known or 'no version'}. Choose one of them, set "
-        f"airflow_constraints, or run bin/lock {version}."
+        f"airflow_release_constraints is not set. Locks exist for {known or 'no version'}. Choose one of them, set "
+        f"airflow_release_constraints, or run bin/lock {version}."
     )
 
 
@@ -80,7 +80,7 @@ def _system(facts: Facts) -> Iterator[str]:
 def _python(facts: Facts) -> Iterator[str]:
     if ".".join(str(facts["python"]).split(".")[:2]) not in _SUPPORTED_PYTHONS:
         yield (
-            f"{_here(facts)}airflow_python is Python {facts['python']}. Set it to the path of a Python "
+            f"{_here(facts)}airflow_release_python is Python {facts['python']}. Set it to the path of a Python "
             f"{', '.join(_SUPPORTED_PYTHONS[:-1])} or {_SUPPORTED_PYTHONS[-1]}."
         )
 

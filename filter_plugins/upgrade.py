@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.airstrip.core.plugins.plugin_utils.checks import as_list, as_mapping
@@ -10,6 +13,8 @@ from ansible_collections.airstrip.core.plugins.plugin_utils.checks import as_lis
 # How Airflow's linter begins a finding, and how one about an option that is merely set, whatever its value is: with
 # CeleryExecutor it always reminds of a new default (airflow.cli.commands.config_command).
 _LINT_FINDING = "- "
+# Workers last: they would fail tasks on an old API server.
+_ORDER = ("api_server", "scheduler", "dag_processor", "triggerer", "worker")
 _LINT_REMINDER = "- Changed default value"
 
 
@@ -131,6 +136,69 @@ def airflow_upgrade_report(plan: object) -> list[str]:
     return lines
 
 
+def airflow_upgrade_steps(placed: Mapping[str, list[str]], plan: Mapping[str, Any]) -> list[dict[str, str]]:
+    """
+    Return what changes after what: `component` and `host`, one component on one host after the other.
+
+    Example: `airflow_component_hosts | airflow_upgrade_steps({'hosts': ['vm1'], 'migrates': false, 'running': [],
+    'facts': [facts]})`. `hosts` are those of the upgrade, with their `facts` in the same order; after a migration
+    (`migrates`) workers alone are left. Workers with the longest-running task come last, see airflow_drain_order, by
+    the tasks in `running`.
+    """
+    order = ("worker",) if plan["migrates"] else _ORDER
+    facts = dict(zip(plan["hosts"], plan["facts"], strict=True))
+    workers = {host: facts[host] for host in placed["worker"] if host in facts}
+    hosts = {**placed, "worker": airflow_drain_order(workers, plan["running"])}
+    return [
+        {"component": component, "host": host}
+        for component in order
+        for host in hosts[component]
+        if host in plan["hosts"]
+    ]
+
+
+def airflow_past_components(components: Mapping[str, Any], units: list[str], active: list[str]) -> list[str]:
+    """
+    Return the components whose units were there and all ran.
+
+    Example: `airflow_components | airflow_past_components(['airflow-scheduler.service'],
+    ['airflow-scheduler.service'])`.
+    """
+    found = []
+    for name, row in components.items():
+        own = [unit for unit in units if re.fullmatch(rf"{re.escape(row['unit'])}(@.*)?[.]service", unit)]
+        if own and set(own) <= set(active):
+            found.append(name)
+    return found
+
+
+def airflow_upgrade_releases(manifests: list[Mapping[str, Any]]) -> list[str]:
+    """
+    Return the releases that backups lead from and to, each once.
+
+    Example: `airflow_backup_manifests.results | airflow_upgrade_releases`. Each has `content`, the manifest in base64;
+    one that could not be read has none.
+    """
+    read = [json.loads(base64.b64decode(given.get("content", "e30="))) for given in manifests]
+    return list(dict.fromkeys(str(manifest[key]) for manifest in read for key in ("from", "to") if key in manifest))
+
+
+def airflow_upgrade_failures(hosts: list[str], hostvars: Mapping[str, Any]) -> list[str]:
+    """
+    Say what failed on each host: only the hosts on which something failed know what it was.
+
+    Example: `ansible_play_hosts_all | airflow_upgrade_failures(hostvars)`.
+    """
+    found = []
+    for host in hosts:
+        known = hostvars[host]
+        if "ansible_failed_task" in known:
+            result = known["ansible_failed_result"]
+            words = [result.get("msg", "no message"), *result.get("stderr_lines", [])[-1:]]
+            found.append(f"{host}, {known['ansible_failed_task']['name']}: {': '.join(map(str, words))}")
+    return found
+
+
 class FilterModule:
     """Ansible's entry point."""
 
@@ -139,6 +207,10 @@ class FilterModule:
         return {
             "airflow_drain_order": airflow_drain_order,
             "airflow_import_errors_new": airflow_import_errors_new,
+            "airflow_past_components": airflow_past_components,
+            "airflow_upgrade_failures": airflow_upgrade_failures,
             "airflow_upgrade_problems": airflow_upgrade_problems,
+            "airflow_upgrade_releases": airflow_upgrade_releases,
             "airflow_upgrade_report": airflow_upgrade_report,
+            "airflow_upgrade_steps": airflow_upgrade_steps,
         }

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.airstrip.core.plugins.plugin_utils.checks import as_mapping
 
+_ERROR = re.compile(r"(Error|Exception)[^:]*[:)] ")
 _CONFIRM = "-e airflow_upgrade_rollback_confirmed=true"
 
 
@@ -72,6 +74,12 @@ def airflow_upgrade_rollback_problem(facts: object) -> str:
     )
 
 
+def _error(said: Sequence[str]) -> str:
+    """Return the message of a traceback, which ends with hints: the last line that names an error, or the last one."""
+    named = [line for line in said if _ERROR.search(line)]
+    return ([*said, *named] or [""])[-1]
+
+
 def airflow_upgrade_loss(facts: object) -> str:
     """
     Say what a restore would lose, after Airflow's downgrade has failed, and how to go on.
@@ -80,7 +88,7 @@ def airflow_upgrade_loss(facts: object) -> str:
     """
     given = as_mapping(facts, "airflow_upgrade_loss: the facts")
     lines = [
-        f"Airflow's downgrade of the schema failed: {given['error']}",
+        f"Airflow's downgrade of the schema failed: {_error(given['said'])}",
         "Airflow is stopped; its database is between two releases, and nothing is lost. Mend the cause and run the"
         " command of the upgrade again, which goes on.",
     ]

@@ -38,7 +38,11 @@ options:
     elements: dict
     required: true
     suboptions:
-      path: {description: Absolute path., type: path, required: true}
+      path: {description: "Absolute path; this or O(entries[].paths).", type: path}
+      paths:
+        description: Absolute paths of what is alike in everything else; there may be none.
+        type: list
+        elements: path
       state:
         description:
           - What is at the path. A directory may be a link to one. V(absent) removes files and links; nothing removes
@@ -397,7 +401,11 @@ class FileSet:
     def __init__(self, module: AnsibleModule) -> None:
         self._check_mode: bool = module.check_mode
         self._asked_for_diff: bool = module._diff
-        self._entries = [Entry.of(given, module.params) for given in module.params["entries"]]
+        self._entries = [
+            Entry.of({**given, "path": path}, module.params)
+            for given in module.params["entries"]
+            for path in ([given["path"]] if given["paths"] is None else given["paths"])
+        ]
         self._diff: list[dict[str, Any]] = []
         # Who else may write the directories that come, by their paths.
         self._coming: dict[str, str] = {}
@@ -490,7 +498,8 @@ def main() -> None:
     """Run the module."""
     attributes: dict[str, Any] = {"owner": {"type": "str"}, "group": {"type": "str"}, "mode": {"type": "str"}}
     entry = attributes | {
-        "path": {"type": "path", "required": True},
+        "path": {"type": "path"},
+        "paths": {"type": "list", "elements": "path"},
         "state": {"type": "str", "choices": ["file", "directory", "link", "absent"], "default": "file"},
         # With no_log here, each word that some content consists of would be cut out of every result.
         "content": {"type": "str", "no_log": False},
@@ -498,7 +507,8 @@ def main() -> None:
         "secret": {"type": "bool", "default": False, "no_log": False},
         "follow": {"type": "bool", "default": False},
     }
-    entries = {"type": "list", "elements": "dict", "required": True, "options": entry}
+    either = {"mutually_exclusive": [("path", "paths")], "required_one_of": [("path", "paths")]}
+    entries = {"type": "list", "elements": "dict", "required": True, "options": entry, **either}
     module = AnsibleModule(argument_spec=attributes | {"entries": entries}, supports_check_mode=True)
     try:
         file_set = FileSet(module)

@@ -25,6 +25,9 @@ options:
     description: Variables of this template.
     type: dict
     default: {}
+  each:
+    description: "A variable, and its values: each template is rendered once for each of them."
+    type: dict
 """
 
 EXAMPLES = """
@@ -55,4 +58,7 @@ class LookupModule(LookupBase):  # type: ignore[misc]
     def run(self, terms: Sequence[str], variables: Mapping[str, Any] | None = None, **kwargs: Any) -> list[Any]:
         """Return the rendered templates; raise AnsibleError for one that does not exist."""
         template = lookup_loader.get("ansible.builtin.template", loader=self._loader, templar=self._templar)
-        return list(template.run(terms, variables=_FlatCopies(variables or {}), **kwargs))
+        given, own = _FlatCopies(variables or {}), kwargs.pop("template_vars", {})
+        turns = [{name: value} for name, values in kwargs.pop("each", {"": [None]}).items() for value in values]
+        rendered = (template.run(terms, variables=given, template_vars={**own, **turn}, **kwargs) for turn in turns)
+        return [text for texts in rendered for text in texts]

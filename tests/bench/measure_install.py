@@ -17,13 +17,14 @@ from bench_play import PROJECT, Timing, say
 from bench_result import Result, pairs
 
 _SCRIPT = Path(__file__).with_name("reference_install.sh")
-_ROLE = PROJECT / "roles" / "airflow"
+_ROLE = PROJECT / "roles" / "airflow_release"
 
 
 def given() -> dict[str, str]:
     """Return the files that the script reads: what the role installs by default on Debian 13, and from which lock."""
-    defaults = yaml.safe_load((_ROLE / "defaults" / "main" / "install.yml").read_text(encoding="utf-8"))
-    version, extras = str(defaults["airflow_version"]), sorted(defaults["airflow_extras"])
+    defaults = yaml.safe_load((_ROLE / "defaults" / "main.yml").read_text(encoding="utf-8"))
+    site = yaml.safe_load((PROJECT / "registry" / "site.yml").read_text(encoding="utf-8"))
+    version, extras = str(site["site_airflow_version"]["default"]), sorted(defaults["airflow_release_extras"])
     locks = _ROLE / "files" / "locks" / version
     metadata = json.loads((locks / "metadata.json").read_text(encoding="utf-8"))
     providers = [metadata["providers"][extra] for extra in extras if extra in metadata["providers"]]

@@ -97,7 +97,7 @@ RUNS = {
         variables={
             "site_airflow_version": "3.0.6",
             "airflow_install_directory": f"{SCRATCH}/none",
-            "airflow_package_index_enabled": False,
+            "airflow_release_package_index_enabled": False,
         }
     ),
     "downgrade": Run(variables={"site_airflow_version": "3.1.7"}),
@@ -106,7 +106,7 @@ RUNS = {
         before=f"mkdir -p {SCRATCH}/airflow-2 && ln -sfn releases/2.10.5-0123456789ab {SCRATCH}/airflow-2/current",
     ),
     "system": Run(
-        variables={"airflow_python": "/usr/bin/python3.9"},
+        variables={"airflow_release_python": "/usr/bin/python3.9"},
         before=(
             f"mkdir -p {SCRATCH} && echo 11.11 >{SCRATCH}/debian_version"
             f" && sed -e 's/^VERSION_ID=.*/VERSION_ID=\"11\"/' -e 's/(bookworm)/(bullseye)/'"
@@ -128,7 +128,7 @@ RUNS = {
             "site_database_port": 54399,
             "site_broker_host": "127.0.0.1",
             "site_broker_port": 63999,
-            "airflow_package_index_url": "http://127.0.0.1:39999/simple",
+            "airflow_release_package_index_url": "http://127.0.0.1:39999/simple",
             "airflow_install_directory": f"{SCRATCH}/none",
             "preflight_connect_timeout": 2,
         },
@@ -225,7 +225,7 @@ RUNS = {
     "clocks": Run(
         hosts={
             "node-1": {},
-            "late": {"site_host_address": "192.0.2.9", "airflow_python": f"{SCRATCH}/python-30-s-late"},
+            "late": {"site_host_address": "192.0.2.9", "airflow_release_python": f"{SCRATCH}/python-30-s-late"},
         },
         before=(
             "apt-get -qq install -y --no-install-recommends faketime >/dev/null"
@@ -273,15 +273,18 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "unknown option": ("names", ("airflow_config_overrides", "paralelism", "parallelism")),
     "unknown section": ("names", ("airflow_config_overrides", "schedular", "scheduler")),
     "too little memory": ("names", ("MB of memory, and its components need", "Give it more")),
-    "version without lock": ("no_lock", ("no lock for Airflow 3.0.6", "airflow_constraints", "bin/lock 3.0.6")),
+    "version without lock": ("no_lock", ("no lock for Airflow 3.0.6", "airflow_release_constraints", "bin/lock 3.0.6")),
     "downgrade": ("downgrade", ("site_airflow_version: 3.1.7 is older than the installed 3.3.2", "db downgrade")),
     "jump from airflow 2": ("jump", ("Airflow 2.10.5 is installed", "Upgrading to Airflow 3")),
     "operating system": ("system", ("the operating system is Debian 11", "Use Debian 12 or 13")),
-    "python": ("system", ("airflow_python is Python not there", "3.11, 3.12 or 3.13")),
+    "python": ("system", ("airflow_release_python is Python not there", "3.11, 3.12 or 3.13")),
     "too little disk": ("disk", (f"{SCRATCH}/small has", "MB free, and 2000 MB are needed", "Free space")),
     "database that does not answer": ("endpoints", ("site_database_host: 127.0.0.1", "port 54399", "Correct")),
     "broker that does not answer": ("endpoints", ("site_broker_host: 127.0.0.1", "port 63999", "Correct")),
-    "index that does not answer": ("endpoints", ("airflow_package_index_url: 127.0.0.1", "port 39999", "Correct")),
+    "index that does not answer": (
+        "endpoints",
+        ("airflow_release_package_index_url: 127.0.0.1", "port 39999", "Correct"),
+    ),
     "same address": ("addresses", ("node-1 and twin have the same address", "Set site_host_address")),
     "loopback address": ("addresses", ("inward has the address 127.0.0.1", "Set site_host_address")),
     "unresolvable address": ("addresses", ("unknown has the address no-such-host", "is no IP", "Set site_host")),
@@ -455,12 +458,17 @@ def test_conflicting_package_leaves_the_running_release_alone(site: Site, node: 
     complete = "ls /opt/airflow/releases/*/complete"
     releases = node.check_output(complete)
     result = site.command(
-        "ansible-playbook", "site.yml", "--tags", "install", "-e", '{"airflow_extra_packages": ["sqlalchemy<1.4"]}'
+        "ansible-playbook",
+        "site.yml",
+        "--tags",
+        "install",
+        "-e",
+        '{"airflow_release_extra_packages": ["sqlalchemy<1.4"]}',
     )
     output = " ".join(result.stdout.split())
     assert result.returncode != 0
     assert "cannot be installed on" in output
-    assert "airflow_extra_packages" in output
+    assert "airflow_release_extra_packages" in output
     assert re.search(r"No solution found|unsatisfiable|conflict", output), output[-3000:]
     assert "sqlalchemy<1.4" in output
     assert node.check_output("readlink /opt/airflow/current") == before

@@ -105,7 +105,7 @@ def test_an_empty_database_is_not_taken_for_a_new_site(site: Site, node: Any) ->
     arguments = ("ansible-playbook", "site.yml", "--check", "--tags", "airflow_scheduler")
     with without_schema(node):
         refused = site.command(*arguments)
-        meant = site.command(*arguments, "-e", "airflow_new_database_allowed=true")
+        meant = site.command(*arguments, "-e", "airflow_schema_new_database_allowed=true")
     output = " ".join(refused.stdout.split())
     assert refused.returncode != 0
     assert "site_database_name: the database airflow on" in output

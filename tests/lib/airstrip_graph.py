@@ -2,7 +2,8 @@
 
 A *definition* is a key of a variables file, of `vars:` of a task or a play, or of `set_fact`, a registered result, or
 a template, which the expression that renders it reads. A *reader* is a task, a handler or a play. A *way* leads from a
-reader over the definitions that it needs to one that needs no other; what a task registered is such a beginning.
+reader over the definitions that it needs to one that needs no other. What a task registers or sets as a fact is such a
+beginning, and so is `site_here`, a host's part of the registered `site`.
 
 A name means what Ansible would take for it where it is read: a role's own tasks and `vars/`, then the inventory, then
 the role's `defaults/`, then what others define, be it as a parameter or, which no role should need, for themselves.
@@ -38,6 +39,7 @@ SPECIAL = frozenset(
     }
 )  # fmt: skip
 INVENTORY, PLAY = "inventory", "play"
+HERE = "site_here"
 _NEAREST = ("task", "vars", INVENTORY, "defaults")
 
 
@@ -208,8 +210,9 @@ class Graph:
         for name, value in (task.keys.get("vars") or {}).items():
             self._define(name, owner, layer, task.place, value)
         if task.module.endswith("set_fact"):
-            for name, value in task.arguments.items():
-                self._define(name, owner, layer, task.place, value)
+            # As with a result: the value is there from then on, and the task itself is a reader.
+            for name in task.arguments:
+                self._define(name, owner, layer, task.place, None)
         if registered := task.keys.get("register"):
             self._define(registered, owner, layer, task.place, None)
         control = task.keys.get("loop_control") or {}
@@ -237,7 +240,7 @@ class Graph:
             return (f"{name} (circle)",)
         ways = [
             self._way(read, one.owner if one.owner != PLAY else owner, (*above, name))
-            for one in self.meaning(name, owner)
+            for one in (() if name == HERE else self.meaning(name, owner))
             for read in one.reads - {name}
             if read in self.definitions or read in self.tree.all_options
         ]

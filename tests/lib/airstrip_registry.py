@@ -13,6 +13,9 @@ start()  # before anything of a collection is imported: Ansible's own finder com
 
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component, read_registry  # noqa: E402
 from ansible_collections.airstrip.core.plugins.module_utils.site_variables import Variable, read_all_variables  # noqa: E402
+from ansible_collections.airstrip.core.plugins.module_utils.site_views import fact  # noqa: E402
+
+__all__ = ["declared", "entries", "fact", "registry", "work_out"]
 
 
 def entries() -> dict[str, Any]:

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from airstrip_module import load
 from airstrip_tree import PROJECT
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import filter_loader, init_plugin_loader, lookup_loader
@@ -53,8 +54,9 @@ HOST: dict[str, Any] = {
     "ansible_facts": FACTS,
     "ansible_check_mode": False,
     "site_here": {"is_airflow": True, "certificates": {}, "own_certificates": [], "outside": []},
-    "airflow_host_components": ["api_server", "scheduler", "dag_processor", "triggerer", "worker"],
-    "airflow_worker_concurrency": 8,
+    "airflow_install_directory": "/opt/airflow",
+    "airflow_version": "3.3.2",
+    "airflow_proxy_environment": {},
     "airflow_database_host": "192.0.2.10",
     "airflow_migration_host": "host-1",
     "airflow_backup_controller_directory": "/inventory/.backups",
@@ -68,6 +70,7 @@ HOST: dict[str, Any] = {
     },
     "airflow_worker_names": ["default", "reports"],
     "inventory_dir": "/inventory",
+    "airflow_components": {},
     "removal_placed": {},
     "airflow_execution_api_server_url": "http://192.0.2.12:8080/execution/",
     "smoke_test_api_url": "http://192.0.2.12:8080",
@@ -108,13 +111,50 @@ def loaded(role: Path, directory: str) -> dict[str, Any]:
     return found
 
 
+def release(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the action airflow_release says of the release that the variables of a host ask for."""
+    path = PROJECT / "roles" / "airflow_release"
+    known = {**loaded(path, "defaults"), **values}
+    templar = Templar(loader=DataLoader(), variables=known)
+    names = {
+        "version": "airflow_version",
+        "directory": "airflow_install_directory",
+        **{name: f"airflow_release_{name}" for name in ("extras", "extra_packages", "python_version", "constraints")},
+    }
+    given = {key: templar.template(trust_as_template(f"{{{{ {name} }}}}")) for key, name in names.items()}
+    found: dict[str, Any] = load(PROJECT / "action_plugins" / "airflow_release.py").find(
+        {**given, "locks": str(path / "files" / "locks")}
+    )
+    return found
+
+
+def programs(variables: Mapping[str, Any], *components: str) -> dict[str, Any]:
+    """Return the components of Airflow as the model gives them to the imagined host; all of them, if none is named."""
+    from airstrip_imagined import facts, inventory  # noqa: PLC0415 - it is made with what stands here
+    from airstrip_registry import declared, fact, registry  # noqa: PLC0415
+
+    known = registry()
+    given = {name: variables[name] for name in ("site_workers", "site_api_server_workers") if name in variables}
+    names = {"site_executor": "airflow_executor", "site_tls_enabled": "airflow_api_server_tls_enabled"}
+    given |= {name: variables[other] for name, other in names.items() if other in variables}
+    placed = {known[name].group: ["vm1"] for name in components or (row.name for row in known.values() if row.airflow)}
+    # Logs are served where another host asks for them.
+    placed |= {"airflow_api_server": [*placed.get("airflow_api_server", []), "vm2"], "redis": ["vm2"]}
+    said = {name: facts(number, name, processor_vcpus=1) for number, name in enumerate(("vm1", "vm2"), 1)}
+    site = inventory(placed, given, said=said).site(known, declared())
+    found: dict[str, Any] = fact(site)["hosts"]["vm1"]["programs"]
+    return found
+
+
 class Role:
     """A role on a host: its defaults and vars, below variables that are given."""
 
     def __init__(self, name: str, variables: Mapping[str, Any] | None = None) -> None:
         start()
         self.path = PROJECT / "roles" / name
-        values = loaded(self.path, "defaults") | HOST | dict(variables or {}) | loaded(self.path, "vars")
+        values = loaded(self.path, "defaults") | HOST | dict(variables or {})
+        values |= {"airflow_release": release(values), "airflow_components": programs(values)} | dict(variables or {})
+        values |= loaded(self.path, "vars")
         values |= {"role_path": str(self.path), "role_name": name, "ansible_search_path": [str(self.path)]}
         loader = DataLoader()
         loader.set_basedir(str(PROJECT))
@@ -124,16 +164,35 @@ class Role:
         """Return the value of an expression, without the braces."""
         return self._templar.template(trust_as_template("{{ " + expression + " }}"))
 
+    def template(self, value: Any) -> Any:
+        """Return a value that Ansible has read with its templates evaluated."""
+        return self._templar.template(value)
+
+    def text(self, text: str) -> str:
+        """Return a text with its templates evaluated."""
+        return str(self.template(trust_as_template(text)))
+
     def render(self, template: str) -> str:
         """Return what a template of the role gives."""
         path = self.path / "templates" / template
         return str(self.evaluate(f"lookup('airstrip_template', '{path}')"))
 
 
+def written(role: str, tasks: str, on: Role) -> list[dict[str, Any]]:
+    """Return the entries of the first `file_set` in a task file of a role, one for each path."""
+    path = PROJECT / "roles" / role / "tasks" / f"{tasks}.yml"
+    task = next(task for task in _loaded(path) if "file_set" in task)
+    return [
+        {**entry, "path": place}
+        for entry in on.template(task["file_set"]["entries"])
+        for place in ([entry["path"]] if "path" in entry else entry["paths"])
+    ]
+
+
 def component_units(component: str, variables: Mapping[str, Any] | None = None) -> dict[str, str]:
     """Return the units of a component of Airflow by file name."""
     given = {**(variables or {}), "airflow_component": component}
-    instances = Role("airflow", given).evaluate("__airflow_instances")
+    instances = Role("airflow", given).evaluate("__airflow_component.instances")
     return {
         f"{instance['unit']}.service": Role("airflow", given | {"airflow_instance": instance}).render(
             "component.service.j2"

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from airstrip_registry import work_out
-from airstrip_render import FACTS, SECRETS, loaded, start
+from airstrip_render import FACTS, SECRETS, loaded, release, start
 from airstrip_tree import PROJECT, Task, Tree
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
@@ -35,6 +35,7 @@ ROLES = {
     "haproxy": "load_balancer",
     "keepalived": "load_balancer",
     "firewall": "firewall",
+    "airflow_release": "airflow",
     "airflow": "airflow",
     "smoke_test": "airflow",
     "shared_storage": "airflow",
@@ -103,32 +104,31 @@ class Rendering:
 
     def _runs(self, host: str, task: Task) -> list[dict[str, Any]]:
         """Return the parameters under which a role is applied: Airflow's units come with each component."""
-        if "__airflow_unit_files" not in str(task.arguments["entries"]):
+        if "__airflow_component" not in str(task.arguments["entries"]):
             return [{}]
-        known = self._tree.variables("airflow")["__airflow_components"]
-        return [
-            {"airflow_component": name} for name in self._evaluate(host, "airflow_host_components") if name in known
-        ]
+        return [{"airflow_component": name} for name in self._evaluate(host, "airflow_components")]
 
     def _written(self, host: str, role: str, task: Task, more: Mapping[str, Any]) -> Iterator[File]:
         path = PROJECT / "roles" / role
         values = loaded(path, "defaults") | self._values(host) | loaded(path, "vars") | REGISTERED | dict(more)
         values |= {"role_path": str(path), "role_name": role, "ansible_search_path": [str(path)]}
+        values |= {"airflow_release": release(values), **_trusted(task.keys.get("vars") or {})}
         templar = Templar(loader=self._loader, variables=values)
 
         usual = {
             key: str(templar.template(_trusted(given))) for key, given in task.arguments.items() if key != "entries"
         }
         for entry in templar.template(_trusted(task.arguments["entries"])):
-            words = usual | {key: str(item) for key, item in entry.items() if key != "content"}
-            yield File(
-                host=host,
-                path=words["path"],
-                mode=words.get("mode", ""),
-                owner=f"{words.get('owner', '')}:{words.get('group', '')}",
-                content=str(entry["content"]) if "content" in entry else None,
-                more=" ".join(words[key] for key in ("state", "src") if key in words),
-            )
+            words = usual | {key: str(item) for key, item in entry.items() if key not in ("content", "paths")}
+            for place in [entry["path"]] if "path" in entry else entry["paths"]:
+                yield File(
+                    host=host,
+                    path=str(place),
+                    mode=words.get("mode", ""),
+                    owner=f"{words.get('owner', '')}:{words.get('group', '')}",
+                    content=str(entry["content"]) if "content" in entry else None,
+                    more=" ".join(words[key] for key in ("state", "src") if key in words),
+                )
 
 
 def _trusted(value: Any) -> Any:

@@ -13,7 +13,7 @@ import yaml
 from ansible.playbook.task import Task as AnsibleTask
 
 # A template that an expression renders.
-RENDERED = re.compile(r"lookup\('airstrip_template', '([^']+)'")
+RENDERED = re.compile(r"(?:lookup|query)\('airstrip_template',\s+'([^']+)'")
 PROJECT = Path(__file__).resolve().parents[2]
 
 _KEYWORDS = frozenset(AnsibleTask.fattributes) | {"action", "local_action", "block", "rescue", "always"}

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airstrip_render import Role
+from airflow_components import OPTIONS, airflow_instance_credentials
+from airstrip_render import Role, programs
 from airstrip_tree import PROJECT, Tree
 
 # `| cell | cell |`, without the line below a table's head.
@@ -165,13 +166,17 @@ def test_variables_in_documents_exist(path: Path) -> None:
 def test_who_gets_which_secret_is_documented() -> None:
     document = section(PROJECT / "docs" / "secrets.md", "Who gets what")
     documented = {row[0].strip("`"): row[1] for row in rows(document) if len(row) == 2}
-    role = Role("airflow", {"airflow_executor": "CeleryExecutor"})
-    for component in role.evaluate("__airflow_components | list"):
-        needed = role.evaluate(f"__airflow_components['{component}'].credentials")
-        assert codes(documented[component]) == set(needed)
-    local = Role("airflow", {"airflow_executor": "LocalExecutor"})
+    more = {"asynchronous": False, "webserver_config": []}
+
+    def needed(row: dict[str, Any]) -> set[str]:
+        return set(airflow_instance_credentials(row, {}, more))
+
+    given = {"airflow_executor": "CeleryExecutor", "airflow_api_server_tls_enabled": False}
+    for component, row in programs(given).items():
+        assert codes(documented[component]) == needed(row)
+    local = programs({"airflow_executor": "LocalExecutor"})
     without = documented["scheduler"].partition("CeleryExecutor")[0]
-    assert codes(without) == set(local.evaluate("__airflow_components['scheduler'].credentials"))
+    assert codes(without) == needed(local["scheduler"])
 
 
 def test_options_of_secrets_are_documented() -> None:
@@ -179,8 +184,8 @@ def test_options_of_secrets_are_documented() -> None:
     documented = {
         row[0].strip("`"): re.sub(r"\W+", "__", row[1].strip("`[").upper()) for row in rows(document) if len(row) == 3
     }
-    table = Role("airflow").evaluate("__airflow_credentials")
-    options = {name: str(entry.get("option", "")).removeprefix("AIRFLOW__") for name, entry in table.items()}
+    names = Tree().variables("airflow")["__airflow_secrets"]
+    options = {name: OPTIONS.get(name, "").removeprefix("AIRFLOW__") for name in names}
     assert {name: option for name, option in documented.items() if name in options} == options
 
 

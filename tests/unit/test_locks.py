@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-FILES = REPOSITORY / "roles" / "airflow" / "files"
+FILES = REPOSITORY / "roles" / "airflow_release" / "files"
 LOCKS = sorted((FILES / "locks").glob("*/py*.txt"))
 VERSIONS = ["3.1.7", "3.2.2", "3.3.2"]
 PYTHONS = ["3.11", "3.12", "3.13"]

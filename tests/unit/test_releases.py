@@ -1,4 +1,4 @@
-"""What roles/airflow/files/look_releases.py finds on the host that it runs on, and how a release is built."""
+"""What roles/airflow_release/files/find_releases.py finds on the host that it runs on, and how a release is built."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from airstrip_module import load
 from airstrip_render import Role
 from airstrip_tree import PROJECT, Tree
 
-LOOK = PROJECT / "roles" / "airflow" / "files" / "look_releases.py"
+LOOK = PROJECT / "roles" / "airflow_release" / "files" / "find_releases.py"
 look = load(LOOK)
 
 
@@ -62,15 +62,15 @@ def test_a_release_is_removed_by_nothing_but_the_end_of_an_upgrade() -> None:
     tree = Tree()
     removing = [
         task
-        for task in tree.tasks("airflow")
+        for task in tree.tasks("airflow_release")
         if task.arguments.get("state") == "absent" and "release" in str(task.arguments["path"])
     ]
-    assert [task.place.partition(":")[0] for task in removing] == ["roles/airflow/tasks/prune_releases.yml"]
+    assert [task.place.partition(":")[0] for task in removing] == ["roles/airflow_release/tasks/prune.yml"]
     uses = [
         task.place.partition(":")[0]
         for role in tree.roles
         for task in tree.tasks(role)
-        if "prune_releases" in f"{task.arguments.get('tasks_from')} {task.arguments.get('file')}"
+        if (task.arguments.get("name"), task.arguments.get("tasks_from")) == ("airflow_release", "prune")
     ]
     assert uses == ["roles/airflow_upgrade/tasks/clean_up.yml"]
     # After the block that may go back, which ends the run if it does.
@@ -93,9 +93,9 @@ esac
 @pytest.fixture
 def build(tmp_path: Path) -> Any:
     """A function that starts to build a release of 3.3.2, with a uv that only takes time."""
-    variables = {"airflow_install_directory": str(tmp_path), "airflow_python": f"{tmp_path}/python"}
-    role = Role("airflow", variables)
-    release = Path(role.evaluate("__airflow_release_directory"))
+    variables = {"airflow_install_directory": str(tmp_path), "airflow_release_python": f"{tmp_path}/python"}
+    role = Role("airflow_release", variables)
+    release = Path(role.evaluate("airflow_release.directory"))
     release.mkdir(parents=True)
     tools = tmp_path / "tools" / "uv" / "bin"
     tools.mkdir(parents=True)

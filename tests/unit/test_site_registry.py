@@ -1,11 +1,14 @@
 """The registry of components: what stands in it fits the rest of the tree, and what has no meaning is refused."""
 
 import re
+from fnmatch import fnmatch
 from typing import Any
 
 import pytest
+from airstrip_imagined import PLACED, imagined
 from airstrip_registry import declared, entries, registry
 from airstrip_tree import Tree
+from ansible_collections.airstrip.core.plugins.module_utils.site_programs import programs
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import (
     Need,
     RegistryError,
@@ -50,11 +53,13 @@ def test_the_wiring_gives_no_variable_of_the_site_a_value() -> None:
 
 
 def test_units_of_airflow_are_those_that_the_role_writes() -> None:
-    components = Tree().variables("airflow")["__airflow_components"]
-    units = {
-        name: [f"{entry['unit']}{'@*' if 'instances' in entry else ''}.service"] for name, entry in components.items()
-    }
-    assert {name: list(entry.units) for name, entry in registry().items() if entry.tier == "airflow"} == units
+    site = imagined({group: ["vm"] for group in PLACED})
+    for name, row in programs(site, "vm").items():
+        written = [instance["path"].rpartition("/")[2] for instance in row["instances"]]
+        assert written
+        assert all(fnmatch(unit, site.registry[name].units[0]) for unit in written)
+        for instance in row["instances"]:
+            assert any(fnmatch(instance["path"], path) for path in site.registry[name].owns)
 
 
 def test_an_entry_is_read_as_it_is_written() -> None:
@@ -98,7 +103,7 @@ def test_all_conditions_have_to_hold(when: When, holds: bool) -> None:
     [
         ([], "registry/x.yml must be a mapping, found list"),
         ({"group": "g", "role": "r"}, "registry/x.yml has no 'tier'"),
-        (SMALL | {"grup": "g"}, "registry/x.yml has the unknown key 'grup'; known are address, certificate,"),
+        (SMALL | {"grup": "g"}, "registry/x.yml has the unknown key 'grup'; known are address, airflow, certificate,"),
         (SMALL | {"group": 1}, "registry/x.yml.group must be str, found 1"),
         (SMALL | {"units": "a.service"}, "registry/x.yml.units must be a list, found str"),
         (SMALL | {"endpoint": "none"}, "registry/x.yml.endpoint is 'none'; allowed are one, any, list, local"),

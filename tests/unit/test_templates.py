@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airstrip_render import FACTS, HOST, SECRETS, Role, component_units
+from airstrip_render import FACTS, HOST, SECRETS, Role, component_units, programs
 from airstrip_tree import PROJECT, RENDERED, Tree, write
 from ansible.parsing.dataloader import DataLoader
 
@@ -27,10 +27,9 @@ WITHOUT_FIRST_LINE = {"roles/redis/templates/users.acl.j2"}
 TOOL = {"airflow_tool_command": "/opt/airflow/current/bin/program --option"}
 LOCAL: dict[str, Any] = {
     "airflow_executor": "LocalExecutor",
-    "airflow_host_components": ["api_server", "scheduler", "dag_processor", "triggerer"],
 }
 WORKERS: dict[str, Any] = {
-    "airflow_workers": [
+    "site_workers": [
         {"name": "default", "queues": ["default"]},
         {
             "name": "reports",
@@ -111,7 +110,7 @@ FIREWALL: dict[str, Any] = {
 }
 
 INDEX: dict[str, Any] = {
-    "airflow_package_index_url": "https://pypi.example.com/simple",
+    "airflow_release_package_index_url": "https://pypi.example.com/simple",
     "airflow_proxy_environment": {"https_proxy": "http://proxy.example.com:3128"},
 }
 ADOPTED: dict[str, Any] = {
@@ -150,22 +149,27 @@ FILES: list[tuple[str, str, str, dict[str, Any]]] = [
         "airflow/airflow.worker_host",
         "airflow",
         "airflow.j2",
-        {"airflow_tool": "airflow", "airflow_host_components": ["worker"]} | TOOL,
+        {"airflow_tool": "airflow", "airflow_components": programs({}, "worker")} | TOOL,
     ),
     ("airflow/airflow-celery", "airflow", "airflow.j2", {"airflow_tool": "airflow-celery"} | TOOL),
-    ("airflow/build.sh", "airflow", "build.sh.j2", {}),
+    ("airflow_release/build.sh", "airflow_release", "build.sh.j2", {}),
     (
-        "airflow/build.sh.offline",
-        "airflow",
+        "airflow_release/build.sh.offline",
+        "airflow_release",
         "build.sh.j2",
         {
-            "airflow_wheelhouse": "/srv/wheel house",
-            "airflow_package_index_enabled": False,
-            "airflow_source_packages_allowed": True,
-            "airflow_constraints": "https://example.com/constraints.txt",
+            "airflow_release_wheelhouse": "/srv/wheel house",
+            "airflow_release_package_index_enabled": False,
+            "airflow_release_source_packages_allowed": True,
+            "airflow_release_constraints": "https://example.com/constraints.txt",
         },
     ),
-    ("airflow/build.env", "airflow", "build.env.j2", {"airflow_wheelhouse": "https://u:p@example.com/w"} | INDEX),
+    (
+        "airflow_release/build.env",
+        "airflow_release",
+        "build.env.j2",
+        {"airflow_release_wheelhouse": "https://u:p@example.com/w"} | INDEX,
+    ),
     ("postgresql/pg_hba.conf", "postgresql", "pg_hba.conf.j2", CLIENTS),
     ("postgresql/airstrip.conf", "postgresql", "airstrip.conf.j2", CLIENTS),
     ("postgresql/createcluster.conf", "postgresql", "createcluster.conf.j2", {}),
@@ -239,8 +243,7 @@ def test_every_template_is_rendered_and_every_golden_file_is_used() -> None:
     assert rendered == {tree.place(path) for path in tree.files("roles/*/templates/*")}
     used = {name for name, *_ in FILES}
     for suffix, component, variables in UNITS:
-        instances = Role("airflow", variables | {"airflow_component": component}).evaluate("__airflow_instances")
-        used |= {f"airflow/{instance['unit']}.service{suffix}" for instance in instances}
+        used |= {f"airflow/{name}{suffix}" for name in component_units(component, variables)}
     assert used == {path.relative_to(GOLDEN).as_posix() for path in GOLDEN.glob("*/*")}
 
 
@@ -396,12 +399,8 @@ def test_a_breach_is_found(check: Any, files: dict[str, str], message: str, tmp_
 
 def checksums(variables: Mapping[str, Any]) -> dict[str, str]:
     """Return the digest in each component's first unit."""
-    return {component: checksum({**variables, "airflow_component": component}) for component in COMPONENTS}
-
-
-def checksum(variables: dict[str, Any]) -> str:
-    instance = Role("airflow", variables).evaluate("__airflow_instances | first")
-    return str(Role("airflow", variables | {"airflow_instance": instance}).evaluate("__airflow_config_checksum"))
+    units = {component: next(iter(component_units(component, variables).values())) for component in COMPONENTS}
+    return {component: text.partition("X-ConfigChecksum=")[2][:64] for component, text in units.items()}
 
 
 @pytest.fixture(name="before", scope="module")
@@ -413,7 +412,7 @@ def fixture_before() -> dict[str, str]:
     ("variables", "components"),
     [
         ({"airflow_version": "3.2.2"}, COMPONENTS),
-        ({"airflow_extra_packages": ["humanize"]}, COMPONENTS),
+        ({"airflow_release_extra_packages": ["humanize"]}, COMPONENTS),
         ({"airflow_config_overrides": {"core": {"parallelism": 64}}}, COMPONENTS),
         ({"airflow_config_overrides": {"core": {"parallelism": 64}, "triggerer": {"capacity": 99}}}, COMPONENTS),
         ({"airflow_config_overrides": {"triggerer": {"capacity": 99}}}, ["triggerer"]),
@@ -466,19 +465,19 @@ def test_a_component_restarts_exactly_when_what_it_reads_changes(
     ],
 )
 def test_only_schedulers_have_an_executor_of_ours(executor: str, expected: str) -> None:
-    role = Role("airflow", {"airflow_executor": executor})
-    assert role.evaluate("__airflow_scheduler_environment['AIRFLOW__CORE__EXECUTOR']") == expected
-    assert role.evaluate("__airflow_config.core.executor") == executor
-    for key in ("environment", "code"):
-        rows = role.evaluate(f"__airflow_components | dict2items | selectattr('value.{key}', 'defined')")
-        assert [row["key"] for row in rows] == ["scheduler"], key
+    variables = {"airflow_executor": executor}
+    assert Role("airflow", variables).evaluate("__airflow_config.core.executor") == executor
+    units = {name: text for component in COMPONENTS for name, text in component_units(component, variables).items()}
+    line = f'Environment="AIRFLOW__CORE__EXECUTOR={expected}"'
+    assert [name for name, text in units.items() if line in text] == ["airflow-scheduler.service"]
+    assert [name for name, text in units.items() if "AIRFLOW__CORE__EXECUTOR" in text] == ["airflow-scheduler.service"]
 
 
 def test_the_digest_alone_does_not_help_to_guess_a_password(before: dict[str, str]) -> None:
     """Units are readable for everybody: without the Fernet key, a guess at a password cannot be tried out."""
     key = {"airflow_fernet_key": "YW5vdGhlci1mZXJuZXQta2V5LW9mLTMyLWJ5dGVzISE="}
     assert checksums(key)["worker"] != before["worker"]
-    assert "fernet_key" not in Role("airflow").evaluate("__airflow_components['worker'].credentials")
+    assert "fernet_key" not in Role("airflow").evaluate("airflow_components['worker'].credentials")
 
 
 def test_limits_of_one_component_leave_the_others_alone() -> None:
@@ -491,8 +490,8 @@ def test_limits_of_one_component_leave_the_others_alone() -> None:
 
 def test_a_host_gets_the_credentials_of_its_components_only() -> None:
     def of(*components: str) -> list[str]:
-        found: list[str] = Role("airflow", {"airflow_host_components": list(components)}).evaluate(
-            "__airflow_host_credentials"
+        found: list[str] = Role("airflow", {"airflow_components": programs({}, *components)}).evaluate(
+            "__airflow_held | list"
         )
         return found
 
@@ -511,7 +510,7 @@ def test_systemd_understands_the_units_and_finds_them_closed(component: str, tmp
     facts = FACTS | {"systemd": {"version": int(version.split()[1])}}
     # systemd-analyze asks whether the program is there.
     variables = {"ansible_facts": facts, "airflow_install_directory": str(tmp_path)} | WORKERS
-    program = Path(Role("airflow", variables).evaluate("__airflow_release_directory"), "bin", "airflow")
+    program = Path(Role("airflow", variables).evaluate("airflow_release.directory"), "bin", "airflow")
     program.parent.mkdir(parents=True)
     program.write_text("#!/bin/sh\n", encoding="utf-8")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)

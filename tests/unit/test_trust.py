@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from airstrip_render import Role
+from airstrip_render import Role, written
 
 SYSTEM = "/etc/ssl/certs/ca-certificates.crt"
 BUNDLE = "/etc/airflow/ca-bundle.crt"
@@ -31,7 +31,6 @@ def test_tasks_trust_the_sites_authority_beside_the_systems(certificate: str, pa
     environment = role.evaluate("__airflow_environment")
     assert (environment["SSL_CERT_FILE"], environment["REQUESTS_CA_BUNDLE"]) == (path, path)
     assert role.evaluate("__airflow_config_blocks.task_trust.options.api.ssl_cert") == path
-    parts = [
-        entry.get("src") for entry in role.evaluate("__airflow_files") if entry["path"].startswith("/etc/airflow/ca.d")
-    ]
+    entries = written("airflow", "configure", role)
+    parts = [entry.get("src") for entry in entries if entry["path"].startswith("/etc/airflow/ca.d")]
     assert parts == ([None, SYSTEM, "/etc/airflow/ca.crt"] if certificate else [])

@@ -3,11 +3,15 @@
 import base64
 import json
 import subprocess
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
+import yaml
+from airflow_schema import airflow_schema
 from airstrip_render import Role
 from airstrip_tree import PROJECT, Tree
+from upgrade import airflow_past_components, airflow_upgrade_failures, airflow_upgrade_releases, airflow_upgrade_steps
 
 OLD, NEW = "aaa", "bbb"
 
@@ -30,9 +34,8 @@ def upgrade(**known: Any) -> Role:
         "airflow_upgrade_present_release": "3.2.2-a",
         "hostvars": {"c1": known},
     }
-    revisions = Role("airflow", given).evaluate("__airflow_schema_revisions")
-    shared = {"__airflow_schema_revisions": revisions, "__airflow_migration_stops": True}
-    return Role("airflow_upgrade", given | shared | known)
+    schema = airflow_schema(known.pop("answer", row(OLD)), {"alembic_version": NEW, "alembic_version_fab": "f"})
+    return Role("airflow_upgrade", given | {"airflow_schema": schema} | known)
 
 
 PAST = manifest(revisions={"alembic_version": OLD, "alembic_version_fab": "f"})
@@ -41,14 +44,10 @@ PAST = manifest(revisions={"alembic_version": OLD, "alembic_version_fab": "f"})
 @pytest.mark.parametrize(
     ("known", "dumps"),
     [
-        pytest.param({"__airflow_schema": row(OLD)}, True, id="a first run"),
-        pytest.param(
-            {"__airflow_schema": row(OLD), "__airflow_upgrade_manifest_file": PAST}, True, id="not migrated yet"
-        ),
-        pytest.param({"__airflow_schema": row("half"), "__airflow_upgrade_manifest_file": PAST}, False, id="half"),
-        pytest.param(
-            {"__airflow_schema": row(OLD), "__airflow_upgrade_manifest_file": {"skipped": True}}, True, id="not read"
-        ),
+        pytest.param({"answer": row(OLD)}, True, id="a first run"),
+        pytest.param({"answer": row(OLD), "__airflow_upgrade_manifest_file": PAST}, True, id="not migrated yet"),
+        pytest.param({"answer": row("half"), "__airflow_upgrade_manifest_file": PAST}, False, id="half"),
+        pytest.param({"answer": row(OLD), "__airflow_upgrade_manifest_file": {"skipped": True}}, True, id="not read"),
     ],
 )
 def test_the_old_schema_is_dumped_in_each_run(known: dict[str, Any], dumps: bool) -> None:
@@ -58,12 +57,12 @@ def test_the_old_schema_is_dumped_in_each_run(known: dict[str, Any], dumps: bool
 @pytest.mark.parametrize(
     ("known", "restores"),
     [
-        pytest.param({"__airflow_backup_dumped": {"rc": 0}}, True, id="of this run, after the stop"),
+        pytest.param({"airflow_backup_dumped": {"rc": 0}}, True, id="of this run, after the stop"),
         pytest.param({}, False, id="of an earlier run"),
-        pytest.param({"__airflow_backup_dumped": {"skipped": True}}, False, id="of an earlier run, and skipped"),
+        pytest.param({"airflow_backup_dumped": {"skipped": True}}, False, id="of an earlier run, and skipped"),
         pytest.param(
             {
-                "__airflow_backup_dumped": {"rc": 0},
+                "airflow_backup_dumped": {"rc": 0},
                 "__airflow_upgrade_database": {"query_result": [{"bytes": 2049 << 20}]},
             },
             False,
@@ -71,7 +70,7 @@ def test_the_old_schema_is_dumped_in_each_run(known: dict[str, Any], dumps: bool
         ),
         pytest.param(
             {
-                "__airflow_backup_dumped": {"rc": 0},
+                "airflow_backup_dumped": {"rc": 0},
                 "__airflow_upgrade_comparison": {
                     "stdout": "etc/systemd/system/airflow-scheduler.service: Mod time differs"
                 },
@@ -84,7 +83,7 @@ def test_the_old_schema_is_dumped_in_each_run(known: dict[str, Any], dumps: bool
 def test_only_a_dump_of_this_run_after_the_stop_is_restored_without_asking(
     known: dict[str, Any], restores: bool
 ) -> None:
-    found = upgrade(__airflow_schema=row("half"), __airflow_upgrade_manifest_file=PAST, **known)
+    found = upgrade(answer=row("half"), __airflow_upgrade_manifest_file=PAST, **known)
     assert found.evaluate("__airflow_upgrade_restores") is restores
 
 
@@ -94,19 +93,19 @@ LISTED = ";     Archive created at 2026-11-24 09:31:00 UTC\n;     dbname: airflo
 @pytest.mark.parametrize(("rc", "listed", "loses"), [(0, LISTED, False), (1, LISTED, True), (1, "", True)])
 def test_a_downgrade_that_fails_ends_the_run(rc: int, listed: str, loses: bool) -> None:
     role = upgrade(
-        __airflow_schema=row("half"),
+        answer=row("half"),
         __airflow_upgrade_downgrade={
             "rc": rc,
             "stderr_lines": ["first", "x.exc.InternalError: no", "(Background on this)"],
         },
         __airflow_upgrade_dump_contents={"stdout": listed},
     )
-    assert role.evaluate("__airflow_upgrade_loses") is loses
-    moment = "2026-11-24 09:31:00 UTC" if listed else ""
-    assert role.evaluate("__airflow_upgrade_loss") == {
-        "error": "x.exc.InternalError: no",
-        "dump_time": moment,
-    }
+    tasks = yaml.safe_load((PROJECT / "roles/airflow_upgrade/tasks/return.yml").read_text(encoding="utf-8"))
+    (refusal,) = [task for task in tasks if task["name"] == "Return | Refuse to lose what was written"]
+    assert all(role.evaluate(condition) for condition in refusal["when"]) is loses
+    message = role.text(refusal["ansible.builtin.fail"]["msg"])
+    assert "Airflow's downgrade of the schema failed: x.exc.InternalError: no\n" in message
+    assert ("Or go back to the dump of 2026-11-24 09:31:00 UTC" in message) is bool(listed)
 
 
 def test_the_loss_is_accepted_by_nobody_but_the_playbook_that_says_the_price() -> None:
@@ -134,10 +133,9 @@ COMPONENTS = {"scheduler": {"unit": "airflow-scheduler"}, "worker": {"unit": "ai
 def test_what_was_stopped_on_purpose_is_not_started(
     past: dict[str, Any], active: list[str], components: list[str]
 ) -> None:
-    given = {"__airflow_components": COMPONENTS, "airflow_host_components": ["worker", "scheduler", "postgresql"]}
-    role = Role("airflow_upgrade", given | {"__airflow_upgrade_manifest_file": manifest(**past)})
+    role = Role("airflow_upgrade", {"__airflow_upgrade_manifest_file": manifest(**past)})
     assert role.evaluate("__airflow_upgrade_past_active") == active
-    assert sorted(role.evaluate("__airflow_upgrade_past_components")) == components
+    assert airflow_past_components(COMPONENTS, past["units"], active) == components
 
 
 def test_a_backup_tells_what_ran_and_what_starts_with_the_host() -> None:
@@ -154,15 +152,46 @@ def test_a_backup_tells_what_ran_and_what_starts_with_the_host() -> None:
             },
         },
     )
-    assert role.evaluate("__airflow_backup_contents") == {
+    assert role.evaluate("airflow_backup_manifest | combine(__airflow_backup_states)") == {
         "from": "a", "units": UNITS, "active": [UNITS[0], UNITS[2]], "enabled": [UNITS[0], UNITS[2]],
     }  # fmt: skip
 
 
 def test_the_releases_of_the_backups_that_are_left_are_needed() -> None:
-    found = [manifest(**{"from": "a", "to": "b", "units": []}), {"failed": True}, manifest(**{"from": "b", "to": "c"})]
-    role = Role("airflow_upgrade", {"__airflow_backup_manifests": {"results": found}})
-    assert role.evaluate("__airflow_upgrade_needed_releases") == ["a", "b", "c"]
+    found: list[Mapping[str, Any]] = [
+        manifest(**{"from": "a", "to": "b", "units": []}),
+        {"failed": True},
+        manifest(**{"from": "b", "to": "c"}),
+    ]
+    assert airflow_upgrade_releases(found) == ["a", "b", "c"]
+
+
+FACTS = [{"fqdn": host, "hostname": host, "nodename": host} for host in ("c1", "w1", "w2")]
+PLACED = {
+    "api_server": ["c1"],
+    "scheduler": ["c1", "c2"],
+    "dag_processor": ["c1"],
+    "triggerer": [],
+    "worker": ["w1", "w2"],
+}
+
+
+@pytest.mark.parametrize(
+    ("migrates", "first"), [(False, ["api_server on c1", "scheduler on c1", "dag_processor on c1"]), (True, [])]
+)
+def test_components_change_one_after_the_other_and_busy_workers_last(migrates: bool, first: list[str]) -> None:
+    running = [{"hostname": "w1", "seconds": 600}]
+    plan = {"hosts": ["c1", "w1", "w2"], "facts": FACTS, "migrates": migrates, "running": running}
+    steps = [f"{step['component']} on {step['host']}" for step in airflow_upgrade_steps(PLACED, plan)]
+    assert steps == [*first, "worker on w2", "worker on w1"]
+
+
+def test_each_failure_is_named_with_its_host_and_task() -> None:
+    failed = {
+        "ansible_failed_task": {"name": "Do it"},
+        "ansible_failed_result": {"msg": "rc 1", "stderr_lines": ["a", "b"]},
+    }
+    assert airflow_upgrade_failures(["c1", "c2"], {"c1": {}, "c2": failed}) == ["c2, Do it: rc 1: b"]
 
 
 def test_what_is_fetched_is_for_its_owner_alone() -> None:

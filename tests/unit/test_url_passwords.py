@@ -1,9 +1,10 @@
 """A password in the URL of a proxy, an index or a wheelhouse is for root alone, and in no difference or argument."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from airstrip_render import Role
+from airstrip_render import Role, written
 from airstrip_tree import PROJECT, Tree
 
 PASSWORD = "Xk9-url-password"  # noqa: S105
@@ -12,30 +13,36 @@ VARIABLES: dict[str, Any] = {
     "base_http_proxy": URL,
     "base_https_proxy": URL,
     "airflow_proxy_environment": {"http_proxy": URL, "https_proxy": URL},
-    "airflow_package_index_url": URL,
-    "airflow_wheelhouse": URL,
-    "airflow_constraints": URL,
-    "airflow_extra_packages": [f"ours @ {URL}"],
+    "airflow_release_package_index_url": URL,
+    "airflow_release_wheelhouse": URL,
+    "airflow_release_constraints": URL,
+    "airflow_release_extra_packages": [f"ours @ {URL}"],
 }
 
 
 @pytest.mark.parametrize(
-    ("role", "files", "expected"),
+    ("entries", "expected"),
     [
-        ("base", "__base_files", {"80airstrip-proxy"}),
-        ("airflow", "__airflow_build_files", {"build.env", "constraints.txt", "requirements.in"}),
+        (lambda: Role("base", VARIABLES).evaluate("__base_files"), {"80airstrip-proxy"}),
+        (
+            lambda: written("airflow_release", "begin", Role("airflow_release", VARIABLES)),
+            {"build.env", "constraints.txt", "requirements.in"},
+        ),
     ],
+    ids=["base", "airflow_release"],
 )
-def test_files_with_a_password_are_for_root_alone(role: str, files: str, expected: set[str]) -> None:
-    entries = Role(role, VARIABLES).evaluate(files)
-    found = [entry for entry in entries if PASSWORD in entry.get("content", "")]
+def test_files_with_a_password_are_for_root_alone(
+    entries: Callable[[], list[dict[str, Any]]], expected: set[str]
+) -> None:
+    found = [entry for entry in entries() if PASSWORD in entry.get("content", "")]
     assert {entry["path"].rpartition("/")[2] for entry in found} == expected
     assert {entry["mode"] for entry in found} == {"0600"}
 
 
 def test_differences_do_not_show_a_password() -> None:
-    for role, files in (("base", "__base_files"), ("airflow", "__airflow_files")):
-        found = [entry for entry in Role(role, VARIABLES).evaluate(files) if PASSWORD in entry.get("content", "")]
+    base = Role("base", VARIABLES).evaluate("__base_files")
+    for entries in (base, written("airflow", "configure", Role("airflow", VARIABLES))):
+        found = [entry for entry in entries if PASSWORD in entry.get("content", "")]
         assert [entry["path"] for entry in found if not entry.get("secret")] == []
         assert found
 

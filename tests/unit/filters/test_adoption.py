@@ -83,7 +83,9 @@ SITE: dict[str, Any] = {
     "extras": ["celery", "fab", "postgres"],
     "dags_folder": "/srv/airflow/dags",
     "install_owner": "root",
-    "options": json.loads((PROJECT / "roles/airflow/files/locks/3.3.2/options.json").read_text(encoding="utf-8")),
+    "options": json.loads(
+        (PROJECT / "roles/airflow_release/files/locks/3.3.2/options.json").read_text(encoding="utf-8")
+    ),
     "providers": {
         "celery": "apache-airflow-providers-celery",
         "fab": "apache-airflow-providers-fab",
@@ -320,8 +322,8 @@ def test_proposal() -> None:
             {"packages": ["apache-airflow-providers-amazon", "apache-airflow-providers-odd"]},
             {},
             {
-                "airflow_extras": ["amazon", "celery", "fab", "postgres"],
-                "airflow_extra_packages": ["apache-airflow-providers-odd"],
+                "airflow_release_extras": ["amazon", "celery", "fab", "postgres"],
+                "airflow_release_extra_packages": ["apache-airflow-providers-odd"],
             },
             id="more providers",
         ),
@@ -364,7 +366,7 @@ def test_proposal_differs(old: dict[str, Any], site: dict[str, Any], variables: 
         ({"options/core.executor": "CeleryExecutor\nx"}, "site_executor"),
         (
             {"packages": ["apache-airflow-providers-x@file:///x", "apache-airflow-providers-x\n-e"]},
-            "airflow_extra_packages",
+            "airflow_release_extra_packages",
         ),
     ],
 )

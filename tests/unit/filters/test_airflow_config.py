@@ -11,7 +11,7 @@ from ansible.errors import AnsibleFilterError
 from hypothesis import given
 from hypothesis import strategies as st
 
-LOCKS = Path(__file__).parents[3] / "roles" / "airflow" / "files" / "locks"
+LOCKS = Path(__file__).parents[3] / "roles" / "airflow_release" / "files" / "locks"
 OPTIONS = {
     "version": "3.3.2",
     "renamed": {"core.dag_concurrency": "core.max_active_tasks_per_dag", "webserver.web_server_port": "api.port"},

@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 AIRFLOW = Path(__file__).parents[3] / "roles" / "airflow"
-LOCKS = AIRFLOW / "files" / "locks"
+LOCKS = AIRFLOW.parent / "airflow_release" / "files" / "locks"
+REGISTRY = AIRFLOW.parents[1] / "registry"
 TABLE = AIRFLOW / "files" / "config_readers.yml"
 READERS: dict[str, dict[str, list[str]]] = yaml.safe_load(TABLE.read_text())
-COMPONENTS = set(yaml.safe_load((AIRFLOW / "vars" / "main" / "components.yml").read_text())["__airflow_components"])
+COMPONENTS = {path.stem for path in REGISTRY.glob("*.yml") if "\nairflow:\n" in path.read_text()}
 
 SMALL = {
     "triggerer": {"capacity": ["triggerer"], "queues_enabled": ["triggerer", "worker"]},

@@ -87,10 +87,7 @@ def template() -> Callable[[str], Any]:
         ),
         ("{'p': {'kind': 'password', 'value': password}} | airflow_secret_problems | length", 1),
         ("{'disk': [{'path': host, 'free_mb': 1, 'needed_mb': port}]} | preflight_problems | length", 1),
-        (
-            "'3.3.2' | airflow_release_name({'extras': hosts}) == '3.3.2' | airflow_release_name({'extras': ['vm1']})",
-            True,
-        ),
+        ("'3.1.7' | airflow_release_requirements(hosts, hosts, {}) | last", "vm1"),
     ],
 )
 def test_filters_work_on_templated_variables(template: Callable[[str], Any], text: str, value: Any) -> None:

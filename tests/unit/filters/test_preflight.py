@@ -97,8 +97,8 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     (
         "no lock for the version",
         {"airflow": AIRFLOW | {"version": "3.2.0"}},
-        "app1: site_airflow_version: there is no lock for Airflow 3.2.0 on Python 3.13, and airflow_constraints is "
-        "not set. Locks exist for 3.1.7 for Python 3.11; 3.3.2 for Python 3.12, 3.13.",
+        "app1: site_airflow_version: there is no lock for Airflow 3.2.0 on Python 3.13, and "
+        "airflow_release_constraints is not set. Locks exist for 3.1.7 for Python 3.11; 3.3.2 for Python 3.12, 3.13.",
     ),
     ("no lock for the Python", {"airflow": AIRFLOW | {"python": "3.11"}}, "no lock for Airflow 3.3.2 on Python 3.11"),
     ("no locks", {"airflow": {"version": "3.3.2", "python": "3.13", "available": {}}}, "Locks exist for no version."),
@@ -111,9 +111,9 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     (
         "old Python",
         {"python": "3.9.2"},
-        "app1: airflow_python is Python 3.9.2. Set it to the path of a Python 3.11, 3.12 or 3.13.",
+        "app1: airflow_release_python is Python 3.9.2. Set it to the path of a Python 3.11, 3.12 or 3.13.",
     ),
-    ("new Python", {"python": "3.14.0"}, "airflow_python is Python 3.14.0"),
+    ("new Python", {"python": "3.14.0"}, "airflow_release_python is Python 3.14.0"),
     (
         "version",
         {"version_problems": ["site_airflow_version: 3.1.7 is older than the installed 3.3.2."]},

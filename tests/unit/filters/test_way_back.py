@@ -60,7 +60,9 @@ def test_a_rollback_that_was_confirmed_is_not_refused(present: str) -> None:
 
 
 def test_a_loss_is_named_with_its_moment_and_the_ways_on() -> None:
-    message = airflow_upgrade_loss({"error": "cannot drop", "dump_time": "2026-11-24 09:31:00 UTC"})
+    message = airflow_upgrade_loss(
+        {"said": ["first", "x.exc.InternalError: cannot drop", "(Background)"], "dump_time": "2026-11-24 09:31:00 UTC"}
+    )
     words = [
         "cannot drop",
         "2026-11-24 09:31:00 UTC",
@@ -71,7 +73,7 @@ def test_a_loss_is_named_with_its_moment_and_the_ways_on() -> None:
 
 
 def test_without_a_dump_no_rollback_is_promised() -> None:
-    message = airflow_upgrade_loss({"error": "x", "dump_time": ""})
+    message = airflow_upgrade_loss({"said": ["x"], "dump_time": ""})
     assert "a backup of your own" in message
     assert CONFIRM not in message
 

@@ -58,7 +58,7 @@ def test_a_dag_that_the_new_release_cannot_import_is_named_before_anything_chang
 def test_a_package_that_one_host_cannot_install_changes_nothing(site: Site, hosts: dict[str, Any]) -> None:
     wanted = "{{ ['airstrip-is-not-on-any-index==1'] if inventory_hostname == 'worker-2' else [] }}"
     assert_failed(
-        upgrade(site, NEW, *variables(airflow_extra_packages=wanted)),
+        upgrade(site, NEW, *variables(airflow_release_extra_packages=wanted)),
         f"Airflow {NEW} cannot be installed on worker-2; the present release is untouched.",
     )
     assert_all_run(site, hosts, OLD)

@@ -66,7 +66,7 @@ def test_rollback_keeps_the_runs(site: Site, hosts: dict[str, Any], database: An
 
 
 def test_new_packages_need_no_migration(site: Site, hosts: dict[str, Any], figures: dict[str, str]) -> None:
-    wanted = variables(airflow_extra_packages=[PACKAGE])
+    wanted = variables(airflow_release_extra_packages=[PACKAGE])
     run, figures["a package more"] = timed(site, lambda: upgrade(site, OLD, *wanted))
     assert "Migration: none" in run.stdout
     assert "Downtime: user interface and APIs, while the API server restarts" in said(run)
@@ -88,7 +88,9 @@ def test_packages_that_break_the_release_do_not_stay(site: Site, hosts: dict[str
     assert_failed(
         upgrade(
             site, OLD,
-            *variables(airflow_extra_packages=[PACKAGE], airflow_unit_options=broken, airflow_health_timeout=20),
+            *variables(
+                airflow_release_extra_packages=[PACKAGE], airflow_unit_options=broken, airflow_health_timeout=20
+            ),
         ),
         "The upgrade failed, and the site is back on ",
     )  # fmt: skip

@@ -54,7 +54,7 @@ def test_refused_builds_leave_the_release_in_use(
     host.check_output(f"mkdir -p {' '.join(refused)} && touch {'/complete '.join(refused)}/complete")
     put_dag("airstrip_refused.py", REFUSED)
     try:
-        run = upgrade(site, OLD, *variables(airflow_extra_packages=[PACKAGE]))
+        run = upgrade(site, OLD, *variables(airflow_release_extra_packages=[PACKAGE]))
     finally:
         put_dag("airstrip_refused.py", "")
     assert_failed(run, "airflow_upgrade_import_errors_allowed", "airstrip_refused.py")

@@ -190,6 +190,12 @@ class Site:
             if host in self.placed[entry.name] and (service.kind != "logs" or (host, service.name) in self.remote):
                 yield entry, service
 
+    def logs(self, host: str) -> str:
+        """Return what a host has of log servers: served, if others ask for logs; unasked, if it alone does; or ''."""
+        kinds = {service.name for _, service in self.offered() if service.kind == "logs"}
+        asked = {way.source != host for way in self.connections if way.destination == host and way.service in kinds}
+        return "served" if True in asked else "unasked" if asked else ""
+
     def reach(self, host: str, service: str) -> Endpoint | None:
         """Return where a host finds a service, None if it is no part of the site.
 

@@ -16,6 +16,8 @@ An entry is a mapping with these keys, and `read_component` refuses any other:
   needs       what it connects to; see Need
   memory      what it takes; see Memory
   placement   on how many hosts; see Placement
+  probe       how it is seen that it works; see Probe
+  airflow     how a component of Airflow runs; see Program
   owns        paths, as patterns of a shell, that are removed from a host which it leaves; `{site_x}` as in units
 """
 
@@ -34,6 +36,11 @@ CLIENTS = ("components", "everybody", "controller")
 EXECUTORS = ("CeleryExecutor", "LocalExecutor")
 LOGINS = ("metadata", "results", "results_view")
 KINDS = ("", "logs")
+DRAINS = ("", "load_balancers", "tasks")
+# What the role airflow adds to a component by itself: `executor` is the project's CeleryExecutor in place of Airflow's,
+# `transport` what keeps workers of one name apart from others in the broker, `webserver_config` that file and its
+# secrets.
+PARTS = ("executor", "transport", "webserver_config")
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -156,6 +163,50 @@ class Placement:
 
 
 @dataclass(frozen=True)
+class Probe:
+    """How it is seen that a component works: what is not given is not asked.
+
+    job   type of a job that beats in the metadata database (`job.job_type`)
+    path  of a URL on the component's host that answers 200
+    ping  whether Celery's workers answer `inspect ping`
+    """
+
+    job: str = ""
+    path: str = ""
+    ping: bool = False
+
+
+@dataclass(frozen=True)
+class Named:
+    """A name that counts under conditions."""
+
+    name: str
+    when: When = When()
+
+
+@dataclass(frozen=True)
+class Program:
+    """How a component of Airflow runs.
+
+    description   of its unit
+    command       arguments of `airflow`
+    credentials   secrets that it needs, by the names of the role airflow; each a name, or with `name` and `when`
+    uses          what the role adds, see PARTS; likewise
+    runs_tasks    when its processes run tasks, which it waits for as it stops; never, if it is not given
+    stop_timeout  seconds that it has to stop otherwise
+    drain         what has to end before it restarts: `load_balancers`, the requests that come through them; or `tasks`
+    """
+
+    description: str
+    command: str
+    credentials: tuple[Named, ...] = ()
+    uses: tuple[Named, ...] = ()
+    runs_tasks: When | None = None
+    stop_timeout: int = 0
+    drain: str = ""
+
+
+@dataclass(frozen=True)
 class Component:
     """An entry of the registry."""
 
@@ -174,6 +225,8 @@ class Component:
     needs: tuple[Need, ...] = ()
     memory: Memory = Memory()
     placement: Placement = Placement()
+    probe: Probe = Probe()
+    airflow: Program | None = None
     owns: tuple[str, ...] = ()
 
 
@@ -242,6 +295,34 @@ def _need(value: object, place: str) -> Need:
     return need
 
 
+def _named(value: object, place: str) -> tuple[Named, ...]:
+    found = []
+    for index, item in enumerate(_items(value, place)):
+        at = f"{place}[{index}]"
+        if isinstance(item, str):
+            found.append(Named(item))
+            continue
+        # `keys_of` leaves out `name`, which is the key of other parts.
+        given = dict(item) if isinstance(item, Mapping) else item
+        name = given.pop("name", "") if isinstance(given, dict) else ""
+        found.append(Named(name=str(name), **_with_when(keys_of(given, at, Named), at)))
+        if not name:
+            raise RegistryError(f"{at} has no 'name'")
+    return tuple(found)
+
+
+def _program(value: object, place: str) -> Program:
+    given = keys_of(value, place, Program, "description", "command")
+    parts: dict[str, Any] = {key: _named(given.get(key, []), f"{place}.{key}") for key in ("credentials", "uses")}
+    if "runs_tasks" in given:
+        parts["runs_tasks"] = _when(given["runs_tasks"], f"{place}.runs_tasks")
+    program = Program(**given | parts)
+    _one_of(program.drain, DRAINS, f"{place}.drain")
+    for part in program.uses:
+        _one_of(part.name, PARTS, f"{place}.uses")
+    return program
+
+
 def _items(value: object, place: str) -> list[Any]:
     if not isinstance(value, list):
         raise RegistryError(f"{place} must be a list, found {type(value).__name__}")
@@ -251,6 +332,9 @@ def _items(value: object, place: str) -> list[Any]:
 def variables(component: Component) -> Iterator[str]:
     """Yield the names of the site's variables that an entry names."""
     conditions = [component.when, *(part.when for part in component.services + component.needs)]
+    program = component.airflow or Program(description="", command="")
+    conditions += [named.when for named in program.credentials + program.uses]
+    conditions += [program.runs_tasks] if program.runs_tasks else []
     yield from (when.set for when in conditions)
     yield from (name for service in component.services for name in (service.port, service.extra_clients))
     yield from (need.connections.each for need in component.needs)
@@ -284,6 +368,8 @@ def read_component(name: str, entry: object) -> Component:
         ),
         "memory": Memory(**keys_of(given.get("memory", {}), f"{place}.memory", Memory)),
         "placement": Placement(**keys_of(given.get("placement", {}), f"{place}.placement", Placement)),
+        "probe": Probe(**keys_of(given.get("probe", {}), f"{place}.probe", Probe)),
+        "airflow": _program(given["airflow"], f"{place}.airflow") if "airflow" in given else None,
     }
     component = Component(name=name, **given | parts)
     if bad := [path for path in component.owns if not path.startswith(("/", "{")) or ".." in path]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ansible_collections.airstrip.core.plugins.module_utils import site_sizing as sizing
 from ansible_collections.airstrip.core.plugins.module_utils.site_model import LOOPBACK, Site
+from ansible_collections.airstrip.core.plugins.module_utils.site_programs import programs
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component, filled
 from ansible_collections.airstrip.core.plugins.module_utils.site_variables import PREFIX
 
@@ -177,13 +178,6 @@ def proxy(site: Site) -> dict[str, str]:
     return found | ({"no_proxy": ",".join(own)} if found else {})
 
 
-def logs(site: Site, host: str) -> str:
-    """Return what a host has of log servers: served, if others ask for logs; unasked, if it alone does; or nothing."""
-    kinds = {service.name for _, service in site.offered() if service.kind == "logs"}
-    asked = {way.source != host for way in site.connections if way.destination == host and way.service in kinds}
-    return "served" if True in asked else "unasked" if asked else ""
-
-
 def databases(site: Site) -> list[dict[str, Any]]:
     """Return Airflow's own databases, as the role postgresql takes them."""
     known = logins(site)
@@ -306,7 +300,8 @@ def _host(site: Site, name: str) -> dict[str, Any]:
         "outside": outside(site, name),
         "urls": urls(site, name),
         "certificates": certificates(site, name),
-        "logs": logs(site, name),
+        "logs": site.logs(name),
+        "programs": programs(site, name),
         "placed": placed(site, site.placed_on(name)),
         "client_units": client_units(site, name),
         "ports": ports(site, name),

@@ -1,0 +1,17 @@
+"""The options of Celery's transport that keep the workers of different names apart in the broker."""
+
+from __future__ import annotations
+
+
+def transport_options(worker: str, database: int | str) -> dict[str, str]:
+    """Return what the workers of a name have for themselves: their channel and their keys of unacknowledged messages.
+
+    Sources: kombu 5.6, kombu/transport/redis.py (`unacked_key`, `unacked_index_key`, `unacked_mutex_key`,
+    `fanout_prefix`).
+    """
+    return {
+        "fanout_prefix": f"/{database}/{worker}.",
+        "unacked_key": f"unacked.{worker}",
+        "unacked_index_key": f"unacked_index.{worker}",
+        "unacked_mutex_key": f"unacked_mutex.{worker}",
+    }

@@ -1,0 +1,99 @@
+"""The components of Airflow as the role airflow runs them on a host: made from the registry and the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from ansible_collections.airstrip.core.plugins.module_utils import site_sizing as sizing
+from ansible_collections.airstrip.core.plugins.module_utils.site_model import Site
+from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component, Named, Program
+
+_UNITS = "/etc/systemd/system"
+
+
+def programs(site: Site, host: str) -> dict[str, dict[str, Any]]:
+    """Return the components of Airflow on a host by name, in the order of the registry.
+
+    name          of the component
+    unit          name of its unit, without `.service`, and without `@NAME`
+    description   of the unit
+    command       arguments of `airflow`
+    credentials   names of the secrets that it needs
+    uses          what the role adds, see site_registry.PARTS
+    runs_tasks    whether its processes run tasks
+    stop_timeout  seconds that it has to stop, if they do not
+    drain, probe  as in the registry
+    instances     its units on this host, see `_instances`
+    """
+    return {
+        entry.name: _row(site, host, entry, entry.airflow)
+        for entry in site.components.values()
+        if entry.airflow and host in site.placed[entry.name]
+    }
+
+
+def _row(site: Site, host: str, entry: Component, program: Program) -> dict[str, Any]:
+    unit = entry.units[0].removesuffix(".service").partition("@")[0]
+    # All of a kind that may serve logs are told when nobody asks for them.
+    silent = any(service.kind == "logs" for service in entry.services) and site.logs(host) != "served"
+    return {
+        "name": entry.name,
+        "unit": unit,
+        "description": program.description,
+        "command": program.command + (" --skip-serve-logs" if silent else ""),
+        "credentials": _holding(site, program.credentials),
+        "uses": _holding(site, program.uses),
+        "runs_tasks": bool(program.runs_tasks and program.runs_tasks.hold(site.variables)),
+        "stop_timeout": program.stop_timeout,
+        "drain": program.drain,
+        "probe": asdict(entry.probe),
+        "instances": _instances(site, host, entry, unit),
+    }
+
+
+def _holding(site: Site, names: Iterable[Named]) -> list[str]:
+    return [name.name for name in names if name.when.hold(site.variables)]
+
+
+def _instances(site: Site, host: str, entry: Component, unit: str) -> list[dict[str, Any]]:
+    """Return the units of a component on a host.
+
+    unit          its name, without `.service`
+    path          of the unit
+    directory     name of its own directory in AIRFLOW_HOME
+    arguments     what it has after the component's command
+    unit_options  its own options of [Service]
+    name, node    of a worker: its name in site_workers, and Celery's name of it
+    """
+    if not entry.instances:
+        return [_instance(unit, arguments="", unit_options={})]
+    workers = [item for item in site.instances(entry.name, host) if item.get("name") and item.get("queues")]
+    names = site.hosts[host].names
+    node = {"host": names[-1] if names else host, "slots": sizing.concurrency(site, host)}
+    return [_worker(unit, worker, node, first=index == 0) for index, worker in enumerate(workers)]
+
+
+def _instance(unit: str, **more: Any) -> dict[str, Any]:
+    directory = unit.removeprefix("airflow-").replace("@", "-")
+    return {"unit": unit, "path": f"{_UNITS}/{unit}.service", "directory": directory, **more}
+
+
+def _worker(unit: str, worker: Mapping[str, Any], host: Mapping[str, Any], *, first: bool) -> dict[str, Any]:
+    """Return a worker. The log server's port is one for all of a site, so only the first of a host can have it.
+
+    It serves the logs of all, which lie in one directory.
+    """
+    name, node = str(worker["name"]), f"{worker['name']}@{host['host']}"
+    arguments = f" --queues {','.join(map(str, worker['queues']))} --celery-hostname {node}"
+    arguments += _slots(worker, host["slots"]) + ("" if first else " --skip-serve-logs")
+    options = worker.get("unit_options") or {}
+    return _instance(f"{unit}@{name}", arguments=arguments, unit_options=dict(options), name=name, node=node)
+
+
+def _slots(worker: Mapping[str, Any], default: int) -> str:
+    """Return the option for a worker's slots. Celery wants the upper bound of autoscale first."""
+    if isinstance(scale := worker.get("autoscale"), Mapping) and {"min", "max"} <= set(scale):
+        return f" --autoscale {scale['max']},{scale['min']}"
+    return f" --concurrency {worker.get('concurrency', default)}"

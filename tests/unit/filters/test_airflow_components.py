@@ -1,0 +1,87 @@
+"""What the components of a host are given, as credentials and in their environment."""
+
+from typing import Any
+
+import pytest
+from airflow_components import (
+    airflow_command_credentials,
+    airflow_command_workers,
+    airflow_credential_files,
+    airflow_credentials,
+    airflow_instance_credentials,
+    airflow_unit_environment,
+)
+from ansible.errors import AnsibleFilterError
+
+BROKER = {"scheme": "redis", "host": "b", "port": 6379, "path": "0"}
+MORE: dict[str, Any] = {"asynchronous": False, "webserver_config": [], "broker": BROKER, "worker_users": {}}
+SECRETS = {"database_url": "d", "database_async_url": "a", "fernet_key": "f", "results_url": "r", "broker_url": "b"}
+WORKERS = [{"name": "x", "directory": "worker-x"}, {"name": "y", "directory": "worker-y"}]
+
+
+def row(*credentials: str, **more: Any) -> dict[str, Any]:
+    return {"credentials": [*credentials], "uses": [], "instances": [{"directory": "scheduler"}], **more}
+
+
+def test_the_database_is_one_secret_or_two() -> None:
+    known = {"scheduler": row("database", "fernet_key")}
+    assert [*airflow_credentials(known, SECRETS, MORE)] == ["database_url", "fernet_key"]
+    assert [*airflow_credentials(known, SECRETS, MORE | {"asynchronous": True})] == [
+        "database_async_url", "database_url", "fernet_key",
+    ]  # fmt: skip
+
+
+def test_each_worker_has_the_broker_as_its_own_user_or_as_the_schedulers() -> None:
+    users = {"x": {"user": "w-x", "password": "p/q"}}
+    held = airflow_credentials(
+        {"worker": row("results_url", instances=WORKERS)}, SECRETS, MORE | {"worker_users": users}
+    )
+    assert held["broker_url.x"] == {"value": "redis://w-x:p%2Fq@b:6379/0", "option": "AIRFLOW__CELERY__BROKER_URL"}
+    assert held["broker_url.y"]["value"] == "b"
+    assert airflow_instance_credentials(row("results_url"), WORKERS[0], MORE) == {
+        "results_url": "results_url", "broker_url": "broker_url.x",
+    }  # fmt: skip
+
+
+def test_secrets_of_the_web_servers_configuration_are_files_alone() -> None:
+    """Also one that is called like one of ours: no command asks for it."""
+    more = MORE | {"webserver_config": [{"name": "ldap", "value": "l"}]}
+    held = airflow_credentials({"api_server": row("webserver_config", "fernet_key")}, SECRETS, more)
+    assert held == {"fernet_key": {"value": "f", "option": "AIRFLOW__CORE__FERNET_KEY"}, "ldap": {"value": "l"}}
+
+
+def test_a_secret_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(AnsibleFilterError, match="nobody knows the secret 'jwt_secret'"):
+        airflow_credentials({"scheduler": row("jwt_secret")}, SECRETS, MORE)
+
+
+def test_what_a_host_does_not_need_goes() -> None:
+    held = airflow_credentials({"scheduler": row("fernet_key")}, SECRETS, MORE)
+    files = airflow_credential_files(held, SECRETS, "/c")
+    assert files[0] == {"path": "/c/fernet_key", "content": "f"}
+    assert {entry["path"] for entry in files if entry.get("state") == "absent"} == {
+        f"/c/{name}" for name in SECRETS if name != "fernet_key"
+    }
+
+
+def test_commands_have_the_database_and_no_key_that_signs() -> None:
+    held = airflow_credentials({"api_server": row("database", "fernet_key")}, SECRETS | {"jwt_secret": "j"}, MORE)
+    assert [*airflow_command_credentials(held, MORE)] == ["database_url", "fernet_key"]
+    assert airflow_command_credentials({"results_url": {}}, MORE) == {}
+
+
+def test_commands_ask_all_workers_from_a_schedulers_host_and_else_its_own() -> None:
+    assert [*airflow_command_workers({"broker_url": {}}, ["x", "z"])] == ["x", "z"]
+    assert airflow_command_workers({"broker_url.x": {}}, ["x", "z"]) == {
+        "x": {"broker_url": "broker_url.x", "results_url": "results_url"}
+    }
+
+
+@pytest.mark.parametrize(("storage", "own"), [("/h/cli/bundles", True), ("/srv/bundles", False)])
+def test_no_two_units_share_the_files_of_bundles_unless_that_is_wanted(storage: str, own: bool) -> None:
+    config = {"dag_processor": {"dag_bundle_storage_path": storage}, "core": {"executor": "CeleryExecutor"}}
+    given = {"home": "/h", "config": config, "bundles": "/h/cli/bundles", "queues": ["q"], "broker_database": 0}
+    found = airflow_unit_environment(row(), {"directory": "scheduler"}, given)
+    assert found["HOME"] == "/h/scheduler"
+    assert (found.get("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH") == "/h/scheduler/bundles") is own
+    assert len(found) == (2 if own else 1)
