@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.airstrip.core.plugins.module_utils.airflow_release import parse_version
 from ansible_collections.airstrip.core.plugins.module_utils.broker_transport import transport_options
 from ansible_collections.airstrip.core.plugins.module_utils.connection_uri import connection_uri
 
@@ -25,70 +27,103 @@ OPTIONS = {
     "jwt_secret": "AIRFLOW__API_AUTH__JWT_SECRET",
     "api_secret_key": "AIRFLOW__API__SECRET_KEY",
 }
+# Each URL's scheme, which the broker's parts have, and its connection.
+_URLS = {
+    "database_url": ("postgresql+psycopg2", "database"),
+    "database_async_url": ("postgresql+asyncpg", "database"),
+    "results_url": ("db+postgresql+psycopg2", "results"),
+    "results_view_url": ("db+postgresql+psycopg2", "results_view"),
+    "broker_url": ("", "broker"),
+}
 # Of what an operator's command needs to work on the metadata database: as a DAG processor has it, and no key that
 # signs.
 _COMMAND = ("database", "fernet_key")
 _TRANSPORT = "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__"
 _CELERY = re.compile(r"(^|[,;=] *)(CeleryExecutor)(?= *($|[,;]))")
 
+# What Airflow imports in each task's own process, unless the worker that forks it has done so: `python -X importtime`
+# shows it in the logs of tasks. Checked for 3.1.7 to 3.3.2.
+_WORKER_MODULES = (
+    "airflow.dag_processing.bundles.local",
+    "airflow.dag_processing.dagbag",
+    "airflow.providers.standard.decorators.python",
+    "airflow.sdk.definitions.asset.metadata",
+    "airflow.sdk.definitions.decorators",
+    "airflow.sdk.execution_time.supervisor",
+    "airflow.sdk.execution_time.task_runner",
+)
+# Where that module was before.
+_DAGBAG = ((3, 2), "airflow.models.dagbag")
+
 Row = Mapping[str, Any]
 
 
-def _names(credentials: list[str], more: Mapping[str, Any]) -> list[str]:
+def _names(credentials: list[str], connections: Mapping[str, Any]) -> list[str]:
     """Return the names of secrets behind those of a row: some stand for several."""
     several = {
         # Without parameters, Airflow makes the one from the other.
-        "database": ["database_url", *(["database_async_url"] if more["asynchronous"] else [])],
-        "webserver_config": [str(secret["name"]) for secret in more["webserver_config"]],
+        "database": ["database_url", *(["database_async_url"] if connections["database"]["query"] else [])],
+        "webserver_config": [str(secret["name"]) for secret in connections["webserver_config"]],
     }
-    return [name for credential in credentials for name in several.get(credential, [credential])]
+    expanded = (several.get(credential, [credential]) for credential in credentials)
+    return [name for names in expanded for name in names]
 
 
-def airflow_instance_credentials(row: Row, instance: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, str]:
+def _url(name: str, connections: Mapping[str, Any], user: Mapping[str, Any]) -> str:
+    """Return a URL by its name, for another user maybe."""
+    scheme, connection = _URLS[name]
+    parts = {"scheme": scheme, **connections[connection], **user}
+    if name == "database_async_url":
+        # asyncpg has none of libpq's parameters, but reads a DSN beside its own ones.
+        parts["query"] = {"dsn": f"postgresql://?{urlencode(parts['query'])}"}
+    return connection_uri(parts)
+
+
+def airflow_instance_credentials(
+    row: Row, instance: Mapping[str, Any], connections: Mapping[str, Any]
+) -> dict[str, str]:
     """
     Return the names of an instance's secrets, and the names of the files that have them.
 
-    Example: `__airflow_component | airflow_instance_credentials(airflow_instance, __airflow_more_secrets)`. A worker
+    Example: `__airflow_component | airflow_instance_credentials(airflow_instance, __airflow_connections)`. A worker
     has the file `broker_url.NAME`, with its own user, as `broker_url`.
     """
-    found = {name: name for name in _names(row["credentials"], more)}
+    found = {name: name for name in _names(row["credentials"], connections)}
     return found | ({"broker_url": f"broker_url.{instance['name']}"} if "name" in instance else {})
 
 
 def airflow_credentials(
-    components: Mapping[str, Row], secrets: Mapping[str, str], more: Mapping[str, Any]
+    components: Mapping[str, Row], secrets: Mapping[str, str], connections: Mapping[str, Any]
 ) -> dict[str, dict[str, str]]:
     """
     Return the secrets that a host's components need, by the names of their files, in order.
 
-    Example: `airflow_components | airflow_credentials(__airflow_secrets, __airflow_more_secrets)`. Each has `value`
-    and,
-    if Airflow asks a command for it, `option`, the variable of the environment. `secrets` are the values by name, of
-    which only those are read that are needed. `more` has `asynchronous`, whether the metadata database needs a URL of
-    its own for the async engine; `webserver_config`, secrets with `name` and `value`; `broker`, the parts of its URL;
-    and `worker_users`, users of the broker by the names of workers, mappings with `user` and `password`: a worker
-    without one has the schedulers'. Raises AnsibleFilterError for a name that nobody knows.
+    Example: `airflow_components | airflow_credentials(__airflow_secrets, __airflow_connections)`. Each has `value` and,
+    if Airflow asks a command for it, `option`, the variable of the environment. `secrets` are values by name, of which
+    only those are read that are needed; `connections` has the parts of URLs in `database`, `results`, `results_view`
+    and `broker`, as connection_uri takes them; `worker_users`, mappings with `worker`, `user` and `password`: a worker
+    without one is the schedulers' user; and `webserver_config`, secrets with `name`
+    and `value`. Raises AnsibleFilterError for a name that nobody knows.
     """
-    own = {str(secret["name"]): str(secret["value"]) for secret in more["webserver_config"]}
+    own = {str(secret["name"]): str(secret["value"]) for secret in connections["webserver_config"]}
+    users = {row["worker"]: {"user": row["user"], "password": row["password"]} for row in connections["worker_users"]}
     files = {
         file: name
         for row in components.values()
         for instance in row["instances"]
-        for name, file in airflow_instance_credentials(row, instance, more).items()
+        for name, file in airflow_instance_credentials(row, instance, connections).items()
     }
     found = {}
     for file in sorted(files):
         name = files[file]
-        user = more["worker_users"].get(file.partition(".")[2]) if file != name else None
-        if user:
-            value = connection_uri({**more["broker"], "user": user["user"], "password": user["password"]})
-        elif name in own:
-            value = own[name]
-        elif name in secrets:
-            value = secrets[name]
-        else:
+        if name in own:
+            found[file] = {"value": own[name]}
+            continue
+        user = users.get(file.partition(".")[2], {}) if file != name else {}
+        if name not in _URLS and name not in secrets:
             raise AnsibleFilterError(f"airflow_credentials: nobody knows the secret {name!r}")
-        found[file] = {"value": value, **({"option": OPTIONS[name]} if name in OPTIONS and name not in own else {})}
+        value = _url(name, connections, user) if name in _URLS else secrets[name]
+        found[file] = {"value": value, **({"option": OPTIONS[name]} if name in OPTIONS else {})}
     return found
 
 
@@ -101,16 +136,27 @@ def airflow_credential_files(
     Example: `__airflow_held | airflow_credential_files(__airflow_secrets, '/etc/airflow/credentials')`.
     """
     files = [{"path": f"{directory}/{name}", "content": secret["value"]} for name, secret in held.items()]
-    return files + [{"path": f"{directory}/{name}", "state": "absent"} for name in secrets if name not in held]
+    return files + [
+        {"path": f"{directory}/{name}", "state": "absent"} for name in [*secrets, *_URLS] if name not in held
+    ]
 
 
-def airflow_command_credentials(held: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, str]:
+def airflow_unit_files(instances: list[Mapping[str, Any]], texts: list[str]) -> list[dict[str, str]]:
+    """
+    Return the units of instances as file_set takes them, from their texts in the same order.
+
+    Example: `__airflow_component.instances | airflow_unit_files(texts)`.
+    """
+    return [{"path": given["path"], "content": text} for given, text in zip(instances, texts, strict=True)]
+
+
+def airflow_command_credentials(held: Mapping[str, Any], connections: Mapping[str, Any]) -> dict[str, str]:
     """
     Return the secrets of operators' commands by name, each with its file; none where no component has the database.
 
-    Example: `__airflow_held | airflow_command_credentials(__airflow_more_secrets)`.
+    Example: `__airflow_held | airflow_command_credentials(__airflow_connections)`.
     """
-    names = _names(list(_COMMAND), more) if "database_url" in held else []
+    names = _names(list(_COMMAND), connections) if "database_url" in held else []
     return {name: name for name in names}
 
 
@@ -125,6 +171,30 @@ def airflow_command_workers(held: Mapping[str, Any], names: list[str]) -> dict[s
         return {name: {"broker_url": "broker_url", "results_view_url": "results_view_url"} for name in names}
     own = [file.partition(".")[2] for file in held if file.startswith("broker_url.")]
     return {name: {"broker_url": f"broker_url.{name}", "results_url": "results_url"} for name in own}
+
+
+def airflow_bundles(more: list[Mapping[str, Any]], smoke_test: str) -> list[dict[str, Any]]:
+    """
+    Return the DAG bundles of a site, as Airflow's dag_bundle_config_list takes them.
+
+    Example: `airflow_dag_bundles | airflow_bundles(airflow_smoke_test_directory)`: the folder of the DAGs, the smoke
+    test's, and `more`.
+    """
+    local = "airflow.dag_processing.bundles.local.LocalDagBundle"
+    own: list[dict[str, Any]] = [{"name": "dags-folder", "kwargs": {}}]
+    own.append({"name": "airstrip-smoke-test", "kwargs": {"path": smoke_test}})
+    return [{"name": row["name"], "classpath": local, "kwargs": row["kwargs"]} for row in own] + list(map(dict, more))
+
+
+def airflow_worker_modules(version: str) -> list[str]:
+    """
+    Return the modules that a worker imports before it forks for tasks.
+
+    Example: `'3.3.2' | airflow_worker_modules`.
+    """
+    parsed, (since, before) = parse_version(version), _DAGBAG
+    is_old = parsed is not None and parsed[:2] < since
+    return [before if is_old and name.endswith(".dagbag") else name for name in _WORKER_MODULES]
 
 
 def airflow_unit_environment(row: Row, instance: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, str]:
@@ -156,10 +226,13 @@ class FilterModule:
     def filters(self) -> dict[str, Any]:
         """Name the filters of this file."""
         return {
+            "airflow_bundles": airflow_bundles,
             "airflow_command_credentials": airflow_command_credentials,
             "airflow_command_workers": airflow_command_workers,
             "airflow_credential_files": airflow_credential_files,
             "airflow_credentials": airflow_credentials,
             "airflow_instance_credentials": airflow_instance_credentials,
             "airflow_unit_environment": airflow_unit_environment,
+            "airflow_unit_files": airflow_unit_files,
+            "airflow_worker_modules": airflow_worker_modules,
         }

@@ -30,6 +30,22 @@ def airflow_release_requirements(
     return requirements(version, extras, extra_packages, providers)
 
 
+def airflow_release_failure(result: Mapping[str, Any], host: str, version: str) -> str:
+    """
+    Say that a release cannot be installed on a host, why, and what to do.
+
+    Example: `airflow_release_installation | airflow_release_failure('vm1', '3.3.2')`. `result` is that of the
+    installation.
+    """
+    return (
+        f"Airflow {version} cannot be installed on {host}; the present release is untouched.\n"
+        "Check airflow_release_extras, airflow_release_extra_packages, airflow_release_constraints and "
+        "airflow_release_package_index_url, and run the same command again. If it took longer than "
+        "airflow_release_build_timeout, set that higher.\n"
+        f"uv says:\n{result.get('stderr') or result.get('msg', '')}"
+    )
+
+
 def _change_problems(installed: tuple[str, Version], wanted: tuple[str, Version]) -> list[str]:
     (found, old), (version, new) = installed, wanted
     if old[:3] < _OLDEST_UPGRADABLE:
@@ -99,6 +115,7 @@ class FilterModule:
     def filters(self) -> dict[str, Any]:
         """Name the filters of this file."""
         return {
+            "airflow_release_failure": airflow_release_failure,
             "airflow_release_requirements": airflow_release_requirements,
             "airflow_releases_old": airflow_releases_old,
             "airflow_version_problems": airflow_version_problems,

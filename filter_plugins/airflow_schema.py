@@ -40,9 +40,24 @@ def airflow_schema(answer: object, expected: Mapping[str, str]) -> dict[str, Any
     }
 
 
+def airflow_schema_loss(database: str, host: str, installed: list[str]) -> str:
+    """
+    Say that a database is empty where there was one, and what to do.
+
+    Example: `'airflow' | airflow_schema_loss('db.example.com', ['vm1'])`. `installed` are the hosts that ran Airflow on
+    another one.
+    """
+    return (
+        f"site_database_name: the database {database} on {host} is empty, but {', '.join(installed)} ran Airflow on "
+        "one already. Correct site_database_host or site_database_name, or restore a backup into it. If the site is to "
+        "begin anew, without its connections, users and history, run this again with "
+        "-e airflow_schema_new_database_allowed=true."
+    )
+
+
 class FilterModule:
     """Ansible's entry point."""
 
     def filters(self) -> dict[str, Any]:
         """Name the filters of this file."""
-        return {"airflow_schema": airflow_schema}
+        return {"airflow_schema": airflow_schema, "airflow_schema_loss": airflow_schema_loss}

@@ -183,6 +183,26 @@ def airflow_upgrade_releases(manifests: list[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(str(manifest[key]) for manifest in read for key in ("from", "to") if key in manifest))
 
 
+def airflow_upgrade_schema_differs(revisions: Mapping[str, str], manifest: str) -> bool:
+    """
+    Tell whether the schema is another one than when a backup was made.
+
+    Example: `airflow_schema.revisions | airflow_upgrade_schema_differs('e30=')`. `manifest` is the backup's, in base64;
+    one without revisions says that the schema was no concern.
+    """
+    past = json.loads(base64.b64decode(manifest)).get("revisions")
+    return past is not None and dict(past) != dict(revisions)
+
+
+def airflow_upgrade_last(files: list[Mapping[str, Any]]) -> str:
+    """
+    Return the name of the last backup, empty for none: they are called after their moments.
+
+    Example: `found | airflow_upgrade_last`. Each file is a manifest, `path` being /DIRECTORY/NAME/manifest.json.
+    """
+    return max((str(file["path"]).split("/")[-2] for file in files), default="")
+
+
 def airflow_upgrade_failures(hosts: list[str], hostvars: Mapping[str, Any]) -> list[str]:
     """
     Say what failed on each host: only the hosts on which something failed know what it was.
@@ -199,6 +219,24 @@ def airflow_upgrade_failures(hosts: list[str], hostvars: Mapping[str, Any]) -> l
     return found
 
 
+def airflow_upgrade_end(failures: list[str], how: str, release: str = "") -> str:
+    """
+    Say how an upgrade has ended that failed, and how to go on.
+
+    Example: `failures | airflow_upgrade_end('back', '3.2.2-0123456789ab')`. `how` is `back` on the `release` before;
+    `between` two releases, as the way back has failed, too; or `stays`, as airflow_upgrade_stop_on_failure wants it.
+    """
+    words = {
+        "back": f"The upgrade failed, and the site is back on {release}.\nMend the cause and run the same command"
+        " again.",
+        "between": "The way back has stopped, too. The site is between two releases, and nothing is lost. Mend the"
+        " cause; then go on by the same command, or back by playbooks/rollback.yml.",
+        "stays": "The upgrade failed and stays as it is, because airflow_upgrade_stop_on_failure is true. To go on,"
+        " mend the cause and run the same command; to go back, run playbooks/rollback.yml.",
+    }
+    return "\n".join([f"{words[how]} What failed:", *failures])
+
+
 class FilterModule:
     """Ansible's entry point."""
 
@@ -208,8 +246,11 @@ class FilterModule:
             "airflow_drain_order": airflow_drain_order,
             "airflow_import_errors_new": airflow_import_errors_new,
             "airflow_past_components": airflow_past_components,
+            "airflow_upgrade_end": airflow_upgrade_end,
             "airflow_upgrade_failures": airflow_upgrade_failures,
+            "airflow_upgrade_last": airflow_upgrade_last,
             "airflow_upgrade_problems": airflow_upgrade_problems,
+            "airflow_upgrade_schema_differs": airflow_upgrade_schema_differs,
             "airflow_upgrade_releases": airflow_upgrade_releases,
             "airflow_upgrade_report": airflow_upgrade_report,
             "airflow_upgrade_steps": airflow_upgrade_steps,

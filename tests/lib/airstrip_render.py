@@ -64,10 +64,10 @@ HOST: dict[str, Any] = {
     "airflow_adopt_config": "/home/airflow/airflow/airflow.cfg",
     "airflow_adopt_python": "/home/airflow/venv/bin/python",
     "airflow_broker_host": "192.0.2.11",
-    "airflow_worker_broker_users": {
-        "default": {"user": "airflow-worker-default", "password": "secret-default-worker-password"},
-        "reports": {"user": "airflow-worker-reports", "password": "secret-reports-worker-password"},
-    },
+    "airflow_worker_broker_users": [
+        {"worker": name, "user": f"airflow-worker-{name}", "password": f"secret-{name}-worker-password"}
+        for name in ("default", "reports")
+    ],
     "airflow_worker_names": ["default", "reports"],
     "inventory_dir": "/inventory",
     "airflow_components": {},

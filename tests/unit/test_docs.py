@@ -166,10 +166,10 @@ def test_variables_in_documents_exist(path: Path) -> None:
 def test_who_gets_which_secret_is_documented() -> None:
     document = section(PROJECT / "docs" / "secrets.md", "Who gets what")
     documented = {row[0].strip("`"): row[1] for row in rows(document) if len(row) == 2}
-    more = {"asynchronous": False, "webserver_config": []}
+    connections = {"database": {"query": {}}, "webserver_config": []}
 
     def needed(row: dict[str, Any]) -> set[str]:
-        return set(airflow_instance_credentials(row, {}, more))
+        return set(airflow_instance_credentials(row, {}, connections))
 
     given = {"airflow_executor": "CeleryExecutor", "airflow_api_server_tls_enabled": False}
     for component, row in programs(given).items():
@@ -184,7 +184,7 @@ def test_options_of_secrets_are_documented() -> None:
     documented = {
         row[0].strip("`"): re.sub(r"\W+", "__", row[1].strip("`[").upper()) for row in rows(document) if len(row) == 3
     }
-    names = Tree().variables("airflow")["__airflow_secrets"]
+    names = {*Tree().variables("airflow")["__airflow_secrets"], *OPTIONS}
     options = {name: OPTIONS.get(name, "").removeprefix("AIRFLOW__") for name in names}
     assert {name: option for name, option in documented.items() if name in options} == options
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from airflow_components import OPTIONS
 from airstrip_tree import Task, Tree, write
 from held_secrets import airflow_held_secrets
 
@@ -179,6 +180,7 @@ def test_variables_that_contain_secrets_are_known() -> None:
         "airflow_database_roles",
         "redis_airflow_password",
         "__airflow_secrets",
+        "__airflow_connections",
         "__airflow_held",
     } <= names_with_secrets(tree, "airflow")
     unit = (tree.root / "roles/airflow/templates/component.service.j2").read_text(encoding="utf-8")
@@ -198,7 +200,7 @@ def test_secrets_that_are_generated_can_be_recovered_or_made_anew() -> None:
     assert generated == {*held, *made_anew}
     assert {name for name, place in held.items() if place.get("is_held") is False} <= set(made_anew)
     credentials = {place["path"].rpartition("/")[2] for place in held.values() if "/credentials/" in place["path"]}
-    assert credentials <= set(tree.variables("airflow")["__airflow_secrets"])
+    assert credentials <= {*tree.variables("airflow")["__airflow_secrets"], *OPTIONS}
 
 
 TASKS = "roles/web/tasks/main.yml"

@@ -435,7 +435,7 @@ def fixture_before() -> dict[str, str]:
         ({"airflow_results_database_password": "another"}, ["worker"]),
         ({"airflow_results_reader_password": "another"}, ["scheduler"]),
         ({"airflow_broker_password": "another"}, ["scheduler"]),
-        ({"airflow_worker_broker_users": {"default": {"user": "w", "password": "another"}}}, ["worker"]),
+        ({"airflow_worker_broker_users": [{"worker": "default", "user": "w", "password": "another"}]}, ["worker"]),
         ({"airflow_jwt_secret": "another"}, ["api_server", "scheduler"]),
         ({"airflow_session_secret_key": "another"}, ["api_server"]),
         ({"airflow_webserver_config": "AUTH_TYPE = 2"}, ["api_server"]),

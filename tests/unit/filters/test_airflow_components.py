@@ -13,9 +13,13 @@ from airflow_components import (
 )
 from ansible.errors import AnsibleFilterError
 
-BROKER = {"scheme": "redis", "host": "b", "port": 6379, "path": "0"}
-MORE: dict[str, Any] = {"asynchronous": False, "webserver_config": [], "broker": BROKER, "worker_users": {}}
-SECRETS = {"database_url": "d", "database_async_url": "a", "fernet_key": "f", "results_url": "r", "broker_url": "b"}
+BROKER = {"scheme": "redis", "user": "a", "password": "b", "host": "b", "port": 6379, "path": "0", "query": {}}
+SERVER: dict[str, Any] = {"user": "a", "password": "p", "host": "d", "port": 5432, "path": "db", "query": {}}
+MORE: dict[str, Any] = {
+    "database": SERVER, "results": SERVER, "results_view": SERVER, "broker": BROKER, "worker_users": [],
+    "webserver_config": [],
+}  # fmt: skip
+SECRETS = {"fernet_key": "f"}
 WORKERS = [{"name": "x", "directory": "worker-x"}, {"name": "y", "directory": "worker-y"}]
 
 
@@ -26,18 +30,23 @@ def row(*credentials: str, **more: Any) -> dict[str, Any]:
 def test_the_database_is_one_secret_or_two() -> None:
     known = {"scheduler": row("database", "fernet_key")}
     assert [*airflow_credentials(known, SECRETS, MORE)] == ["database_url", "fernet_key"]
-    assert [*airflow_credentials(known, SECRETS, MORE | {"asynchronous": True})] == [
-        "database_async_url", "database_url", "fernet_key",
-    ]  # fmt: skip
+    options = {"sslmode": "verify-full", "sslrootcert": "/a b"}
+    held = airflow_credentials(known, SECRETS, MORE | {"database": SERVER | {"query": options}})
+    assert held["database_url"]["value"] == (
+        "postgresql+psycopg2://a:p@d:5432/db?sslmode=verify-full&sslrootcert=%2Fa%20b"
+    )
+    assert held["database_async_url"]["value"] == (
+        "postgresql+asyncpg://a:p@d:5432/db?dsn=postgresql%3A%2F%2F%3Fsslmode%3Dverify-full%26sslrootcert%3D%252Fa%2Bb"
+    )
 
 
 def test_each_worker_has_the_broker_as_its_own_user_or_as_the_schedulers() -> None:
-    users = {"x": {"user": "w-x", "password": "p/q"}}
+    users = [{"worker": "x", "user": "w-x", "password": "p/q", "queues": ["mail"]}]
     held = airflow_credentials(
         {"worker": row("results_url", instances=WORKERS)}, SECRETS, MORE | {"worker_users": users}
     )
     assert held["broker_url.x"] == {"value": "redis://w-x:p%2Fq@b:6379/0", "option": "AIRFLOW__CELERY__BROKER_URL"}
-    assert held["broker_url.y"]["value"] == "b"
+    assert held["broker_url.y"]["value"] == "redis://a:b@b:6379/0"
     assert airflow_instance_credentials(row("results_url"), WORKERS[0], MORE) == {
         "results_url": "results_url", "broker_url": "broker_url.x",
     }  # fmt: skip
@@ -60,8 +69,8 @@ def test_what_a_host_does_not_need_goes() -> None:
     files = airflow_credential_files(held, SECRETS, "/c")
     assert files[0] == {"path": "/c/fernet_key", "content": "f"}
     assert {entry["path"] for entry in files if entry.get("state") == "absent"} == {
-        f"/c/{name}" for name in SECRETS if name != "fernet_key"
-    }
+        "/c/broker_url", "/c/database_async_url", "/c/database_url", "/c/results_url", "/c/results_view_url",
+    }  # fmt: skip
 
 
 def test_commands_have_the_database_and_no_key_that_signs() -> None:
