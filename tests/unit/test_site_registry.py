@@ -122,6 +122,11 @@ def test_all_conditions_have_to_hold(when: When, holds: bool) -> None:
         (SMALL | {"needs": [{"service": "a", "login": "root"}]}, r"registry/x.yml.needs\[0\].login is 'root'"),
         (SMALL | {"owns": ["etc/x"]}, "registry/x.yml.owns: 'etc/x' is no absolute path"),
         (SMALL | {"owns": ["/etc/../x"]}, "registry/x.yml.owns: '/etc/../x' is no absolute path"),
+        (SMALL | {"probe": {"jobs": "x"}}, "registry/x.yml.probe has the unknown key 'jobs'; known are certificates,"),
+        (SMALL | {"probe": {"ping": "yes"}}, "registry/x.yml.probe.ping must be bool, found 'yes'"),
+        (SMALL | {"probe": {"certificates": "/a"}}, "registry/x.yml.probe.certificates must be a list, found str"),
+        (SMALL | {"probe": {"ports": ["b"]}}, "registry/x.yml.probe.ports names 'b', which is no service of it"),
+        (SMALL | {"probe": {"path": "/a"}}, "registry/x.yml.probe.path needs a service at whose port it is asked"),
         (SMALL | {"placement": {"max": "1"}}, "registry/x.yml.placement.max must be int, found '1'"),
     ],
 )
@@ -146,6 +151,7 @@ def test_a_name_is_one_that_variables_can_have() -> None:
         (SMALL | {"owns": ["{site_nowhere}/x"]}, "registry/x.yml names site_nowhere, which registry/site.yml lacks"),
         (SMALL | {"when": {"set": "site_nothing"}}, "registry/x.yml names site_nothing, which registry/site.yml lacks"),
         (SMALL | {"services": {"a": {"port": "site_p"}}}, "registry/x.yml names site_p, which"),
+        (SMALL | {"probe": {"certificates": ["{site_q}/a"]}}, "registry/x.yml names site_q, which"),
     ],
 )
 def test_an_entry_has_to_fit_the_others(entry: Any, message: str) -> None:

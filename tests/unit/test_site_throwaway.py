@@ -82,6 +82,10 @@ def test_everything_follows_from_one_entry(names: tuple[str, str]) -> None:
         "address": "127.0.0.1", "port": 9200, "tls": True, "external": False, "authority": "/etc/airflow/ca.crt",
     }  # fmt: skip
     assert {"port": 9200, "owner": f"site_{own}_port"} in here["ports"]
+    assert {
+        "name": own, "component": own, "units": [f"{own}.service"], "ports": {own: 9200},
+        "url": "", "certificates": [], "socket": "",
+    } in here["status"]["parts"]  # fmt: skip
     assert here["placed"][own] == {"units": [f"{own}.service"], "owns": [f"/etc/{own}"]}
     assert {"address": "10.0.0.2", "component": own, "database": "airflow", "user": "airflow"} in here["clients"][
         "postgresql"

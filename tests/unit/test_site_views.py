@@ -168,3 +168,25 @@ def test_what_is_placed_has_its_units_and_paths_in_the_order_of_stopping() -> No
     assert everything[:2] == ["keepalived", "load_balancer"]
     assert everything.index("worker") < everything.index("api_server") < everything.index("redis")
     assert fact(imagined(PLACED, redis_engine="valkey"))["known"]["redis"]["units"] == ["valkey-server.service"]
+
+
+def test_a_host_is_told_what_is_to_be_seen_on_it() -> None:
+    workers = [{"name": "default", "queues": ["default"]}, {"name": "big", "queues": ["big"]}]
+    found = here("worker1", BALANCED, workers=workers)["status"]
+    assert [(part["name"], part["units"], part["ports"]) for part in found["parts"]] == [
+        ("worker@default", ["airflow-worker@default.service"], {"worker_logs": 8793}),
+        ("worker@big", ["airflow-worker@big.service"], {}),
+    ]
+    assert {"airflow-*.service", "haproxy.service", "postgresql@*-main.service"} <= set(found["known_units"])
+    assert (found["host"], found["authority"], found["renew_days"]) == ("worker1", "/etc/airflow/ca.crt", 30)
+    edge = {part["name"]: part for part in here("edge1", BALANCED)["status"]["parts"]}
+    assert edge["api_server"]["url"] == "https://127.0.0.1:8080/execution/health"
+    assert edge["api_server"]["ports"] == {}
+    assert edge["api_server"]["certificates"] == ["/etc/airflow/credentials/api_server_certificate"]
+    assert edge["load_balancer"]["ports"] == {"execution_api": 8443, "haproxy_metrics": 8405, "http": 80}
+    assert edge["load_balancer"]["socket"] == "/run/haproxy/admin.sock"
+    # What starts first may be the cause of what starts after it.
+    assert [*edge] == ["api_server", "load_balancer"]
+    alone = here("vm", ALONE, executor="LocalExecutor")["status"]
+    assert (alone["authority"], {tuple(part["certificates"]) for part in alone["parts"]}) == ("", {()})
+    assert alone["parts"][0]["component"] == "postgresql"

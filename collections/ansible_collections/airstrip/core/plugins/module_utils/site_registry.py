@@ -164,16 +164,22 @@ class Placement:
 
 @dataclass(frozen=True)
 class Probe:
-    """How it is seen that a component works: what is not given is not asked.
+    """How it is seen that a component works, beside its units: what is not given is not asked.
 
-    job   type of a job that beats in the metadata database (`job.job_type`)
-    path  of a URL on the component's host that answers 200
-    ping  whether Celery's workers answer `inspect ping`
+    job           type of a job that beats in the metadata database (`job.job_type`)
+    path          of a URL at the port of its first service that answers 200
+    ping          whether Celery's workers answer `inspect ping`
+    ports         services whose TCP ports answer on 127.0.0.1; all that it offers, if none is named
+    certificates  its files on the host, as patterns of a shell; `{site_x}` as in units
+    haproxy       socket of HAProxy, whose servers are to be up
     """
 
     job: str = ""
     path: str = ""
     ping: bool = False
+    ports: tuple[str, ...] = ()
+    certificates: tuple[str, ...] = ()
+    haproxy: str = ""
 
 
 @dataclass(frozen=True)
@@ -295,6 +301,12 @@ def _need(value: object, place: str) -> Need:
     return need
 
 
+def _probe(value: object, place: str) -> Probe:
+    given = keys_of(value, place, Probe)
+    lists = {key: tuple(map(str, _items(given.get(key, []), f"{place}.{key}"))) for key in ("ports", "certificates")}
+    return Probe(**given | lists)
+
+
 def _named(value: object, place: str) -> tuple[Named, ...]:
     found = []
     for index, item in enumerate(_items(value, place)):
@@ -338,7 +350,11 @@ def variables(component: Component) -> Iterator[str]:
     yield from (when.set for when in conditions)
     yield from (name for service in component.services for name in (service.port, service.extra_clients))
     yield from (need.connections.each for need in component.needs)
-    yield from (name for text in component.owns + component.units for name in _REPLACED.findall(text))
+    yield from (
+        name
+        for text in component.owns + component.units + component.probe.certificates
+        for name in _REPLACED.findall(text)
+    )
     yield from (component.instances, component.address, component.placement.external, component.placement.plain)
 
 
@@ -368,12 +384,16 @@ def read_component(name: str, entry: object) -> Component:
         ),
         "memory": Memory(**keys_of(given.get("memory", {}), f"{place}.memory", Memory)),
         "placement": Placement(**keys_of(given.get("placement", {}), f"{place}.placement", Placement)),
-        "probe": Probe(**keys_of(given.get("probe", {}), f"{place}.probe", Probe)),
+        "probe": _probe(given.get("probe", {}), f"{place}.probe"),
         "airflow": _program(given["airflow"], f"{place}.airflow") if "airflow" in given else None,
     }
     component = Component(name=name, **given | parts)
     if bad := [path for path in component.owns if not path.startswith(("/", "{")) or ".." in path]:
         raise RegistryError(f"{place}.owns: {bad[0]!r} is no absolute path")
+    if unknown := set(component.probe.ports) - {service.name for service in component.services}:
+        raise RegistryError(f"{place}.probe.ports names {min(unknown)!r}, which is no service of it")
+    if component.probe.path and not component.services:
+        raise RegistryError(f"{place}.probe.path needs a service at whose port it is asked")
     _one_of(component.endpoint, ENDPOINTS, f"{place}.endpoint")
     return component
 

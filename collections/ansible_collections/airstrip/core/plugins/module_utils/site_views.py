@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -279,6 +279,46 @@ def _stops(site: Site, entry: Component) -> tuple[int, int, str]:
     return _ORDER.index(entry.tier) if entry.tier in _ORDER else len(_ORDER), needed, entry.name
 
 
+def status(site: Site, host: str) -> dict[str, Any]:
+    """Return what is to be on a host, as the module host_status and the command airstrip-status take it."""
+    entries = [entry for name in reversed(placed(site, site.placed_on(host))) for entry in [site.components[name]]]
+    known = [unit for entry in site.registry.values() for unit in filled(entry.units, site.variables)]
+    directory, tls = site.variables["site_config_directory"], bool(site.variables["site_tls_enabled"])
+    is_airflow = any(entry.tier == "airflow" for entry in entries)
+    return {
+        "host": host,
+        "parts": [part for entry in entries for part in _parts(site, host, entry)],
+        "known_units": _unique(["airflow-*.service", *known]),
+        "install_directory": str(site.variables["site_install_directory"]),
+        "drained_file": f"{directory}/drained",
+        "authority": f"{directory}/ca.crt" if tls and is_airflow else "",
+        "renew_days": int(site.variables["site_certificate_renew_days"]),
+    }
+
+
+def _parts(site: Site, host: str, entry: Component) -> Iterator[dict[str, Any]]:
+    """Yield a component of a host, or each of its instances. Ports and URL are those of the first."""
+    probe, tls = entry.probe, bool(entry.certificate and site.variables["site_tls_enabled"])
+    offered = [service for offering, service in site.offers(host) if offering is entry and service.protocol == "tcp"]
+    first = site.port(entry.services[0]) if probe.path else 0
+    names = [str(item.get("name", "")) for item in site.instances(entry.name, host)] if entry.instances else [""]
+    for number, name in enumerate(names):
+        units = filled(entry.units, site.variables)
+        yield {
+            "name": f"{entry.name}@{name}" if name else entry.name,
+            "component": entry.name,
+            "units": [unit.replace("@*", f"@{name}") for unit in units] if name else units,
+            "ports": {
+                service.name: site.port(service)
+                for service in offered
+                if number == 0 and (service.name in probe.ports or not probe.ports) and site.port(service) != first
+            },
+            "url": f"http{'s' * tls}://{LOOPBACK}:{first}{probe.path}" if probe.path and number == 0 else "",
+            "certificates": filled(probe.certificates, site.variables) if tls and number == 0 else [],
+            "socket": probe.haproxy,
+        }
+
+
 def _unique(names: Iterable[Any]) -> list[str]:
     return list(dict.fromkeys(str(name) for name in names if name))
 
@@ -305,6 +345,7 @@ def _host(site: Site, name: str) -> dict[str, Any]:
         "placed": placed(site, site.placed_on(name)),
         "client_units": client_units(site, name),
         "ports": ports(site, name),
+        "status": status(site, name),
         "concurrency": sizing.concurrency(site, name),
         "memory_needed_mb": sizing.memory_needed(site, name),
         "vars": {key.removeprefix(PREFIX): item for key, item in own.items()},
@@ -315,7 +356,8 @@ def fact(site: Site) -> dict[str, Any]:
     """Return the whole of a site.
 
     vars          the site's variables, without their prefix
-    components    by name, of the whole registry: `hosts`, `units` and `tier`; no hosts, if it is no part of the site
+    components    by name, of the whole registry: `hosts`, `units`, `tier`, `job` and `ping`; no hosts, if it is no part
+                  of the site
     placed        by name, the hosts
     known         units and paths of all components, in the order in which they stop; `holds_data` names those with data
     airflow_hosts those of the components of Airflow
@@ -335,7 +377,13 @@ def fact(site: Site) -> dict[str, Any]:
     return {
         "vars": {name.removeprefix(PREFIX): item for name, item in site.variables.items()},
         "components": {
-            name: {"hosts": site.placed.get(name, []), "units": filled(entry.units, site.variables), "tier": entry.tier}
+            name: {
+                "hosts": site.placed.get(name, []),
+                "units": filled(entry.units, site.variables),
+                "tier": entry.tier,
+                "job": entry.probe.job,
+                "ping": entry.probe.ping,
+            }
             for name, entry in site.registry.items()
         },
         "connections": [asdict(way) for way in site.connections],
