@@ -81,8 +81,12 @@ def _word(status: Mapping[str, Any]) -> str:
     return _WORDS[next((level for level in ("bad", "warning") if level in levels), "good")]
 
 
-def _finding(problem: Mapping[str, Any]) -> str:
-    return f"{_WORDS[problem['level']]} {problem['code']}: {problem['text']}"
+def _finding(problem: Mapping[str, Any]) -> list[str]:
+    """Return the lines of a finding: what it is, and in a line of its own the command that mends it."""
+    text = f"{_WORDS[problem['level']]} {problem['code']}: {problem['text']}"
+    wrapped = textwrap.wrap(text, _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+    # A command is copied: it stays in one line.
+    return [*wrapped, f"  {problem['command']}"]
 
 
 def _summary(status: Mapping[str, Any]) -> str:
@@ -105,11 +109,7 @@ def airflow_status_text(status: Mapping[str, Any]) -> str:
     """
     try:
         blocks = [textwrap.wrap(_summary(status), _WIDTH)]
-        problems = [
-            line
-            for problem in status["problems"]
-            for line in textwrap.wrap(_finding(problem), _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
-        ]
+        problems = [line for problem in status["problems"] for line in _finding(problem)]
         blocks += [problems or ["Nothing needs attention."]]
         components = [_cells(row) for row in status["components"]]
         blocks += [_table(components, ("restarts", "heartbeat", "slots"))] if components else []
@@ -246,6 +246,7 @@ def _head(page: ET.Element, status: Row) -> None:
         _pill(line, problem["level"], _WORDS[problem["level"]])
         _add(line, "code", problem["code"])
         _add(line, "span", problem["text"])
+        _add(line, "code", problem["command"])
 
 
 def _counts(status: Row) -> dict[tuple[str, str], int]:

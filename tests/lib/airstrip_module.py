@@ -18,7 +18,7 @@ import importlib, os, sys
 import ansible.module_utils
 project, name, arguments, user = sys.argv[1:]
 ansible.module_utils.__path__.append(project + "/module_utils")
-sys.path.insert(0, project + "/library")
+sys.path[:0] = [project + "/library", project + "/collections"]
 module = importlib.import_module(name)
 sys.argv = [name, arguments]
 if user:

@@ -5,8 +5,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from airstrip_certificates import issue
-from airstrip_status import NOW, OLD, host, seen, unit
+from airstrip_status import NOW, OLD, THREE, WORKERS, broker, facts, lost, model, rows, seen, unit, unit_of
 from airstrip_tree import PROJECT
 from ansible.errors import AnsibleFilterError
 from site_status import airflow_status
@@ -46,15 +45,14 @@ class Page(HTMLParser):
 
 def troubled() -> dict[str, Any]:
     """Return a site with something of each kind."""
-    site = seen(authority=issue("ca").pem)
-    control, worker = site["hosts"]["control"], site["hosts"]["worker"]
-    control["look"]["units"][1].update(active="failed", sub="failed", result="exit-code", restarts=3)
-    control["look"]["units"][3].update(release=OLD, age=90061.0, since=NOW - 90061)
-    worker["workers"][1]["queues"] = ["big", "default"]
-    worker["look"]["drained"] = {"since": "2027-01-15T07:00:00Z", "reason": "new disk"}
-    site["hosts"]["gone"] = host("gone", ["worker"], look={}, unreachable=True, error="No route to host")
-    site["hosts"]["gone"]["certificates"] = {"api_server": ""}
-    site["now"] = NOW
+    site = seen(model(THREE | {"airflow_worker": ["worker", "gone"]}))
+    lost(site, "gone")
+    site["broker"] = [broker({"default": 2, "big": 0}, ["default@worker", "big@worker"])]
+    unit_of(site, "control", "airflow-scheduler").update(active="failed", sub="failed", result="exit-code", restarts=3)
+    unit_of(site, "control", "airflow-triggerer").update(release=OLD, age=90061.0, since=NOW - 90061)
+    facts(site, "control")["certificates"][1]["ends"] = None
+    site["site"]["hosts"]["worker"]["vars"]["workers"] = [WORKERS[0], WORKERS[1] | {"queues": ["big", "default"]}]
+    facts(site, "worker")["drained"] = {"since": "2027-01-15T07:00:00Z", "reason": "new disk"}
     return site
 
 
@@ -73,9 +71,9 @@ def test_the_text_of_a_site_in_which_all_is_well() -> None:
         "data     postgresql      active  2027-01-15 07:00         0",
         "data     redis           active  2027-01-15 07:00         0",
         "control  api_server      active  2027-01-15 07:00         0        0 s           3.3.2-ba9876543210",
+        "control  triggerer       active  2027-01-15 07:00         0        0 s           3.3.2-ba9876543210",
         "control  scheduler       active  2027-01-15 07:00         0        1 s           3.3.2-ba9876543210",
         "control  dag_processor   active  2027-01-15 07:00         0        3 s           3.3.2-ba9876543210",
-        "control  triggerer       active  2027-01-15 07:00         0        0 s           3.3.2-ba9876543210",
         "worker   worker@default  active  2027-01-15 07:00         0        0 s  5 of 16  3.3.2-ba9876543210",
         "worker   worker@big      active  2027-01-15 07:00         0        0 s   0 of 2  3.3.2-ba9876543210",
         "",
@@ -90,28 +88,32 @@ def test_the_text_of_trouble_says_it_first() -> None:
     text = airflow_status_text(airflow_status(troubled()))
     lines = text.splitlines()
     assert lines[0].endswith("4 hosts, 10 components: 7 active, 2 unreachable, 1 failed.")
-    assert lines[2] == "ERROR host-unreachable: gone cannot be reached: No route to host"
+    assert lines[2] == "ERROR host-unreachable: gone: cannot be reached: No route to host"
+    assert lines[3] == "  site.yml --limit '!gone' goes on without it"
     assert re.search(r"^gone +worker@default +unreachable +0 of 16$", text, re.MULTILINE)
     assert re.search(r"^worker +worker@big +active .* 5 of 18\* ", text, re.MULTILINE)
     assert "* with the other workers of the host that have the same queues" in lines
     assert re.search(r"^authority +\(the site\) +\d+ +20\d\d-\d\d-\d\d$", text, re.MULTILINE)
-    assert re.search(r"^api_server +gone +\?$", text, re.MULTILINE)
+    assert re.search(r"^api_server +control +\?$", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("length", [3, 12, 63])
 def test_the_text_is_narrow_whatever_the_names(length: int) -> None:
-    site = troubled()
-    site["hosts"] = {f"{name}-{'x' * length}": entry for name, entry in site["hosts"].items()}
-    site["hosts"]["gone-" + "x" * length]["error"] = "word " * 60
-    for worker in (worker for entry in site["hosts"].values() for worker in entry["workers"]):
-        worker["name"] += "y" * length
-    lines = airflow_status_text(airflow_status(site)).splitlines()
-    assert max(map(len, lines)) <= 110
+    end = "-" + "x" * length
+    site = seen(model({group: [host + end for host in hosts] for group, hosts in THREE.items()}))
+    lost(site, "control" + end, "word " * 60)
+    for part in site["site"]["hosts"]["worker" + end]["status"]["parts"]:
+        part["name"] += "y" * length
+    status = airflow_status(site)
+    lines = airflow_status_text(status).splitlines()
+    commands = [problem["command"] for problem in status["problems"]]
+    assert len(commands) == 3
+    assert max(len(line) for line in lines if line.strip() not in commands) <= 110
     assert any(line.startswith("worker-x") for line in lines)
 
 
 def test_a_site_without_hosts_is_said_as_such() -> None:
-    empty = airflow_status(seen(hosts={}, uses_celery=False))
+    empty = airflow_status(seen(answers={}, setups={}))
     assert airflow_status_text(empty).startswith("OK: production at 2027-01-15 08:00:00 UTC: 0 hosts, 0 components")
     assert Page(airflow_status_html(empty, STYLE)).of("h1") == ["production"]
 
@@ -153,18 +155,18 @@ def test_the_page_needs_nothing_else() -> None:
 
 def test_no_value_can_break_the_page() -> None:
     evil = "</style><script>alert('1')</script>\"&amp;"
-    site = troubled()
-    site.update(name=evil, executor=evil)
-    site["hosts"]["control"].update(look={}, unreachable=True, error=evil)
-    site["hosts"]["worker"]["look"]["drained"]["reason"] = evil
-    site["hosts"][evil] = host(evil, ["worker"], unit("airflow-worker@default", release=evil))
-    site["database"]["queued"].append({"queue": evil, "tasks": 1})
+    site = seen(model(THREE | {"airflow_worker": ["worker", evil]}), name=evil)
+    site["site"]["vars"]["executor"] += evil
+    lost(site, "control", evil)
+    facts(site, "worker")["drained"] = {"since": "2027-01-15T07:00:00Z", "reason": evil}
+    facts(site, evil)["units"] = [unit("airflow-worker@default", release=evil)]
+    rows(site)[2].append({"queue": evil, "tasks": 1})
     found = page(site)
     assert not [tag for tag, _, _ in found.attributes if tag == "script"]
     assert found.of("h1") == [evil]
     assert evil in [text for _, text in found.texts if text == evil]
     assert f"{evil} cannot be reached" not in found.of("span")
-    assert any(text.startswith(f"worker is drained since 2027-01-15T07:00:00Z: {evil}") for text in found.of("span"))
+    assert any(text.startswith(f"worker: drained since 2027-01-15T07:00:00Z: {evil}") for text in found.of("span"))
 
 
 @pytest.mark.parametrize("given", [None, [], {}, {"site": "a", "time": "b"}])
