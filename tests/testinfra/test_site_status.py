@@ -28,6 +28,8 @@ pytestmark = pytest.mark.only_in("single_node")
 # Nothing listens there.
 CLOSED_PORT = 9
 GHOST = "ghost"
+# Answers, and no JSON.
+BABBLER = "babbler"
 QUEUE = "default"
 DRAINED = {"since": "2026-11-24T12:00:00Z", "reason": "<b>new disk</b>"}
 
@@ -68,11 +70,16 @@ def run(site: Site, directory: Path, *arguments: str) -> Run:
 
 
 @pytest.fixture(scope="module")
-def ghost(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Name a host that is in the inventory and cannot be reached."""
+def ghost(site: Site, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Name two hosts in the inventory: one that cannot be reached, and one that answers with no JSON."""
     path = tmp_path_factory.mktemp("ghost") / "ghost.yml"
     variables = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": CLOSED_PORT}
-    path.write_text(json.dumps({"airflow_dag_processor": {"hosts": {GHOST: variables}}}), encoding="utf-8")
+    # The last host by another name, whose Python says something else.
+    known = site.inventory["_meta"]["hostvars"][site.hosts[-1]]
+    babbler = {name: value for name, value in known.items() if name.startswith("ansible_") and "{" not in str(value)}
+    babbler["ansible_python_interpreter"] = "/bin/echo"
+    hosts = {GHOST: variables, BABBLER: babbler}
+    path.write_text(json.dumps({"airflow_dag_processor": {"hosts": hosts}}), encoding="utf-8")
     return f"--inventory={path}"
 
 
@@ -169,7 +176,13 @@ def test_what_is_stopped_is_shown_as_such(site: Site, troubled: Run) -> None:
 
 def test_a_host_that_cannot_be_reached_is_shown_as_such(troubled: Run) -> None:
     assert troubled.row(GHOST, "dag_processor")["state"] == "unreachable"
-    assert any(text.startswith(f"{GHOST} cannot be reached: ") for text in troubled.problems)
+    assert any(text.startswith(f"{GHOST}: cannot be reached: ") for text in troubled.problems)
+
+
+def test_a_host_that_answers_no_json_is_a_finding_and_the_others_are_shown(troubled: Run) -> None:
+    assert troubled.row(BABBLER, "dag_processor")["state"] == "unknown"
+    found = [problem for problem in troubled.status["problems"] if problem["code"] == "host-unseen"]
+    assert [problem["text"].partition(":")[0] for problem in found] == [BABBLER]
 
 
 def test_a_drained_host_is_shown_as_such(site: Site, troubled: Run) -> None:
@@ -188,8 +201,10 @@ def test_a_waiting_message_is_counted(site: Site, troubled: Run, well: Run) -> N
 def test_what_does_not_answer_does_not_end_the_run(site: Site, blind: str) -> None:
     said = " ".join(blind.split())
     assert said.index("ERROR: ") < said.index("ERROR database-silent: ")
-    assert re.search(r"database-silent: No answer from the metadata database: [^-]*(refused|time)", said)
-    assert ("broker-silent: No answer from the broker: " in said) == bool(site.group("airflow_worker"))
+    assert re.search(r"database-silent: \S+: no answer from the metadata database: [^-]*(refused|time)", said)
+    assert bool(re.search(r"broker-silent: \S+: no answer from the broker: ", said)) == bool(
+        site.group("airflow_worker")
+    )
     for name in site.group("airflow_scheduler"):
         assert re.search(rf"^ *{name} +scheduler +active ", blind, re.MULTILINE)
     assert set(re.findall(r" changed=(\d+) ", blind)) == {"0"}
