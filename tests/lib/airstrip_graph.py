@@ -217,6 +217,7 @@ class Graph:
             self._define(registered, owner, layer, task.place, None)
         control = task.keys.get("loop_control") or {}
         self.given |= {control.get("loop_var", "item"), control.get("index_var", "item")}
+        self.given |= {given for text in strings(task.arguments) for given in _given_to_template(text)}
         own = {key: value for key, value in task.keys.items() if key not in ("vars", "block", "rescue", "always")}
         # A parameter of a role is read there; a variable of a task is the task's own.
         more = {} if "import_role" in task.module or "include_role" in task.module else task.keys.get("vars") or {}
