@@ -499,3 +499,18 @@ def test_links_lead_up_and_on(place: Path) -> None:
     assert keep(place, {"path": "a/b/up/b/d/e", "state": "directory"}, {"path": "c/b/f", "content": ""})["changed"]
     assert (place / "a/b/d/e").is_dir()
     assert (place / "a/b/f").exists()
+
+
+def test_paths_that_are_alike_are_one_entry(place: Path) -> None:
+    given = {"state": "directory", "mode": "0700", "paths": [str(place / "one"), str(place / "two")]}
+    result = run_module(place.parent, "file_set", {"entries": [given, {"state": "absent", "paths": []}]})
+    assert result["created_paths"] == [str(place / "one"), str(place / "two")]
+    assert [mode(path) for path in sorted(place.iterdir())] == ["0700", "0700"]
+    assert not run_module(place.parent, "file_set", {"entries": [given]})["changed"]
+
+
+@pytest.mark.parametrize("given", [{}, {"path": "/a", "paths": ["/b"]}])
+def test_an_entry_has_a_path_or_paths(place: Path, given: dict[str, Any]) -> None:
+    result = run_module(place.parent, "file_set", {"entries": [{"state": "absent", **given}]})
+    assert result["failed"]
+    assert "path" in result["msg"]

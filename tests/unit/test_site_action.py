@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 import yaml
 from airstrip_registry import work_out
-from airstrip_tree import PROJECT
+from airstrip_tree import PROJECT, Tree
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.vars.hostvars import HostVars
 from ansible.vars.manager import VariableManager
+from ansible_collections.airstrip.core.plugins.module_utils.site_renamed import RENAMED
 
 HOSTS = {"data": "192.0.2.1", "one": "192.0.2.2", "two": "192.0.2.3"}
 GROUPS = {
@@ -187,3 +188,15 @@ def test_what_a_host_says_is_no_template(tmp_path: Path) -> None:
     assert not mark.exists()
     found = json.loads((tmp_path / "site.json").read_text(encoding="utf-8"))
     assert found["hosts"]["one"]["address"] == text
+
+
+def test_an_input_of_a_role_that_has_another_name_is_refused(tmp_path: Path) -> None:
+    (problem,) = site(tmp_path, one={"airflow_extras": ["celery"]})["problems"]
+    assert problem.startswith("airflow_extras is set")
+    assert problem.endswith("and is called airflow_release_extras now: set that in its place.")
+
+
+def test_names_that_inputs_had_are_no_more_and_their_new_ones_are() -> None:
+    options = Tree().all_options
+    assert {*RENAMED.values()} <= {*options}
+    assert not {*RENAMED} & {*options}
