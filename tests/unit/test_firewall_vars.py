@@ -6,7 +6,8 @@ import hashlib
 from typing import Any
 
 import pytest
-from airstrip_render import Role
+from airstrip_render import Role, written
+from airstrip_tree import PROJECT, Tree
 
 
 def digest(**variables: Any) -> str:
@@ -35,10 +36,33 @@ def test_the_digest_tells_no_other_net() -> None:
 
 def test_what_is_compared_on_the_host_is_what_is_written() -> None:
     role = Role("firewall")
-    checksums = dict(reversed(line.split("  ")) for line in role.evaluate("__firewall_checksums").splitlines())
-    contents = {entry["path"]: entry.get("content") for entry in role.evaluate("__firewall_files")}
+    look = next(task for task in Tree(PROJECT).tasks("firewall") if task.name.startswith("Open | Compare"))
+    *_, rules, unit = (role.text(argument) for argument in look.arguments["argv"])
+    contents = {entry["path"]: entry["content"] for entry in written("firewall", "apply", role) if "content" in entry}
     # The rules are written as a candidate first, and are linked when they have proved themselves.
-    contents["/etc/airstrip/firewall.nft"] = contents.pop("/etc/airstrip/firewall-candidate.nft")
-    assert {path: hashlib.sha256(contents[path].encode()).hexdigest() for path in checksums} == checksums
-    assert len(checksums) == 2
-    assert f'comment "{digest()}"' in contents["/etc/airstrip/firewall.nft"]
+    sums = {path: hashlib.sha256(content.encode()).hexdigest() for path, content in contents.items()}
+    assert sums == {
+        "/etc/airstrip/firewall-candidate.nft": rules,
+        "/etc/systemd/system/airstrip-firewall.service": unit,
+    }
+    assert f'comment "{digest()}"' in contents["/etc/airstrip/firewall-candidate.nft"]
+
+
+@pytest.mark.parametrize(
+    ("reconnection", "told"),
+    [
+        ({"elapsed": 3}, "The host has taken the former rules back by itself."),
+        (
+            {"elapsed": 90, "msg": "timed out"},
+            "The host does not answer after 90 s either: look at it from its console, and remove the rules by: nft "
+            "delete table inet airstrip",
+        ),
+    ],
+)
+def test_it_is_told_how_a_host_stands_that_was_cut_off(reconnection: dict[str, Any], told: str) -> None:
+    variables = {"__firewall_reconnection": reconnection, "ansible_failed_result": {"msg": "timed out"}}
+    assert Role("firewall", variables).evaluate("__firewall_was_cut_off | join(' ')") == (
+        "vm1: the new firewall rules cut the controller off, or could not be kept (timed out). "
+        f"{told} The new ones let SSH in at port 22 (firewall_ssh_port) from everybody (firewall_ssh_sources). Correct "
+        "these, and run again."
+    )

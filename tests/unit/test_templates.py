@@ -191,6 +191,9 @@ FILES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("firewall/firewall.nft", "firewall", "firewall.nft.j2", FIREWALL),
     ("firewall/firewall.nft.ssh_only", "firewall", "firewall.nft.j2", {"firewall_comment": "SHA-256"}),
     ("firewall/airstrip-firewall.service", "firewall", "airstrip-firewall.service.j2", {}),
+    ("firewall/look.sh", "firewall", "look.sh.j2", {}),
+    ("firewall/arm_revert.sh", "firewall", "arm_revert.sh.j2", {}),
+    ("firewall/keep.sh", "firewall", "keep.sh.j2", {}),
     ("airflow_adopt/check_dags", "airflow_adopt", "check_dags.sh.j2", INDEX),
     ("airflow_adopt/adopted.yml", "airflow_adopt", "adopted.yml.j2", ADOPTED),
 ]
@@ -541,12 +544,21 @@ def test_systemd_understands_the_units_and_finds_them_closed(component: str, tmp
 
 
 @pytest.mark.parametrize(
-    "name", ["airflow/airflow", "airflow/airflow.worker_host", "airflow/airflow-celery", "airflow_adopt/check_dags"]
+    ("name", "shell"),
+    [
+        ("airflow/airflow", "sh"),
+        ("airflow/airflow.worker_host", "sh"),
+        ("airflow/airflow-celery", "sh"),
+        ("airflow_adopt/check_dags", "sh"),
+        ("firewall/look.sh", "bash"),
+        ("firewall/arm_revert.sh", "bash"),
+        ("firewall/keep.sh", "bash"),
+    ],
 )
-def test_commands_are_sound_shell(name: str) -> None:
+def test_commands_are_sound_shell(name: str, shell: str) -> None:
     shellcheck = Path(sys.executable).with_name("shellcheck")
     result = subprocess.run(
-        [str(shellcheck), "--shell=sh", str(GOLDEN / name)], capture_output=True, check=False, text=True
+        [str(shellcheck), f"--shell={shell}", str(GOLDEN / name)], capture_output=True, check=False, text=True
     )
     assert result.returncode == 0, result.stdout
 
