@@ -124,7 +124,8 @@ def commands_say_why(tree: Tree) -> Iterator[str]:
 
 def keys_are_in_order(tree: Tree) -> Iterator[str]:
     for task in tree.calls:
-        keys = ["<module>" if key == task.module else key for key in task.keys]
+        # What holds for a whole block stands before it.
+        keys = ["<module>" if key == task.module else key for key in task.keys if key != "block"]
         ordered = [key for key in keys if key in ORDER]
         if ordered != sorted(ordered, key=ORDER.index):
             yield f"{task.place}: the order is {', '.join(ORDER)}"
