@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.airstrip.core.plugins.plugin_utils.checks import as_list
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
@@ -165,12 +166,30 @@ def airflow_authority_problems(leafs: object, options: object) -> list[str]:
     ]
 
 
+def _alternative_name(name: str) -> str:
+    try:
+        return f"IP:{ipaddress.ip_address(name)}"
+    except ValueError:
+        return f"DNS:{name}"
+
+
+def airflow_alternative_names(names: object) -> list[str]:
+    """
+    Return the names of a certificate as OpenSSL writes them: each with its kind.
+
+    Example: `['db1', '10.0.0.1'] | airflow_alternative_names` gives `['DNS:db1', 'IP:10.0.0.1']`. Raises
+    AnsibleFilterError unless it is given a list.
+    """
+    return [_alternative_name(str(name)) for name in as_list(names, "airflow_alternative_names: the names")]
+
+
 class FilterModule:
     """Ansible's entry point."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Name the filters of this file."""
         return {
+            "airflow_alternative_names": airflow_alternative_names,
             "airflow_certificates_due": airflow_certificates_due,
             "airflow_certificate_problems": airflow_certificate_problems,
             "airflow_authority_problems": airflow_authority_problems,

@@ -257,7 +257,7 @@ def test_own_certificates_and_renewal(site: Site, authority: Issued, tmp_path: P
     )
     before = [host.check_output(command) for command in asked]
     # More days than a certificate has at its first moment, and none of ones own any more.
-    converge(site, tmp_path, {"certificates_renew_days": 366}, "haproxy,postgresql")
+    converge(site, tmp_path, {"site_certificate_renew_days": 366}, "haproxy,postgresql")
     after = [host.check_output(command) for command in asked]
     # Another certificate, and the same process: it was reloaded.
     assert after[0] != before[0]

@@ -7,7 +7,12 @@ from typing import Any
 import pytest
 from airstrip_certificates import Issued, issue
 from ansible.errors import AnsibleFilterError
-from certificates import airflow_authority_problems, airflow_certificate_problems, airflow_certificates_due
+from certificates import (
+    airflow_alternative_names,
+    airflow_authority_problems,
+    airflow_certificate_problems,
+    airflow_certificates_due,
+)
 
 CA = issue("authority")
 OTHER_CA = issue("other authority")
@@ -107,3 +112,12 @@ def test_other_shapes_are_refused(certificates: Any, options: Any, message: str)
         airflow_certificates_due(certificates, options)
     with pytest.raises(AnsibleFilterError, match=message):
         airflow_certificate_problems(certificates, options)
+
+
+def test_names_are_written_with_their_kind() -> None:
+    names = ["db1", "*.example.com", "10.0.0.1", "2001:db8::1", "10.example.com"]
+    assert airflow_alternative_names(names) == [
+        "DNS:db1", "DNS:*.example.com", "IP:10.0.0.1", "IP:2001:db8::1", "DNS:10.example.com"
+    ]  # fmt: skip
+    with pytest.raises(AnsibleFilterError, match="the names must be a list"):
+        airflow_alternative_names("db1")

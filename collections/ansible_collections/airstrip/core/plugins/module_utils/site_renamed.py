@@ -16,4 +16,5 @@ RENAMED = {
     "airflow_source_packages_allowed": "airflow_release_source_packages_allowed",
     "airflow_users": "airflow_users_accounts",
     "airflow_wheelhouse": "airflow_release_wheelhouse",
+    "certificates_leafs": "certificates_issued",
 }
