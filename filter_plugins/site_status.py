@@ -208,7 +208,7 @@ def _is_silent(site: Site, host: Host, part: Part | None, unit: Unit | None) -> 
 
 def _component(site: Site, host: Host, part: Part | None, unit: Unit | None) -> Row:
     """Return the row of a component."""
-    state = own.state_of(unit) if host.facts else host.state
+    state = own.state_of(part, unit, host.facts) if host.facts else host.state
     state = "silent" if _is_silent(site, host, part, unit) else state
     is_meant = state == "stopped" and host.facts and host.facts.drained
     current = host.facts.current if host.facts else ""

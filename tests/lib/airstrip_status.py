@@ -91,7 +91,7 @@ def well(site: Mapping[str, Any], host: str) -> dict[str, Any]:
     facts = {
         "now": NOW,
         "current": NEW if site["hosts"][host]["is_airflow"] else "",
-        "units": [_unit_of(part) for part in record["parts"]],
+        "units": [_unit_of(part) for part in record["parts"] if part["units"]],
         "certificates": certificates,
         "disks": [{"path": "/", "free": 61.5}],
         "mounts": [],

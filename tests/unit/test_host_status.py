@@ -217,10 +217,10 @@ def test_a_server_answers_or_not() -> None:
         url = f"http://127.0.0.1:{port}"
         assert own.url_error(f"{url}/well", "", 5) == ""
         assert own.url_error(f"{url}/ill", "", 5) == "Internal Server Error"
-        assert own.port_error(port, 5) == ""
+        assert own.port_error("127.0.0.1", port, 5) == ""
         server.shutdown()
     assert own.url_error(f"{url}/well", "", 5)
-    assert own.port_error(port, 5) == "Connection refused"
+    assert own.port_error("127.0.0.1", port, 5) == "Connection refused"
     assert own.url_error("https://127.0.0.1:1/", "/no/such/authority", 5)
 
 

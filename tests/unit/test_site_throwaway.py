@@ -83,7 +83,11 @@ def test_everything_follows_from_one_entry(names: tuple[str, str]) -> None:
     }  # fmt: skip
     assert {"port": 9200, "owner": f"site_{own}_port"} in here["ports"]
     assert {
-        "name": own, "component": own, "units": [f"{own}.service"], "ports": {own: 9200},
+        "name": own, "component": own, "units": [f"{own}.service"], "address": "127.0.0.1", "ports": {own: 9200},
+        "url": "", "certificates": [], "socket": "",
+    } in here["status"]["parts"]  # fmt: skip
+    assert {
+        "name": other, "component": other, "units": [], "address": "192.0.2.77", "ports": {other: 9124},
         "url": "", "certificates": [], "socket": "",
     } in here["status"]["parts"]  # fmt: skip
     assert here["placed"][own] == {"units": [f"{own}.service"], "owns": [f"/etc/{own}"]}

@@ -404,3 +404,24 @@ def test_the_broker_is_asked_for_queues_and_for_the_workers_that_run() -> None:
     assert status_broker_question(site, 5)["workers"] == []
     with pytest.raises(AnsibleFilterError, match="give what the role status has seen"):
         status_broker_question({}, 5)
+
+
+def test_what_is_outside_has_a_row_on_each_host_that_needs_it() -> None:
+    elsewhere = {group: hosts for group, hosts in FIVE.items() if group != "postgresql"}
+    site = seen(model(elsewhere, database_host="db.example.com"))
+    answer = next(one for one in facts(site, "control-2")["answers"] if one["part"] == "postgresql")
+    answer.update(seconds=None, error="timed out")
+    status = airflow_status(site)
+    found = {
+        row["host"]: (row["state"], row["unit"]) for row in status["components"] if row["component"] == "postgresql"
+    }
+    # Workers need it for their results.
+    assert found == {
+        "control-1": ("active", ""), "control-2": ("silent", ""), "worker-1": ("active", ""), "worker-2": ("active", ""),
+    }  # fmt: skip
+    assert [(problem["text"], problem["command"]) for problem in status["problems"]] == [
+        (
+            "control-2: postgresql 5432 at db.example.com does not answer: timed out",
+            "on control-2: timeout 3 bash -c '</dev/tcp/db.example.com/5432'",
+        )
+    ]

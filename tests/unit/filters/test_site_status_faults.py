@@ -169,6 +169,15 @@ def other_release(site: Seen) -> None:
         one["release"] = OLD
 
 
+def outside(site: Seen) -> None:
+    """Let the database be a server outside, which dies; facts and model of the site are set anew."""
+    elsewhere = {group: hosts for group, hosts in FIVE.items() if group != "postgresql"}
+    site.update(seen(model(elsewhere, database_host="db.example.com")))
+    for host in FIVE["airflow_scheduler"]:
+        silence(site, host, "postgresql")
+    dead_database(site)
+
+
 FAULTS: dict[str, tuple[Callable[[Seen], None], str, str]] = {
     "a worker's host is dead": (dead_host("worker-1"), "host-unreachable", "worker-1"),
     "a control host is dead": (dead_host("control-2"), "host-unreachable", "control-2"),
@@ -209,6 +218,7 @@ FAULTS: dict[str, tuple[Callable[[Seen], None], str, str]] = {
     "the database refuses": (
         lambda site: site.update(database=[{"msg": "FATAL: too many connections"}]), "database-silent", "data-1",
     ),
+    "a database outside is gone": (outside, "outside-silent", "control-1"),
     "the broker refuses": (dead_broker, "broker-silent", "data-1"),
     "the broker's answer is none": (
         lambda site: site.update(broker=[{"rc": 0, "stdout": "Killed", "stderr": ""}]), "broker-silent", "data-1",

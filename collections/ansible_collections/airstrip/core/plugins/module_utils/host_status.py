@@ -66,6 +66,7 @@ KINDS = {
     "clock-wrong": Kind(ERROR, HOST, "chronyc makestep"),
     "certificate-missing": Kind(ERROR, CONTROLLER, "site.yml"),
     "certificate-ended": Kind(ERROR, CONTROLLER, "site.yml; replace it first if it is your own"),
+    "outside-silent": Kind(ERROR, HOST, "timeout 3 bash -c '</dev/tcp/{address}/{port}'"),
     "component-missing": Kind(ERROR, CONTROLLER, "site.yml"),
     "component-down": Kind(ERROR, HOST, _JOURNAL),
     "database-silent": Kind(ERROR, HOST, "journalctl -n 50 -u 'postgresql@*'"),
@@ -134,8 +135,11 @@ class Finding:
 class Part:
     """What is placed on the host, as the registry has it: a component, or an instance of one.
 
+    Or a server outside of the site that the host needs: that one has no units.
+
     units         systemd units, as patterns of a shell
-    ports         TCP ports that answer on 127.0.0.1, by service
+    address       at which its ports answer: 127.0.0.1, or that of the server outside
+    ports         TCP ports, by service
     url           that answers 200, or nothing
     certificates  files, as patterns; of several that fit, the one that ends last counts
     socket        of HAProxy, whose servers are to be up, or nothing
@@ -144,6 +148,7 @@ class Part:
     name: str
     component: str
     units: tuple[str, ...]
+    address: str
     ports: dict[str, int]
     url: str
     certificates: tuple[str, ...]
@@ -499,10 +504,10 @@ class _Answers:
         return [(*key[1:], self._found.get(key)) for key in sorted(self._threads) if key[0] in kinds]
 
 
-def port_error(port: int, patience: float) -> str:
-    """Return why a port of this host does not answer; nothing if it does."""
+def port_error(address: str, port: int, patience: float) -> str:
+    """Return why a port does not answer; nothing if it does."""
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=patience).close()
+        socket.create_connection((address, port), timeout=patience).close()
     except OSError as error:
         return clean(error.strerror or error)
     return ""
@@ -584,7 +589,7 @@ def _ask(record: Record, patience: float) -> _Answers:
             answers.ask(("disk", path, ""), _space, path)
     for part in record.parts:
         for service, port in part.ports.items():
-            answers.ask(("port", part.name, f"{service} {port}"), _timed, port_error, port, patience)
+            answers.ask(("port", part.name, f"{service} {port}"), _timed, port_error, part.address, port, patience)
         if part.url:
             answers.ask(("url", part.name, part.url), _timed, url_error, part.url, record.authority, patience)
         if part.socket:
@@ -679,7 +684,7 @@ def paired(record: Record, facts: Facts) -> list[tuple[Part | None, Unit | None]
         units = [unit for name, unit in left.items() if any(fnmatch.fnmatchcase(name, one) for one in part.units)]
         # Of both engines of a broker, the one that is on.
         running = [unit for unit in units if unit.active != "inactive"] or units[:1]
-        found += [(part, unit) for unit in running] or ([(part, None)] if part.units else [])
+        found += [(part, unit) for unit in running] or [(part, None)]
         for unit in units:
             del left[unit.unit]
     return found + [(None, unit) for unit in left.values() if unit.active != "inactive"]
@@ -692,8 +697,16 @@ def name_of(part: Part | None, unit: Unit | None) -> str:
     return re.sub(r"^airflow-|\.service$", "", unit.unit) if unit else ""
 
 
-def state_of(unit: Unit | None) -> str:
-    """Return systemd's states in one word."""
+def unanswered(part: Part, facts: Facts) -> list[Answer]:
+    """Return what of a part does not answer, its URL first: that says more."""
+    failed = [one for one in facts.answers if one.part == part.name and one.seconds is None]
+    return sorted(failed, key=lambda one: "://" not in one.what)
+
+
+def state_of(part: Part | None, unit: Unit | None, facts: Facts) -> str:
+    """Return the state of a part in one word: that of systemd, or of what is outside, whether it answers."""
+    if part and not part.units:
+        return "silent" if unanswered(part, facts) else "active"
     if unit is None:
         return "missing"
     if unit.active == "activating" and unit.sub.startswith("auto-restart"):
@@ -703,7 +716,7 @@ def state_of(unit: Unit | None) -> str:
 
 def has_settled(unit: Unit | None) -> bool:
     """Tell whether a unit has been active for so long that it has to answer."""
-    return unit is not None and state_of(unit) == "active" and (unit.age or 0) > FIRST_SIGN
+    return unit is not None and unit.active in ("active", "reloading") and (unit.age or 0) > FIRST_SIGN
 
 
 def moment(seconds: float) -> str:
@@ -746,8 +759,14 @@ def _of_certificates(record: Record, facts: Facts) -> Iterator[Finding]:
 def _of_part(record: Record, facts: Facts, part: Part, unit: Unit | None) -> Iterator[Finding]:
     """Yield what keeps a part from its work, the first cause alone."""
     names = {"unit": unit.unit if unit else ""}
-    state = state_of(unit)
-    if unit is None:
+    state, failed = state_of(part, unit, facts), unanswered(part, facts)[:1]
+    if not part.units:
+        for one in failed:
+            names = {"address": part.address, "port": one.what.rpartition(" ")[2]}
+            yield Finding(
+                "outside-silent", record.host, f"{one.what} at {part.address} does not answer: {one.error}", names
+            )
+    elif unit is None:
         yield Finding("component-missing", record.host, f"{part.name} is not installed", names)
     elif state not in ("active", "starting", "stopping"):
         why = "" if unit.result in ("", "success") else f" ({unit.result})"
@@ -756,8 +775,7 @@ def _of_part(record: Record, facts: Facts, part: Part, unit: Unit | None) -> Ite
         if state != "stopped" or not facts.drained:
             yield Finding("component-down", record.host, f"{part.name} is {state}{why}{since}", names)
     elif has_settled(unit):
-        failed = [one for one in facts.answers if one.part == part.name and one.seconds is None]
-        for one in sorted(failed, key=lambda one: "://" not in one.what)[:1]:
+        for one in failed:
             code = "component-silent" if "://" in one.what else "port-closed"
             text = f"{part.name} is active, but {one.what} does not answer: {one.error}"
             yield Finding(code, record.host, text, names)
@@ -776,7 +794,7 @@ def _of_unit(record: Record, facts: Facts, part: Part | None, unit: Unit) -> Ite
     if part is None:
         yield Finding("component-unplaced", record.host, f"{name} ({unit.unit}) runs, and is not placed here", names)
         return
-    if state_of(unit) == "active" and unit.restarts >= RESTARTS and (unit.age or 0) < RESTARTS_WITHIN:
+    if state_of(part, unit, facts) == "active" and unit.restarts >= RESTARTS and (unit.age or 0) < RESTARTS_WITHIN:
         text = f"{name} was restarted {unit.restarts} times, at last {unit.age:.0f} s ago"
         yield Finding("component-restarting", record.host, text, names)
     if unit.enabled.startswith(("disabled", "masked")) and not facts.drained:

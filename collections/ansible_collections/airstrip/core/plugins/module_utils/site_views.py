@@ -287,13 +287,24 @@ def status(site: Site, host: str) -> dict[str, Any]:
     is_airflow = any(entry.tier == "airflow" for entry in entries)
     return {
         "host": host,
-        "parts": [part for entry in entries for part in _parts(site, host, entry)],
+        "parts": [*_outside_parts(site, host), *(part for entry in entries for part in _parts(site, host, entry))],
         "known_units": _unique(["airflow-*.service", *known]),
         "install_directory": str(site.variables["site_install_directory"]),
         "drained_file": f"{directory}/drained",
         "authority": f"{directory}/ca.crt" if tls and is_airflow else "",
         "renew_days": int(site.variables["site_certificate_renew_days"]),
     }
+
+
+def _outside_parts(site: Site, host: str) -> list[dict[str, Any]]:
+    """Return the external servers that a host needs, as parts without units."""
+    nothing: dict[str, Any] = {"units": [], "url": "", "certificates": [], "socket": ""}
+    return [
+        {"name": row["component"], "component": row["component"], "address": row["host"]}
+        | {"ports": {row["service"]: row["port"]}}
+        | nothing
+        for row in outside(site, host)
+    ]
 
 
 def _parts(site: Site, host: str, entry: Component) -> Iterator[dict[str, Any]]:
@@ -308,6 +319,7 @@ def _parts(site: Site, host: str, entry: Component) -> Iterator[dict[str, Any]]:
             "name": f"{entry.name}@{name}" if name else entry.name,
             "component": entry.name,
             "units": [unit.replace("@*", f"@{name}") for unit in units] if name else units,
+            "address": LOOPBACK,
             "ports": {
                 service.name: site.port(service)
                 for service in offered
