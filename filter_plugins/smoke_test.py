@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 
 _COLUMNS = ("component", "host", "version", "health", "latency")
-_JOB_COMPONENTS = {"SchedulerJob": "scheduler", "DagProcessorJob": "dag_processor", "TriggererJob": "triggerer"}
 _STAGE_COMPONENTS = {"api": "api_server", "parse": "dag_processor", "schedule": "scheduler"}
 
 
@@ -18,14 +17,22 @@ def _seconds(start: str | None, end: str | None) -> float | None:
     return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
 
 
-def _dead(run: Mapping[str, Any]) -> str:
+def _jobs(components: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return the components that beat, by the types of their jobs."""
+    return {str(entry["job"]): name for name, entry in components.items() if entry["job"] and entry["hosts"]}
+
+
+def _dead(run: Mapping[str, Any], components: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the first component that has jobs, but no living one; '' if there is none."""
     living = {job["job_type"] for job in run["jobs"]}
-    return next((component for kind, component in _JOB_COMPONENTS.items() if kind not in living), "")
+    return next((component for kind, component in _jobs(components).items() if kind not in living), "")
 
 
-def smoke_test_culprit(run: Mapping[str, Any]) -> str:
+def smoke_test_failing(run: Mapping[str, Any], components: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the component that kept `run`, the result of airflow_dag_run, from being done; '' if it is done.
+
+    Example: `run | smoke_test_failing(site.components)`. `components` have by name the type of their `job`, if any,
+    and their `hosts`.
 
     A run whose tasks wait in the queue lacks a worker, one that waits deferred a triggerer, and one whose logs
     cannot be read a log server, which belongs to the worker. A run can also succeed although nothing lives that
@@ -33,7 +40,7 @@ def smoke_test_culprit(run: Mapping[str, Any]) -> str:
     """
     stage = run["stage"]
     if stage == "done":
-        return _dead(run)
+        return _dead(run, components)
     if stage in _STAGE_COMPONENTS:
         return _STAGE_COMPONENTS[stage]
     states = {instance["state"] for instance in run["task_instances"]}
@@ -42,17 +49,18 @@ def smoke_test_culprit(run: Mapping[str, Any]) -> str:
     return "triggerer" if "deferred" in states else "worker" if stage == "logs" else "scheduler"
 
 
-def _job_rows(run: Mapping[str, Any]) -> list[dict[str, str]]:
+def _job_rows(run: Mapping[str, Any], components: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
+    by_job = _jobs(components)
     return [
         {
-            "component": _JOB_COMPONENTS[job["job_type"]],
+            "component": by_job[job["job_type"]],
             "host": job["hostname"],
             "version": run["version"],
             "health": "healthy",
             "latency": f"{job['heartbeat_age']:.1f} s",
         }
         for job in run["jobs"]
-        if job["job_type"] in _JOB_COMPONENTS
+        if job["job_type"] in by_job
     ]
 
 
@@ -79,8 +87,10 @@ def _table(rows: list[dict[str, str]]) -> list[str]:
     return ["  ".join(line[column].ljust(widths[column]) for column in _COLUMNS).rstrip() for line in lines]
 
 
-def smoke_test_table(run: Mapping[str, Any]) -> list[str]:
+def smoke_test_table(run: Mapping[str, Any], components: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return the lines of a table about `run`, a successful result of airflow_dag_run.
+
+    Example: `run | smoke_test_table(site.components)`, see smoke_test_failing.
 
     A row per component and host: version, health and latency. The latency of an API server is the time of one request,
     that of a worker the longest time from queued to running among the tasks of a queue, and that of the others the
@@ -95,7 +105,7 @@ def smoke_test_table(run: Mapping[str, Any]) -> list[str]:
     }
     tasks = run["task_instances"]
     summary = f"{len(tasks)} tasks succeeded in {run['seconds']:.1f} s; a log of each was read back."
-    return [*_table([api, *_job_rows(run), *_worker_rows(run)]), summary]
+    return [*_table([api, *_job_rows(run, components), *_worker_rows(run)]), summary]
 
 
 class FilterModule:
@@ -103,4 +113,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        return {"smoke_test_culprit": smoke_test_culprit, "smoke_test_table": smoke_test_table}
+        return {"smoke_test_failing": smoke_test_failing, "smoke_test_table": smoke_test_table}

@@ -128,7 +128,7 @@ def test_component_that_is_killed_comes_back(host: Any, airflow: Airflow) -> Non
 
 
 @pytest.mark.parametrize("component", ["worker", "triggerer", "scheduler", "dag_processor", "api_server"])
-def test_smoke_test_names_the_culprit_with_its_journal(host: Any, site: Site, component: str) -> None:
+def test_smoke_test_names_the_failing_component_with_its_journal(host: Any, site: Site, component: str) -> None:
     unit = {"worker": WORKER}.get(component, f"airflow-{component.replace('_', '-')}")
     host.check_output(f"systemctl stop {unit}")
     try:

@@ -417,7 +417,8 @@ def test_what_is_outside_has_a_row_on_each_host_that_needs_it() -> None:
     }
     # Workers need it for their results.
     assert found == {
-        "control-1": ("active", ""), "control-2": ("silent", ""), "worker-1": ("active", ""), "worker-2": ("active", ""),
+        "control-1": ("active", ""), "control-2": ("silent", ""),
+        "worker-1": ("active", ""), "worker-2": ("active", ""),
     }  # fmt: skip
     assert [(problem["text"], problem["command"]) for problem in status["problems"]] == [
         (

@@ -3,7 +3,10 @@
 from typing import Any
 
 import pytest
-from smoke_test import smoke_test_culprit, smoke_test_table
+from airstrip_registry import registry
+from smoke_test import smoke_test_failing, smoke_test_table
+
+COMPONENTS = {name: {"job": entry.probe.job, "hosts": ["c1"]} for name, entry in registry().items()}
 
 JOBS = [
     {"job_type": "SchedulerJob", "hostname": "c1", "heartbeat_age": 1.24},
@@ -18,7 +21,7 @@ def run(stage: str = "done", *states: str | None, **other: Any) -> dict[str, Any
 
 
 @pytest.mark.parametrize(
-    ("result", "culprit"),
+    ("result", "failing"),
     [
         pytest.param(run(), "", id="done"),
         pytest.param(run("api", jobs=[]), "api_server", id="no answer"),
@@ -36,8 +39,8 @@ def run(stage: str = "done", *states: str | None, **other: Any) -> dict[str, Any
         pytest.param(run(jobs=JOBS[:2]), "triggerer", id="no triggerer lives"),
     ],
 )
-def test_culprit(result: dict[str, Any], culprit: str) -> None:
-    assert smoke_test_culprit(result) == culprit
+def test_the_failing_component_is_named(result: dict[str, Any], failing: str) -> None:
+    assert smoke_test_failing(result, COMPONENTS) == failing
 
 
 def instance(queue: str, queued: str | None, started: str | None, hostname: str = "w1") -> dict[str, Any]:
@@ -59,7 +62,7 @@ def test_table() -> None:
         "stage": "done", "version": "3.3.2", "api_host": "10.0.0.1", "api_seconds": 0.0123, "seconds": 9.96,
         "jobs": JOBS, "task_instances": tasks,
     }  # fmt: skip
-    assert smoke_test_table(result) == [
+    assert smoke_test_table(result, COMPONENTS) == [
         "component         host      version  health   latency",
         "----------------  --------  -------  -------  -------",
         "api_server        10.0.0.1  3.3.2    healthy  12 ms",
@@ -80,4 +83,4 @@ def test_table_of_times_in_different_zones() -> None:
         "stage": "done", "version": "3.3.2", "api_host": "vm", "api_seconds": 0.1, "seconds": 1.0, "jobs": [],
         "task_instances": [task],
     }  # fmt: skip
-    assert smoke_test_table(result)[3].endswith("4.0 s")
+    assert smoke_test_table(result, COMPONENTS)[3].endswith("4.0 s")
