@@ -74,11 +74,8 @@ FAULTS = {
 
 
 def told(host: Any) -> dict[str, Any]:
-    """Return what the command says, which has to agree with its exit status and to be quick."""
-    began = time.monotonic()
+    """Return what the command says, which has to agree with its exit status."""
     result = host.run("airstrip-status --json")
-    # Beside the command's two seconds, those of the connection.
-    assert time.monotonic() - began < 4
     found: dict[str, Any] = json.loads(result.stdout)
     assert result.rc == ("OK", "WARN", "ERROR").index(found["level"]), found
     return found
@@ -112,6 +109,12 @@ def fault(host: Any, begin: str, end: str) -> Iterator[None]:
 def test_a_host_on_which_all_is_well_says_so(host: Any) -> None:
     assert settled(host)["findings"] == []
     assert host.check_output("airstrip-status").splitlines()[0].startswith("OK ")
+
+
+def test_it_takes_little_of_a_processor_and_waits_for_nobody(host: Any) -> None:
+    # Of a busy machine, seconds tell nothing; it may wait 1.5 s for all answers together.
+    said = host.check_output("bash -c 'TIMEFORMAT=\"%U %S\"; { time airstrip-status >/dev/null; } 2>&1 || true'")
+    assert sum(map(float, said.split())) < 1
 
 
 @pytest.mark.parametrize("name", FAULTS)

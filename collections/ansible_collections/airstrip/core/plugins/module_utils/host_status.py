@@ -96,8 +96,8 @@ FIRST_SIGN, NEXT_SIGN = 60, 30
 RESTARTS, RESTARTS_WITHIN = 3, 600
 # Seconds by which a host's clock may differ from those of the others.
 CLOCK = 60
-# Seconds for all answers, of the command.
-PATIENCE = 1.5
+# Seconds for all answers, of the command; and for systemd, which is late only on a host that has no processor left.
+PATIENCE, SYSTEMD = 1.5, 20
 
 # Letters of one text, items of one list, and bytes of one answer at most.
 _TEXT, _ITEMS, _BYTES = 400, 2000, 1 << 20
@@ -387,11 +387,13 @@ def shown(text: str) -> Iterator[dict[str, str]]:
     yield from (seen for _, seen in sorted(found.items()))
 
 
-def _systemctl(names: Iterable[str], patience: float) -> list[dict[str, str]]:
+def _systemctl(names: Iterable[str]) -> list[dict[str, str]]:
     argv = ["systemctl", "show", "--property=" + ",".join(_PROPERTIES), "--", *names]
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
     try:
-        result = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=patience, env=environment)
+        result = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=SYSTEMD, env=environment)
+    except subprocess.TimeoutExpired:
+        raise AnswerError(f"systemd does not answer within {SYSTEMD} s") from None
     except (OSError, subprocess.SubprocessError) as error:
         raise AnswerError(f"systemd does not answer: {clean(getattr(error, 'stderr', '') or error)}") from error
     return list(shown(result.stdout))
@@ -640,7 +642,7 @@ def gather(record: Record, patience: float) -> Facts:
     """Return what this host says of itself, within about that many seconds. Raises AnswerError without systemd."""
     answers = _ask(record, patience)
     names = [*record.known_units, *(name for part in record.parts for name in part.units)]
-    units = _systemctl([*names, "chrony.service", "*.mount"], patience)
+    units = _systemctl([*names, "chrony.service", "*.mount"])
     services = [seen for seen in units if seen["Id"].endswith(".service") and seen["Id"] != "chrony.service"]
     hidden, drained = list[str](), None
     try:
