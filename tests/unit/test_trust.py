@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,8 +22,16 @@ def test_the_systems_store_has_the_sites_authority_only_where_that_is_wanted(
 ) -> None:
     wanted = {} if trusted is None else {"base_internal_ca_trusted": trusted}
     variables = {"base_internal_ca_certificate": certificate, "base_ca_certificates": [], **wanted}
-    (entry,) = Role("base", variables).evaluate("__base_certificates")
-    assert (entry["path"], entry["state"]) == ("/usr/local/share/ca-certificates/airstrip.crt", state)
+    states = {entry["path"]: entry.get("state") for entry in written("base", "files", Role("base", variables))}
+    assert states["/usr/local/share/ca-certificates/airstrip.crt"] == state
+
+
+def test_the_systems_store_has_the_authorities_of_the_inventory(tmp_path: Path) -> None:
+    path = tmp_path / "ours.crt"
+    path.write_text(f"{AUTHORITY}\n", encoding="utf-8")
+    entries = written("base", "files", Role("base", {"base_ca_certificates": [str(path)]}))
+    contents = {entry["path"]: entry.get("content") for entry in entries}
+    assert contents["/usr/local/share/ca-certificates/ours.crt"] == f"{AUTHORITY}\n"
 
 
 @pytest.mark.parametrize(("certificate", "path"), [(AUTHORITY, BUNDLE), ("", SYSTEM)])
