@@ -223,8 +223,8 @@ class Tree:
 
     @cached_property
     def playbooks(self) -> list[Path]:
-        """`site.yml` and the playbooks."""
-        return self.files("site.yml", "playbooks/*.yml")
+        """`site.yml`, the playbooks, and the parts of which these consist."""
+        return self.files("site.yml", "playbooks/*.yml", "playbooks/parts/*.yml")
 
     def plays(self, path: Path) -> list[dict[str, Any]]:
         """Return the plays and imports of a playbook."""

@@ -33,7 +33,7 @@ class CallbackModule(CallbackBase):
 
 
 def test_plugins_are_loaded_and_memory_is_frozen_before_the_first_task(tmp_path: Path) -> None:
-    first = yaml.safe_load((PROJECT / "playbooks" / "preflight.yml").read_text(encoding="utf-8"))[0]
+    first = yaml.safe_load((PROJECT / "playbooks" / "parts" / "preflight.yml").read_text(encoding="utf-8"))[0]
     play = {"name": first["name"], "hosts": "all", "gather_facts": False, "tasks": [{"ansible.builtin.meta": "noop"}]}
     play["tasks"].append({"ansible.builtin.debug": {"msg": "done"}})
     (tmp_path / "book.yml").write_text(yaml.safe_dump([play]), encoding="utf-8")
