@@ -1,0 +1,93 @@
+"""Where the clusters of an upgrade of PostgreSQL lie, and what is said of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from airstrip_render import Role
+from ansible.errors import AnsibleFilterError
+from postgresql_upgrade_views import postgresql_upgrade_cluster, postgresql_upgrade_messages
+
+
+def messages(do: str) -> dict[str, str]:
+    plan = {"do": do, "from": "15", "to": "17", "problems": []}
+    return postgresql_upgrade_messages(plan, {"host": "db1", "mode": "copy"})
+
+
+@pytest.mark.parametrize(
+    ("do", "before", "after", "failed"),
+    [
+        ("nothing", "db1: there is nothing to do.", "db1: there was nothing to do.", "Nothing was changed."),
+        (
+            "upgrade",
+            "db1: PostgreSQL 15 becomes 17. Airflow stops while the data are taken over (copy); its workers and their "
+            "tasks go on.",
+            "db1: PostgreSQL 17 runs; 15/main is kept, stopped. If all is well, remove it: -e "
+            "postgresql_upgrade_step=confirm. ",
+            "PostgreSQL 15 runs again, with all its data, and Airflow on it. ",
+        ),
+        (
+            "finish",
+            "db1: PostgreSQL 17 has the data. ",
+            "db1: PostgreSQL 17 runs; 15/main is kept, ",
+            "PostgreSQL 17 has",
+        ),
+        (
+            "revert",
+            "db1: PostgreSQL 17 becomes 15 again, ",
+            'db1: PostgreSQL 15 runs again. Set postgresql_version to "15" in the inventory; site.yml refuses ',
+            "PostgreSQL 15 runs again, ",
+        ),
+        (
+            "confirm",
+            "db1: the cluster 15/main, which was kept, is removed with its data.",
+            "db1: PostgreSQL 17 is confirmed, and 15/main is gone.",
+            "Nothing was changed.",
+        ),
+    ],
+)
+def test_each_plan_is_told(do: str, before: str, after: str, failed: str) -> None:
+    found = messages(do)
+    assert found["before"].startswith(before)
+    assert found["after"].startswith(after)
+    assert found["failed"].startswith(failed)
+
+
+def test_it_is_told_why_an_upgrade_does_not_begin_or_go_back() -> None:
+    assert messages("upgrade")["not_installed"].startswith("db1: postgresql_version: PostgreSQL 17 cannot be installed")
+    assert "so there is no way back to 15. " in messages("revert")["linked"]
+
+
+def test_other_shapes_are_refused() -> None:
+    with pytest.raises(AnsibleFilterError, match="the plan must be a mapping"):
+        postgresql_upgrade_messages("upgrade", {"host": "db1", "mode": "copy"})
+
+
+def test_a_cluster_lies_where_debian_puts_it() -> None:
+    assert postgresql_upgrade_cluster("17") == {
+        "version": "17",
+        "unit": "postgresql@17-main.service",
+        "configuration": "/etc/postgresql/17/main",
+        "data": "/var/lib/postgresql/17/main",
+        "programs": "/usr/lib/postgresql/17/bin",
+        "marks": "/var/lib/postgresql/upgrade-to-17",
+    }
+
+
+@pytest.mark.parametrize(("mode", "more"), [("copy", []), ("link", ["--link"])])
+def test_the_tool_gets_both_clusters(mode: str, more: list[str]) -> None:
+    said: dict[str, Any] = {"step": "upgrade", "wanted": "17", "clusters": {"15": "auto"}, "marks": {}}
+    look = Role("postgresql_upgrade", {"said": said | {"loss_accepted": False}}).evaluate("said | to_json")
+    variables = {"postgresql_upgrade_mode": mode, "hostvars": {"vm1": {"__postgresql_upgrade_look": {"stdout": look}}}}
+    role = Role("postgresql_upgrade", variables | {"postgresql_upgrade_host": "vm1"})
+    assert role.evaluate("__postgresql_upgrade_argv + __postgresql_upgrade_mode_argv") == [
+        "/usr/lib/postgresql/17/bin/pg_upgrade",
+        "--old-bindir=/usr/lib/postgresql/15/bin",
+        "--new-bindir=/usr/lib/postgresql/17/bin",
+        "--old-datadir=/etc/postgresql/15/main",
+        "--new-datadir=/etc/postgresql/17/main",
+        "--jobs=4",
+        *more,
+    ]
+    assert "--working-directory=/var/lib/postgresql/upgrade-to-17" in role.evaluate("__postgresql_upgrade_run_argv")
