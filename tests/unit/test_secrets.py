@@ -8,6 +8,7 @@ import pytest
 from airflow_components import OPTIONS
 from airstrip_tree import Task, Tree, write
 from held_secrets import airflow_held_secrets
+from secrets_recovery import MADE_ANEW
 
 Check = Callable[[Tree], Iterator[str]]
 
@@ -196,9 +197,10 @@ def test_secrets_that_are_generated_can_be_recovered_or_made_anew() -> None:
     generated = set(re.findall(r"^(\w+): .*lookup\('airflow_secret', '\1'", wiring.read_text(), re.MULTILINE))
     names = [*tree.load(tree.root / "registry" / "site.yml")]
     held = airflow_held_secrets({name.removeprefix("site_"): f"/{name}" for name in names}, [])
-    made_anew = tree.variables("airflow_secrets_recovery")["__airflow_secrets_recovery_anew"]
-    assert generated == {*held, *made_anew}
-    assert {name for name, place in held.items() if place.get("is_held") is False} <= set(made_anew)
+    assert generated == {*held, *MADE_ANEW}
+    assert {name for name, place in held.items() if place.get("is_held") is False} <= set(MADE_ANEW)
+    known = tree.variables("airflow_secrets_recovery")["__airflow_secrets_recovery_known"]
+    assert set(re.findall(r"'(\w+)'", known)) == {"airflow_secrets_known", *MADE_ANEW}
     credentials = {place["path"].rpartition("/")[2] for place in held.values() if "/credentials/" in place["path"]}
     assert credentials <= {*tree.variables("airflow")["__airflow_secrets"], *OPTIONS}
 
