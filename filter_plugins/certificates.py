@@ -117,7 +117,7 @@ def _findings(entry: Mapping[str, Any], ca: str, days: int) -> Iterator[str]:
         yield problem
 
 
-def airflow_certificates_due(leafs: object, options: object) -> list[dict[str, Any]]:
+def airflow_certificates_due(certificates: object, options: object) -> list[dict[str, Any]]:
     """
     Return the entries whose certificate has to be issued: it is missing, ends soon, or does not fit its entry.
 
@@ -127,7 +127,7 @@ def airflow_certificates_due(leafs: object, options: object) -> list[dict[str, A
     AnsibleFilterError on other shapes.
     """
     ca, days = _options(options, "airflow_certificates_due")
-    entries = _entries(leafs, "airflow_certificates_due", ("names", "certificate", "key"))
+    entries = _entries(certificates, "airflow_certificates_due", ("names", "certificate", "key"))
     return [entry for entry in entries if any(_findings(entry, ca, days))]
 
 
@@ -148,15 +148,29 @@ def airflow_certificate_problems(certificates: object, options: object) -> list[
     ]
 
 
-def airflow_authority_problems(leafs: object, options: object) -> list[str]:
+def airflow_with_certificates(entries: object, certificates: list[str], keys: list[str]) -> list[dict[str, Any]]:
+    """
+    Return entries with the certificate and the key (PEM) of each, which stand in its order in two lists.
+
+    Example: `[{'name': 'redis-db1'}] | airflow_with_certificates([pem], [key])`. Raises AnsibleFilterError on other
+    shapes and on lists of different lengths.
+    """
+    given = _entries(entries, "airflow_with_certificates", ())
+    if not len(given) == len(certificates) == len(keys):
+        raise AnsibleFilterError(f"airflow_with_certificates: there is not one certificate and key for {len(given)}")
+    rows = zip(given, certificates, keys, strict=True)
+    return [{**entry, "certificate": certificate, "key": key} for entry, certificate, key in rows]
+
+
+def airflow_authority_problems(certificates: object, options: object) -> list[str]:
     """
     Say whether an authority whose key is not there would have to sign certificates.
 
-    Example: `leafs | airflow_authority_problems({'ca': pem, 'key': '', 'days': 30})`. Entries, which also have `name`,
-    and options are those of airflow_certificates_due; `key` is the authority's. Raises AnsibleFilterError on other
-    shapes.
+    Example: `leaf_certificates | airflow_authority_problems({'ca': pem, 'key': '', 'days': 30})`. Entries, which also
+    have `name`, and options are those of airflow_certificates_due; `key` is the authority's. Raises AnsibleFilterError
+    on other shapes.
     """
-    due = airflow_certificates_due(leafs, options)
+    due = airflow_certificates_due(certificates, options)
     if not due or (isinstance(options, Mapping) and options.get("key")):
         return []
     return [
@@ -193,4 +207,5 @@ class FilterModule:
             "airflow_certificates_due": airflow_certificates_due,
             "airflow_certificate_problems": airflow_certificate_problems,
             "airflow_authority_problems": airflow_authority_problems,
+            "airflow_with_certificates": airflow_with_certificates,
         }

@@ -7,10 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-
-_KEYS = frozenset(
-    {"load_balancers", "virtual_address", "addresses", "neighbours", "own_neighbours", "public", "tls", "plain_allowed"}
-)
+from ansible_collections.airstrip.core.plugins.plugin_utils.checks import as_mapping
 
 Facts = Mapping[str, Any]
 
@@ -46,7 +43,7 @@ def _virtual_address(facts: Facts) -> Iterator[str]:
         return
     for host, network in balancers.items():
         # Of a host that does not answer it may not be known.
-        if network != "/" and address not in ipaddress.ip_network(network, strict=False):
+        if network and address not in ipaddress.ip_network(network, strict=False):
             yield (
                 f"site_virtual_address: {virtual} is not in {network}, the network of {host}. Set it to a free "
                 "address in the network of all load balancers."
@@ -73,19 +70,42 @@ def _plain(facts: Facts) -> Iterator[str]:
         )
 
 
-def airflow_edge_problems(facts: object) -> list[str]:
+def _network(ipv4: Mapping[str, Any]) -> str:
+    """Return the network (CIDR) of a host's default address; empty where it is not known."""
+    return f"{ipv4['network']}/{ipv4['netmask']}" if {"network", "netmask"} <= set(ipv4) else ""
+
+
+def _facts(site: Facts, answers: Facts) -> Facts:
+    """Return what the checks need: each load balancer's network and neighbour, the addresses, and the variables."""
+    balancers, variables = list(site["placed"]["load_balancer"]), site["vars"]
+    addresses = {host: entry["address"] for host, entry in site["hosts"].items()}
+    ipv4 = {host: site["facts"].get(host, {}).get("default_ipv4") or {} for host in balancers}
+    return {
+        "load_balancers": {host: _network(found) for host, found in ipv4.items()},
+        "virtual_address": variables["virtual_address"],
+        "addresses": addresses,
+        "neighbours": {host: answers[host]["neighbour"] for host in balancers if host in answers},
+        "own_neighbours": [found.get("macaddress", "") for found in ipv4.values()],
+        "public": [addresses[host] for host in balancers or site["placed"]["api_server"]],
+        "tls": variables["tls_enabled"],
+        "plain_allowed": variables["plain_http_allowed"],
+    }
+
+
+def airflow_edge_problems(site: object, answers: object) -> list[str]:
     """
     List what is wrong with load balancers, their virtual address, and plain HTTP; each message names the remedy.
 
-    The shapes stand in `ansible-doc -t filter airflow_edge_problems`. Raises AnsibleFilterError on missing or unknown
-    facts and on a network that is none.
+    Example: `site | airflow_edge_problems({'edge-1': {'neighbour': ''}})`. The input is what the action site_model
+    returns; `answers` has of each host that was asked the hardware address (`neighbour`) that it sees at the virtual
+    address, empty for none. Raises AnsibleFilterError on missing facts and on a network that is none.
     """
-    if not isinstance(facts, Mapping) or set(facts) != _KEYS:
-        raise AnsibleFilterError(f"airflow_edge_problems: the facts have to be {', '.join(sorted(_KEYS))}")
+    given, said = as_mapping(site, "airflow_edge_problems: the site"), as_mapping(answers, "airflow_edge_problems")
     try:
+        facts = _facts(given, said)
         return [*_placement(facts), *_virtual_address(facts), *_plain(facts)]
-    except ValueError as error:
-        raise AnsibleFilterError(f"airflow_edge_problems: {error}") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise AnsibleFilterError(f"airflow_edge_problems: {error!r}") from error
 
 
 class FilterModule:

@@ -18,6 +18,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.airstrip.core.plugins.plugin_utils.checks import as_list, as_mapping, as_number
+from ansible_collections.airstrip.core.plugins.plugin_utils.store_checks import plaintext_problems, store_problems
 
 Facts = Mapping[str, Any]
 
@@ -41,6 +42,29 @@ _MAX_UNIT_NAME = 255
 _QUEUE_NAME = re.compile(r"[A-Za-z0-9:_.-]+\Z")
 # Address and port of the client, then of the server (ssh(1), ENVIRONMENT).
 _SSH_CONNECTION_FIELDS = 4
+# Tags of site.yml by which all of Airflow is brought up to date, and by which what leaves a host is stopped.
+_WHOLE_AIRFLOW = frozenset({"all", "airflow", "install", "configure", "service"})
+_REMOVAL = frozenset({"all", "install", "configure", "service", "removal"})
+_NO_REMOVAL = frozenset({"airflow", "upgrade"})
+# Of a host that has not answered.
+_NO_ANSWER: Mapping[str, Any] = {
+    "python": "not there",
+    "clock_offset": 0,
+    "release": "",
+    "unfinished_upgrade": "",
+    "drained": "",
+    "free_mb": {},
+    "open_ways": [],
+    "ssh_connection": [],
+    "neighbour": "",
+    "postgresql": {},
+    "secrets": [],
+    "schema": False,
+    "webserver_config": False,
+    "record": {"components": {}, "fixed": {}},
+    "leaving": [],
+}
+_RELEASE = re.compile(r"([0-9][^-/]*)[^/]*\Z")
 
 
 def _rows(facts: Facts, key: str, columns: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
@@ -95,6 +119,36 @@ def _disk(facts: Facts) -> Iterator[str]:
             yield f"{_here(facts)}{path} has {free} MB free, and {needed} MB are needed. Free space or enlarge it."
 
 
+def _release_change(facts: Facts) -> Iterator[str]:
+    """Refuse a new version that would reach only some components, or no host that migrates the database."""
+    change = as_mapping(facts["release_change"], "release_change")
+    if not change.get("needed"):
+        return
+    tags = [str(tag) for tag in as_list(change.get("tags"), "release_change.tags")]
+    migration_host = change.get("migration_host")
+    found = f"site_airflow_version is {change.get('wanted')}, {change.get('installed')} is installed, and"
+    # Old components do not run on a database that is ahead of them.
+    if any(tag.startswith("airflow_") for tag in tags) and not _WHOLE_AIRFLOW & set(tags):
+        yield (
+            f"{_here(facts)}{found} the tags {', '.join(tags)} would change one component only. Run without tags, or "
+            "with the tag airflow."
+        )
+    if migration_host and migration_host not in as_list(change.get("hosts"), "release_change.hosts"):
+        yield (
+            f"{_here(facts)}{found} {migration_host}, which migrates the database, is outside of this run. Set "
+            "site_airflow_version back, run with that host, or take it out of the group airflow_scheduler if it does "
+            "not come back."
+        )
+
+
+def _overlooked(facts: Facts) -> Iterator[str]:
+    # Not read any more, because components could once write it.
+    yield (
+        f"{_here(facts)}{facts['overlooked']} would be overlooked. Give its content, and the passwords in it, by the "
+        "variables airflow_webserver_config*, and remove the file."
+    )
+
+
 def _open_ways(facts: Facts) -> Iterator[str]:
     for variable, path, directory, who in _rows(facts, "open_ways", ("variable", "path", "directory", "who")):
         yield (
@@ -140,10 +194,10 @@ def _postgresql_names(facts: Facts) -> Iterator[str]:
     postgresql = as_mapping(facts["postgresql"], "postgresql")
     for entry in as_list(postgresql.get("names"), "postgresql.names"):
         given = as_mapping(entry, "each of postgresql.names")
-        value = given.get("value")
-        name = "" if value is None else str(value)
-        if problem := _identifier_problem(name, given.get("kind")):
-            yield f"{given.get('variable')}: the name {name!r} {problem}. Use letters, digits and underscores."
+        for value in as_list(given.get("values", [given.get("value")]), "values of postgresql.names"):
+            name = "" if value is None else str(value)
+            if problem := _identifier_problem(name, given.get("kind")):
+                yield f"{given.get('variable')}: the name {name!r} {problem}. Use letters, digits and underscores."
 
 
 def _systemd_names(facts: Facts) -> Iterator[str]:
@@ -236,7 +290,8 @@ def _leaving(facts: Facts) -> Iterator[str]:
             "elsewhere. Put the host back into the group; or, if nothing needs them any more, run this again with "
             f"-e '{{\"preflight_leaving_allowed\": {json.dumps(refused)}}}'."
         )
-    if names and leaving.get("partly"):
+    tags = set(as_list(leaving.get("tags", []), "leaving.tags"))
+    if names and tags & _NO_REMOVAL and not tags & _REMOVAL:
         yield (
             f"{_here(facts)}{' and '.join(names)} would leave the host, and this run's tags do not stop it. Run "
             "site.yml without tags first."
@@ -274,6 +329,11 @@ def _database(facts: Facts) -> Iterator[str]:
         )
 
 
+def _stores(facts: Facts) -> Iterator[str]:
+    stores = as_mapping(facts["stores"], "stores")
+    yield from store_problems(stores.pop("seen", {}), {"host": facts.get("host"), **stores})
+
+
 def _postgresql_version(facts: Facts) -> Iterator[str]:
     found = as_mapping(facts["postgresql_clusters"], "postgresql_clusters")
     clusters = as_mapping(found.get("clusters"), "postgresql_clusters.clusters")
@@ -304,12 +364,17 @@ _CHECKS: tuple[tuple[tuple[str, ...], Callable[[Facts], Iterator[str]]], ...] = 
     (("python",), _python),
     (("airflow",), _lock),
     (("version_problems",), lambda facts: _findings(facts, "version_problems")),
+    (("release_change",), _release_change),
+    (("overlooked",), _overlooked),
     (("override_problems",), lambda facts: _findings(facts, "override_problems")),
+    (("override_secret_problems",), lambda facts: _findings(facts, "override_secret_problems")),
     (("edge_problems",), lambda facts: _findings(facts, "edge_problems")),
     (("certificate_problems",), lambda facts: _findings(facts, "certificate_problems")),
+    (("authority_problems",), lambda facts: _findings(facts, "authority_problems")),
     (("secret_problems",), lambda facts: _findings(facts, "secret_problems")),
-    (("store_problems",), lambda facts: _findings(facts, "store_problems")),
-    (("plaintext_problems",), lambda facts: _findings(facts, "plaintext_problems")),
+    (("secret_loss_problems",), lambda facts: _findings(facts, "secret_loss_problems")),
+    (("stores",), _stores),
+    (("remote_stores",), lambda facts: iter(plaintext_problems(facts["remote_stores"]))),
     (("disk",), _disk),
     (("open_ways",), _open_ways),
     (("firewall",), _firewall),
@@ -337,9 +402,31 @@ def preflight_problems(facts: object) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def _answer(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a registered result of files/look.py says."""
+    said = as_mapping(json.loads(result.get("stdout") or "{}"), "preflight_answers: an answer")
+    answer = {**_NO_ANSWER, **said}
+    # A link that leads elsewhere is no release: a run puts it right.
+    version = _RELEASE.search(str(answer["release"]))
+    return answer | {"installed_version": version[1] if version else ""}
+
+
+def preflight_answers(results: object, hosts: object = None) -> dict[str, dict[str, Any]]:
+    """
+    Return what hosts said of themselves, by host; of one that did not answer, that nothing is there.
+
+    Example: `[{'stdout': '{"clock_offset": 0.3}'}] | preflight_answers(['w1'])`. Without `hosts`, each result names its
+    own (`preflight_host`), as those of a loop do. `installed_version` is added. Raises AnsibleFilterError on wrong
+    types.
+    """
+    given = [as_mapping(result, "preflight_answers: a result") for result in as_list(results, "preflight_answers")]
+    names = [result.get("preflight_host") for result in given] if hosts is None else as_list(hosts, "hosts")
+    return {str(name): _answer(result) for name, result in zip(names, given, strict=True)}
+
+
 class FilterModule:
     """Ansible's entry point."""
 
     def filters(self) -> dict[str, Any]:
         """Name the filters of this file."""
-        return {"preflight_problems": preflight_problems}
+        return {"preflight_answers": preflight_answers, "preflight_problems": preflight_problems}

@@ -6,74 +6,70 @@ import json
 from typing import Any
 
 import pytest
-from airstrip_render import Role
+from airstrip_render import HOST, Role
 from ansible.template import trust_as_template
 
 RELEASES = "/opt/airflow/releases"
 
 
-def partial_change(installed: str, *tags: str) -> bool:
-    """Tell whether a run with `tags` is refused as the change of one component to another version."""
-    variables: dict[str, Any] = {
-        "airflow_install_directory": "/opt/airflow",
-        "airflow_version": "3.3.2",
-        "airflow_host_components": ["scheduler", "worker"],
-        "ansible_run_tags": list(tags),
-        "__preflight_look": {"rc": 0, "stdout": json.dumps({"release": installed and f"{RELEASES}/{installed}"})},
-    }
-    return bool(Role("preflight", variables).evaluate("__preflight_is_partial_change"))
+def host_fact(name: str, variables: dict[str, Any], **answer: Any) -> Any:
+    """Return a fact of the host, which has answered, for the filter preflight_problems."""
+    given = {"__preflight_look": {"rc": 0, "stdout": json.dumps(answer)}, **variables}
+    return Role("preflight", given).evaluate(f"__preflight_host_facts.{name}")
 
 
 @pytest.mark.parametrize(
-    ("installed", "tags"),
-    [("3.2.2-0123456789ab", ["airflow_worker"]), ("3.2.2-0123456789ab", ["redis", "airflow_scheduler"])],
-)
-def test_another_version_for_one_component_is_refused(installed: str, tags: list[str]) -> None:
-    assert partial_change(installed, *tags)
-
-
-@pytest.mark.parametrize(
-    ("installed", "tags"),
+    ("installed", "is_airflow", "needed"),
     [
-        ("3.3.2-0123456789ab", ["airflow_worker"]),
-        ("3.2.2-0123456789ab", ["all"]),
-        ("3.2.2-0123456789ab", ["airflow"]),
-        ("3.2.2-0123456789ab", ["airflow_worker", "airflow"]),
-        ("3.2.2-0123456789ab", ["redis"]),
-        ("", ["airflow_worker"]),
-        ("somewhere-else", ["airflow_worker"]),
+        ("3.2.2-0123456789ab", True, True),
+        ("3.3.2-0123456789ab", True, False),
+        ("3.2.2-0123456789ab", False, False),
+        ("", True, False),
+        ("somewhere-else", True, False),
     ],
 )
-def test_everything_else_is_let_pass(installed: str, tags: list[str]) -> None:
-    assert not partial_change(installed, *tags)
+def test_a_release_changes_where_another_one_is(installed: str, is_airflow: bool, needed: bool) -> None:
+    here = HOST["site_here"] | {"is_airflow": is_airflow}
+    variables: dict[str, Any] = {"site_here": here, "ansible_run_tags": ["all"], "ansible_play_hosts_all": ["a"]}
+    found = host_fact("release_change", variables, release=installed and f"{RELEASES}/{installed}")
+    assert found["needed"] is needed
+    assert found["wanted"] == HOST["airflow_version"]
+    assert (found["tags"], found["hosts"]) == (["all"], ["a"])
+
+
+@pytest.mark.parametrize(("allowed", "host"), [(False, "host-1"), ("false", "host-1"), (True, ""), ("true", "")])
+def test_hosts_go_out_of_service_without_the_one_that_migrates(allowed: bool | str, host: str) -> None:
+    variables: dict[str, Any] = {"preflight_drained_allowed": allowed}
+    assert host_fact("release_change.migration_host", variables, release="") == host
 
 
 @pytest.mark.parametrize(
-    ("installed", "hosts", "drained", "refused"),
+    ("components", "is_there", "found"),
     [
-        ("3.2.2-0123456789ab", ["app-2"], False, True),
-        ("3.2.2-0123456789ab", ["app-2"], "true", False),
-        ("3.2.2-0123456789ab", ["app-1", "app-2"], False, False),
-        ("3.3.2-0123456789ab", ["app-2"], False, False),
-        ("", ["app-2"], False, False),
+        (["api_server"], True, "/srv/airflow/webserver_config.py"),
+        (["api_server"], False, None),
+        (["worker"], True, None),
     ],
 )
-def test_a_new_version_wants_the_host_that_migrates(
-    installed: str, hosts: list[str], drained: bool | str, refused: bool
+def test_only_an_api_server_could_overlook_its_configuration(
+    components: list[str], is_there: bool, found: str | None
 ) -> None:
-    variables: dict[str, Any] = {
-        "airflow_install_directory": "/opt/airflow",
-        "airflow_version": "3.3.2",
-        "airflow_host_components": ["scheduler"],
-        "airflow_migration_host": "app-1",
-        "ansible_play_hosts_all": hosts,
-        "ansible_run_tags": ["all"],
-        "preflight_drained_allowed": drained,
-        "__preflight_look": {"rc": 0, "stdout": json.dumps({"release": installed and f"{RELEASES}/{installed}"})},
-    }
-    problems = Role("preflight", variables).evaluate("__preflight_host_facts.version_problems")
-    assert len(problems) == refused
-    assert all("app-1, which migrates the database, is outside of this run" in problem for problem in problems)
+    variables = {"airflow_host_components": components, "airflow_home": "/srv/airflow"}
+    assert host_fact("overlooked", variables, webserver_config=is_there) == found
+
+
+@pytest.mark.parametrize(
+    ("components", "release", "needed"),
+    [
+        (["scheduler"], "", [2000, 0]),
+        (["scheduler", "postgresql"], f"{RELEASES}/3.3.2-0123456789ab", [0, 1000]),
+    ],
+)
+def test_space_is_needed_where_something_is_installed(components: list[str], release: str, needed: list[int]) -> None:
+    variables = {"airflow_host_components": components}
+    disk = host_fact("disk", variables, release=release, free_mb={"/opt/airflow": 7})
+    assert [row["needed_mb"] for row in disk] == needed
+    assert [row["free_mb"] for row in disk] == [7, 0]
 
 
 @pytest.mark.parametrize(("enabled", "ssh_port"), [(True, 2222), ("true", 2222), (False, None), ("false", None)])
@@ -83,11 +79,9 @@ def test_only_hosts_with_a_firewall_are_asked_how_they_are_reached(enabled: bool
         "preflight_firewall_enabled": enabled,
         "firewall_ssh_port": 2222,
         "firewall_ssh_sources": [],
-        "__preflight_look": {"rc": 0, "stdout": json.dumps({"ssh_connection": connection})},
     }
-    found = Role("preflight", variables).evaluate("__preflight_host_facts.firewall")
     expected = {"connection": connection, "ssh_port": 2222, "ssh_sources": []}
-    assert found == (expected if ssh_port else None)
+    assert host_fact("firewall", variables, ssh_connection=connection) == (expected if ssh_port else None)
 
 
 @pytest.mark.parametrize(
@@ -105,9 +99,8 @@ def test_only_an_upgrade_may_find_another_postgresql(
         "airflow_host_components": components,
         "postgresql_version": "",
         "preflight_postgresql_upgrade": upgrade,
-        "__preflight_look": {"rc": 0, "stdout": json.dumps({"postgresql": {"15": "auto"}})},
     }
-    assert Role("preflight", variables).evaluate("__preflight_host_facts.postgresql_clusters") == expected
+    assert host_fact("postgresql_clusters", variables, postgresql={"15": "auto"}) == expected
 
 
 def looked(offset: float) -> dict[str, Any]:
@@ -137,7 +130,9 @@ def test_a_late_answer_is_not_taken_for_a_wrong_clock(
         "hostvars": {host: {"__preflight_look": looked(offset)} for host, offset in first.items()},
     }
     assert Role("preflight", variables).evaluate("__preflight_doubtful_clocks") == doubtful
-    variables["__preflight_second_look"] = {"results": [looked(offset) for offset in again.values()]}
+    variables["__preflight_second_look"] = {
+        "results": [looked(offset) | {"preflight_host": host} for host, offset in again.items()]
+    }
     assert Role("preflight", variables).evaluate("__preflight_clocks") == expected
 
 
@@ -156,7 +151,7 @@ def test_a_secret_is_missing_if_it_would_be_generated_here() -> None:
         "vault_airflow_fernet_key": "a value",
         "airflow_ca_key": "",
     }  # fmt: skip
-    found = Role("preflight", variables | NOT_KEPT).evaluate("__preflight_missing_secrets")
+    found = Role("preflight", variables | NOT_KEPT).evaluate("__preflight_held_secrets.missing")
     assert found == ["airflow_jwt_secret", "a_name_of_the_file"]
 
 
@@ -175,6 +170,34 @@ def test_hosts_outside_of_the_run_are_asked_for_what_is_missing() -> None:
     answer = {"preflight_host": "b", "stdout": '{"secrets": ["airflow_jwt_secret"]}'}
     silent = {"preflight_host": "c", "unreachable": True}
     asked = Role("preflight", variables | {"__preflight_outside_look": {"results": [answer, silent]}})
-    assert asked.evaluate("__preflight_looks") == {
-        "a": {"secrets": []}, "b": {"secrets": ["airflow_jwt_secret"]}, "c": {},
-    }  # fmt: skip
+    answers = asked.evaluate("__preflight_outside_answers")
+    assert {host: said["secrets"] for host, said in answers.items()} == {"b": ["airflow_jwt_secret"], "c": []}
+
+
+@pytest.mark.parametrize(
+    ("certificate", "first", "expected"),
+    [
+        ("internal", "vm1", ["load_balancer", "authority"]),
+        ("public", "vm1", ["load_balancer", "public", "authority"]),
+        ("internal", "vm2", ["load_balancer"]),
+    ],
+)
+def test_certificates_of_ones_own_are_checked_once(certificate: str, first: str, expected: list[str]) -> None:
+    variables: dict[str, Any] = {
+        "site_here": HOST["site_here"] | {"certificates": ["load_balancer"], "own_certificates": ["load_balancer"]},
+        "site": {"vars": {"ca_certificate_file": "/ca.crt"}},
+        "airflow_ca_certificate": "authority",
+        "airflow_ca_key": "key",
+        "haproxy_certificate": certificate,
+        "haproxy_internal_certificate": "internal",
+        "ansible_play_hosts": [first],
+    }
+    found = Role("preflight", variables).evaluate("__preflight_own_certificates + __preflight_own_authority")
+    assert found == expected
+
+
+def test_signed_certificates_are_those_of_the_host() -> None:
+    entries = [{"host": host, "component": "redis", "name": f"{host}-redis"} for host in ("vm1", "vm2")]
+    assert (
+        Role("preflight", {"site": {"certificates": entries}}).evaluate("__preflight_leaf_certificates") == entries[:1]
+    )

@@ -12,6 +12,7 @@ from certificates import (
     airflow_authority_problems,
     airflow_certificate_problems,
     airflow_certificates_due,
+    airflow_with_certificates,
 )
 
 CA = issue("authority")
@@ -83,11 +84,20 @@ def test_without_an_authority_any_signature_will_do() -> None:
 
 
 def test_an_authority_without_a_key_is_told_what_it_cannot_sign() -> None:
-    leafs = [entry(GOOD, name="redis-db1"), entry(GOOD, name="redis-db2", certificate="")]
-    assert airflow_authority_problems(leafs[:1], {"ca": CA.pem, "key": "", "days": 30}) == []
-    assert airflow_authority_problems(leafs, {"ca": CA.pem, "key": CA.key, "days": 30}) == []
-    (found,) = airflow_authority_problems(leafs, {"ca": CA.pem, "key": "", "days": 30})
+    leaf_certificates = [entry(GOOD, name="redis-db1"), entry(GOOD, name="redis-db2", certificate="")]
+    assert airflow_authority_problems(leaf_certificates[:1], {"ca": CA.pem, "key": "", "days": 30}) == []
+    assert airflow_authority_problems(leaf_certificates, {"ca": CA.pem, "key": CA.key, "days": 30}) == []
+    (found,) = airflow_authority_problems(leaf_certificates, {"ca": CA.pem, "key": "", "days": 30})
     assert found.startswith("airflow_ca_key is empty, and the authority has to sign redis-db2. Set it")
+
+
+def test_each_entry_gets_its_certificate_and_its_key() -> None:
+    assert airflow_with_certificates([{"name": "a"}, {"name": "b"}], ["A", "B"], ["1", "2"]) == [
+        {"name": "a", "certificate": "A", "key": "1"},
+        {"name": "b", "certificate": "B", "key": "2"},
+    ]
+    with pytest.raises(AnsibleFilterError, match="not one certificate and key for 1"):
+        airflow_with_certificates([{"name": "a"}], ["A"], [])
 
 
 def test_no_message_contains_a_key() -> None:

@@ -1,15 +1,19 @@
 """Every bad input has its message, and what is fine has none."""
 
+import json
 from typing import Any
 
 import pytest
 from ansible.errors import AnsibleFilterError
 from hypothesis import given
 from hypothesis import strategies as st
-from preflight import preflight_problems
+from preflight import preflight_answers, preflight_problems
 
 AIRFLOW = {"version": "3.3.2", "python": "3.13.5", "available": {"3.3.2": ["3.12", "3.13"], "3.1.7": ["3.11"]}}
 WORKER = {"name": "default", "queues": ["default"]}
+STORES = {"seen": {}, "known_databases": ["airflow"], "postgresql_allowed": False, "redis_allowed": False}
+STORE = {"external": True, "host": "db.example.com", "verified": "verify-full", "plain_allowed": False}
+REMOTE = {"database": STORE, "broker": STORE}
 FINE: dict[str, Any] = {
     "host": "app1",
     "airflow": AIRFLOW,
@@ -17,8 +21,19 @@ FINE: dict[str, Any] = {
     "python": "3.13.5",
     "site_problems": [],
     "version_problems": [],
+    "release_change": {
+        "needed": True,
+        "installed": "3.2.2",
+        "wanted": "3.3.2",
+        "tags": ["all"],
+        "migration_host": "app1",
+        "hosts": ["app1", "w1"],
+    },
+    "overlooked": None,
     "override_problems": [],
     "secret_problems": [],
+    "stores": STORES,
+    "remote_stores": REMOTE,
     "disk": [{"path": "/opt", "free_mb": 2000, "needed_mb": 2000}],
     "open_ways": [],
     "clock_offsets": {"app1": -1.5, "w1": 3.5, "w2": 0},
@@ -34,7 +49,7 @@ FINE: dict[str, Any] = {
         {"name": "big", "queues": ["a"], "autoscale": {"min": 0, "max": 8}},
         WORKER | {"name": "c", "concurrency": 1},
     ],
-    "leaving": {"components": ["worker", "redis"], "holds_data": ["redis"], "allowed": ["redis"], "partly": False},
+    "leaving": {"components": ["worker", "redis"], "holds_data": ["redis"], "allowed": ["redis"]},
     "fixed": {"recorded": {"site_home": "/srv/airflow"}, "wanted": {"site_home": "/srv/airflow", "site_user": "a"}},
     "database": {"version_num": 140012, "minimum": 14},
     "postgresql_clusters": {"clusters": {"15": "manual", "17": "auto"}, "wanted": "17"},
@@ -65,6 +80,10 @@ def _worker(**options: Any) -> dict[str, Any]:
 
 def _firewall(**options: Any) -> dict[str, Any]:
     return {"host": "app1", "firewall": FINE["firewall"] | options}
+
+
+def _change(**options: Any) -> dict[str, Any]:
+    return {"release_change": FINE["release_change"] | options}
 
 
 def _unit(name: object) -> dict[str, Any]:
@@ -124,6 +143,45 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
         {"override_problems": ["airflow_config_overrides: section 'x' is unknown"]},
         "airflow_config_overrides: section 'x'",
     ),
+    (
+        "new version under a component's tag",
+        _change(tags=["redis", "airflow_scheduler"]),
+        "app1: site_airflow_version is 3.3.2, 3.2.2 is installed, and the tags redis, airflow_scheduler would change "
+        "one component only. Run without tags, or with the tag airflow.",
+    ),
+    (
+        "new version without the host that migrates",
+        _change(hosts=["w1"]),
+        "app1: site_airflow_version is 3.3.2, 3.2.2 is installed, and app1, which migrates the database, is outside of "
+        "this run. Set site_airflow_version back, run with that host, or take it out of the group airflow_scheduler if "
+        "it does not come back.",
+    ),
+    (
+        "configuration that is not read",
+        {"overlooked": "/srv/airflow/webserver_config.py"},
+        "app1: /srv/airflow/webserver_config.py would be overlooked. Give its content, and the passwords in it, by the "
+        "variables airflow_webserver_config*, and remove the file.",
+    ),
+    (
+        "one of several names",
+        {"postgresql": {"names": [{"variable": "postgresql_roles", "values": ["a", "public"], "kind": "role"}]}},
+        "postgresql_roles: the name 'public' is reserved by PostgreSQL for its own roles",
+    ),
+    ("overrides with a secret", {"override_secret_problems": ["airflow_environment: a"]}, "airflow_environment: a"),
+    ("lost secret", {"secret_loss_problems": ["airflow_jwt_secret: not in"]}, "airflow_jwt_secret: not in"),
+    (
+        "somebody's broker",
+        {"stores": STORES | {"seen": {"redis": {"answers": True, "keys": 3, "files": [], "changed": False}}}},
+        "app1: a Redis that Airstrip has not set up holds 3 keys.",
+    ),
+    (
+        "database in the clear",
+        {"remote_stores": REMOTE | {"database": REMOTE["database"] | {"verified": "require"}}},
+        "site_database_host: the password and all data would go to db.example.com",
+    ),
+    ("edge", {"edge_problems": ["site_virtual_address is empty"]}, "site_virtual_address is empty"),
+    ("certificate", {"certificate_problems": ["redis_certificate: expired"]}, "redis_certificate: expired"),
+    ("authority", {"authority_problems": ["airflow_ca_key is empty"]}, "airflow_ca_key is empty"),
     ("secrets", {"secret_problems": ["airflow_jwt_secret is not set"]}, "airflow_jwt_secret is not set"),
     (
         "drained",
@@ -203,7 +261,7 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     ),
     (
         "leaving under a tag",
-        {"leaving": {"components": ["redis"], "holds_data": ["redis"], "allowed": ["redis"], "partly": True}},
+        {"leaving": {"components": ["redis"], "holds_data": ["redis"], "allowed": ["redis"], "tags": ["airflow"]}},
         "app1: redis would leave the host, and this run's tags do not stop it. Run site.yml without tags first.",
     ),
     (
@@ -248,6 +306,13 @@ def test_one_mistake_has_one_message(change: dict[str, Any], message: str) -> No
         pytest.param({"os": {"distribution": "Debian", "version": "12"}, "python": "3.11.2"}, id="Debian 12"),
         pytest.param({"clock_offsets": {"a": 0, "b": 5}}, id="exactly the limit"),
         pytest.param({"clock_offsets": {}}, id="no clocks"),
+        pytest.param(_change(tags=["airflow_worker", "airflow"]), id="a component's tag, and that of all"),
+        pytest.param(_change(tags=["redis"]), id="a tag of no component"),
+        pytest.param(_change(needed=False, tags=["airflow_worker"], hosts=[]), id="no new version"),
+        pytest.param(_change(migration_host="", hosts=["w1"]), id="nobody has to migrate"),
+        pytest.param(
+            {"leaving": FINE["leaving"] | {"tags": ["airflow", "removal"]}}, id="a tag that stops what leaves"
+        ),
         pytest.param(_name("pg_data", "database"), id="database pg_data"),
         pytest.param(_name("template0", "role"), id="role template0"),
         pytest.param(_name("a" * 63, "role"), id="63 bytes"),
@@ -297,7 +362,7 @@ def test_an_unknown_system_wants_no_cluster() -> None:
     [
         ({"firewall": {"ssh_sources": "192.0.2.7"}}, "firewall.ssh_sources must be a list, found str"),
         ([], "the facts must be a mapping, found list"),
-        ({"memory": 1}, "unknown fact 'memory'; known: airflow, certificate"),
+        ({"memory": 1}, "unknown fact 'memory'; known: airflow, authority_problems, certificate"),
         ({"workers": [{"name": "a", "queues": "default"}]}, "queues of site_workers must be a list, found str"),
         ({"disk": [{"path": "/", "free_mb": "9", "needed_mb": 1}]}, "free_mb of / must be a number, found '9'"),
         ({"clock_offsets": {"a": None}}, "clock_offsets.a must be a number, found None"),
@@ -326,3 +391,36 @@ def test_accepted_names_are_short_and_printable(name: str, kind: str | None) -> 
     for problem in problems:
         assert "\0" not in problem
         assert "\n" not in problem
+
+
+def test_an_answer_is_known_by_its_host_and_has_the_installed_version() -> None:
+    said = {"release": "/opt/airflow/releases/3.2.2-0123456789ab", "clock_offset": 0.5}
+    found = preflight_answers([{"stdout": json.dumps(said)}, {"unreachable": True}], ["a", "b"])
+    assert {host: answer["installed_version"] for host, answer in found.items()} == {"a": "3.2.2", "b": ""}
+    assert {host: answer["clock_offset"] for host, answer in found.items()} == {"a": 0.5, "b": 0}
+    assert found["b"]["python"] == "not there"
+
+
+def test_results_of_a_loop_name_their_hosts() -> None:
+    assert list(preflight_answers([{"preflight_host": "b", "stdout": ""}, {"preflight_host": "a"}])) == ["b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("release", "version"),
+    [
+        ("/opt/airflow/releases/3.3.2-ab", "3.3.2"),
+        ("3.3.2", "3.3.2"),
+        ("/opt/airflow/releases/somewhere-else", ""),
+        ("/opt/airflow/releases/3.3.2-ab/venv", ""),
+        ("", ""),
+    ],
+)
+def test_a_link_that_leads_elsewhere_is_no_release(release: str, version: str) -> None:
+    (answer,) = preflight_answers([{"stdout": json.dumps({"release": release})}], ["a"]).values()
+    assert answer["installed_version"] == version
+
+
+@pytest.mark.parametrize("results", ["a", [1], [{"stdout": "[]"}]])
+def test_answers_of_other_shapes_are_errors(results: Any) -> None:
+    with pytest.raises(AnsibleFilterError, match="must be a"):
+        preflight_answers(results, ["a"])

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from stores import airflow_plaintext_problems, airflow_store_problems
+from ansible_collections.airstrip.core.plugins.plugin_utils.store_checks import plaintext_problems, store_problems
 
 PLACE: dict[str, Any] = {
     "host": "data-1",
@@ -19,7 +19,7 @@ REDIS: dict[str, Any] = {"answers": True, "keys": 0, "files": ["/var/lib/redis/d
 
 @pytest.mark.parametrize("seen", [{}, {"postgresql": {}, "redis": {}}, {"postgresql": POSTGRESQL, "redis": REDIS}])
 def test_what_nobody_else_uses_passes(seen: dict[str, Any]) -> None:
-    assert airflow_store_problems(seen, PLACE) == []
+    assert store_problems(seen, PLACE) == []
 
 
 @pytest.mark.parametrize(
@@ -61,15 +61,15 @@ def test_what_nobody_else_uses_passes(seen: dict[str, Any]) -> None:
 def test_what_others_use_is_refused_unless_the_variable_says_so(
     seen: dict[str, Any], allowed: str, parts: tuple[str, ...]
 ) -> None:
-    (problem,) = airflow_store_problems(seen, PLACE)
+    (problem,) = store_problems(seen, PLACE)
     assert [part for part in parts if part not in problem] == []
-    assert airflow_store_problems(seen, PLACE | {allowed: True}) == []
+    assert store_problems(seen, PLACE | {allowed: True}) == []
 
 
 @pytest.mark.parametrize("place", [None, {}, PLACE | {"other": 1}])
 def test_other_facts_about_the_place_are_refused(place: Any) -> None:
-    with pytest.raises(AnsibleFilterError, match="airflow_store_problems: the facts have to be"):
-        airflow_store_problems({}, place)
+    with pytest.raises(AnsibleFilterError, match="store_problems: the facts have to be"):
+        store_problems({}, place)
 
 
 HERE = {"external": False, "host": "192.0.2.1", "verified": "", "plain_allowed": False}
@@ -88,14 +88,14 @@ HERE = {"external": False, "host": "192.0.2.1", "verified": "", "plain_allowed":
     ],
 )
 def test_these_connections_are_fine(store: dict[str, Any]) -> None:
-    assert airflow_plaintext_problems({"database": store, "broker": store}) == []
+    assert plaintext_problems({"database": store, "broker": store}) == []
 
 
 @pytest.mark.parametrize("verified", ["", "prefer", "require", "none", "optional"])
 @pytest.mark.parametrize("host", ["192.0.2.1", "db.example.com", "localhost.example.com"])
 def test_a_password_that_leaves_the_host_in_the_clear_is_refused(host: str, verified: str) -> None:
     store = HERE | {"external": True, "host": host, "verified": verified}
-    broker, database = airflow_plaintext_problems({"database": store, "broker": store})
+    broker, database = plaintext_problems({"database": store, "broker": store})
     assert broker.startswith(f"site_broker_host: the password and all data would go to {host}")
     assert "airflow_broker_tls_enabled" in broker
     assert "site_plain_broker_allowed" in broker

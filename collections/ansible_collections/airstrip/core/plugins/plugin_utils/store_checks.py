@@ -1,9 +1,9 @@
-"""Filters: databases and brokers that are not ours alone. Their findings go to preflight_problems."""
+"""Checks of databases and brokers that are not ours alone, for the filter preflight_problems."""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
@@ -42,17 +42,18 @@ def _held_by_redis(seen: Facts) -> Iterator[str]:
         yield "has a configuration that differs from its package's"
 
 
-def airflow_store_problems(seen: object, place: object) -> list[str]:
+def store_problems(seen: object, place: object) -> list[str]:
     """
     Say which servers of a host somebody else has set up and uses, unless they may be taken over.
 
-    Example: `{'redis': {'answers': true, 'keys': 3, 'files': [], 'changed': false}} | airflow_store_problems({'host':
-    'a', 'known_databases': [], 'postgresql_allowed': false, 'redis_allowed': false})`. The input is what
-    roles/preflight/files/stores.py prints. Raises AnsibleFilterError on wrong facts.
+    `seen` is what roles/preflight/files/stores.py prints, for example `{'redis': {'answers': True, 'keys': 3, 'files':
+    [], 'changed': False}}`; servers that are Airstrip's are not in it. `place` has the `host`, the names of the site's
+    databases (`known_databases`), and `postgresql_allowed` and `redis_allowed`, whether they may be taken over. Raises
+    AnsibleFilterError on wrong facts.
     """
-    given = _facts(place, _PLACE_KEYS, "airflow_store_problems")
+    given = _facts(place, _PLACE_KEYS, "store_problems")
     if not isinstance(seen, Mapping):
-        raise AnsibleFilterError(f"airflow_store_problems: cannot read a {type(seen).__name__}")
+        raise AnsibleFilterError(f"store_problems: cannot read a {type(seen).__name__}")
     found = []
     postgresql, redis = seen.get("postgresql"), seen.get("redis")
     if postgresql and not given["postgresql_allowed"]:
@@ -79,14 +80,14 @@ def _is_here(host: object) -> bool:
         return str(host) == "localhost"
 
 
-def airflow_plaintext_problems(stores: object) -> list[str]:
+def plaintext_problems(stores: object) -> list[str]:
     """
     Say where passwords would go to a database or a broker outside of the inventory without TLS that is checked.
 
     Each is a mapping with `external`, `host`, `verified` (whatever of it the variables say) and `plain_allowed`.
     Loopback addresses pass. Raises AnsibleFilterError on wrong facts.
     """
-    given = _facts(stores, _REMOTE_KEYS, "airflow_plaintext_problems")
+    given = _facts(stores, _REMOTE_KEYS, "plaintext_problems")
     remedies = {
         "database": "Set airflow_database_options to {sslmode: verify-full, sslrootcert: FILE}",
         "broker": "Set airflow_broker_tls_enabled to true, and airflow_broker_options to "
@@ -101,14 +102,3 @@ def airflow_plaintext_problems(stores: object) -> list[str]:
         and not _is_here(store["host"])
         and store["verified"] not in (*_VERIFIED, *_CERTIFICATE_NEEDED)
     ]
-
-
-class FilterModule:
-    """Ansible's entry point."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        """Name the filters of this file."""
-        return {
-            "airflow_store_problems": airflow_store_problems,
-            "airflow_plaintext_problems": airflow_plaintext_problems,
-        }
