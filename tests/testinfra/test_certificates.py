@@ -23,8 +23,8 @@ def issued(site: Site) -> dict[str, x509.Certificate]:
 def wanted(site: Site) -> set[str]:
     """Return the names of those that a site has; none for a host that is alone."""
     groups = {name: f"airflow_{name}" if name == "api_server" else name for name in SERVICES}
-    leafs = {f"{name}-{host}" for name, group in groups.items() for host in site.group(group)}
-    return {"ca", *leafs} if site.is_shared else set()
+    services = {f"{name}-{host}" for name, group in groups.items() for host in site.group(group)}
+    return {"ca", *services} if site.is_shared else set()
 
 
 def test_each_service_of_several_hosts_has_one(site: Site) -> None:
