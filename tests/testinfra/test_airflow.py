@@ -138,13 +138,14 @@ def test_files_belong_to_root(host: Any, path: str, owner: str, group: str, mode
     assert (found.user, found.group, found.mode) == (owner, group, mode)
 
 
+@pytest.mark.only_in("distributed")
 def test_tasks_trust_the_authorities_of_system_and_site(host: Any, site: Site) -> None:
-    if site.ca_certificate:
-        bundle = host.file("/etc/airflow/ca-bundle.crt")
-        assert (bundle.user, bundle.group, bundle.mode) == ("root", "root", 0o644)
-        own = site.ca_certificate.read_text(encoding="utf-8").strip()
-        system = host.file("/etc/ssl/certs/ca-certificates.crt").content_string
-        assert bundle.content_string.strip() == f"{system.strip()}\n{own}"
+    assert site.ca_certificate is not None
+    bundle = host.file("/etc/airflow/ca-bundle.crt")
+    assert (bundle.user, bundle.group, bundle.mode) == ("root", "root", 0o644)
+    own = site.ca_certificate.read_text(encoding="utf-8").strip()
+    system = host.file("/etc/ssl/certs/ca-certificates.crt").content_string
+    assert bundle.content_string.strip() == f"{system.strip()}\n{own}"
 
 
 def test_credentials_are_roots_alone(host: Any, site: Site, inventory_hostname: str) -> None:

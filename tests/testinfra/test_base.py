@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from airstrip_site import Site
+import pytest
+from airstrip_site import PROJECT, Site
 
 # As in the role's defaults, which no scenario changes.
 UID = 50000
 GID = 50000
+# As .config/molecule/config.yml has it.
+AUTHORITIES = [*Path("/usr/local/share/ca-certificates").glob("*.crt"), PROJECT / "molecule/shared/test-authority.crt"]
 
 
 def test_user_has_the_same_ids_everywhere(host: Any) -> None:
@@ -23,7 +26,7 @@ def test_user_cannot_log_in(host: Any) -> None:
 
 
 def test_extra_authorities_are_trusted(host: Any) -> None:
-    for certificate in Path("/usr/local/share/ca-certificates").glob("*.crt"):
+    for certificate in AUTHORITIES:
         installed = host.file(f"/usr/local/share/ca-certificates/{certificate.name}")
         assert installed.content_string.strip() == certificate.read_text(encoding="utf-8").strip()
         # The bundle has each certificate's body as it stands in its file.
@@ -31,11 +34,12 @@ def test_extra_authorities_are_trusted(host: Any) -> None:
         assert body in host.file("/etc/ssl/certs/ca-certificates.crt").content_string
 
 
+@pytest.mark.only_in("distributed")
 def test_the_sites_own_authority_is_none_of_the_systems(host: Any, site: Site) -> None:
-    if site.ca_certificate:
-        body = site.ca_certificate.read_text(encoding="utf-8").split("-----")[2].strip()
-        assert body not in host.file("/etc/ssl/certs/ca-certificates.crt").content_string
-        assert host.check_output("find /etc/ssl/certs /usr/local/share/ca-certificates -name 'airstrip*'") == ""
+    assert site.ca_certificate is not None
+    body = site.ca_certificate.read_text(encoding="utf-8").split("-----")[2].strip()
+    assert body not in host.file("/etc/ssl/certs/ca-certificates.crt").content_string
+    assert host.check_output("find /etc/ssl/certs /usr/local/share/ca-certificates -name 'airstrip*'") == ""
 
 
 def test_containers_keep_their_machines_clock(host: Any) -> None:
@@ -43,7 +47,8 @@ def test_containers_keep_their_machines_clock(host: Any) -> None:
     assert not host.package("chrony").is_installed
 
 
+@pytest.mark.only_in("distributed")
 def test_hosts_know_each_other_by_name(host: Any, site: Site) -> None:
-    if len(site.hosts) > 1:
-        for name in site.hosts:
-            assert host.check_output(f"getent -s files ahostsv4 {name}").split()[0] == site.address(name)
+    assert len(site.hosts) > 1
+    for name in site.hosts:
+        assert host.check_output(f"getent -s files ahostsv4 {name}").split()[0] == site.address(name)
