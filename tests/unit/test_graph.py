@@ -10,14 +10,14 @@ from airstrip_tree import Tree, write
 STEPS = 5
 # What the tree has of each. A number may only fall: who makes it smaller writes that one here.
 FOUND = {
-    "tasks whose longest way has more than 5 steps": 5,
-    "steps of the longest way": 9,
+    "tasks whose longest way has more than 5 steps": 0,
+    "steps of the longest way": 5,
     "private names that another role reads": 2,
-    "names of the inventory that no role documents": 14,
+    "names of the inventory that no role documents": 13,
     "facts and results that shadow a variable": 0,
-    "templated values of more than 200 characters": 28,
+    "templated values of more than 200 characters": 0,
     "lines of the wiring": 174,
-    "lines of roles' vars": 1110,
+    "lines of roles' vars": 1054,
 }
 
 TREE = {
