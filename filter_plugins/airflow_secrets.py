@@ -148,16 +148,16 @@ def airflow_secret_problems(secrets: object, roles: object = ()) -> list[str]:
     return problems
 
 
-def _looks(looks: object, what: str) -> dict[str, dict[str, Any]]:
-    return {host: as_mapping(look, f"{what}: {host}") for host, look in as_mapping(looks, f"{what}: the looks").items()}
+def _by_host(facts: object, what: str) -> dict[str, dict[str, Any]]:
+    return {host: as_mapping(said, f"{what}: {host}") for host, said in as_mapping(facts, f"{what}: the facts").items()}
 
 
-def _missing_problems(looks: Mapping[str, Mapping[str, Any]], site: Mapping[str, Any]) -> list[str]:
+def _missing_problems(facts: Mapping[str, Mapping[str, Any]], site: Mapping[str, Any]) -> list[str]:
     """Say which secrets would be made anew though a host has them, or what was encrypted with one."""
     missing = [name for name in site["missing"] if name not in site["wanted"]]
-    holders = {host: {name for name in missing if name in look.get("secrets", ())} for host, look in looks.items()}
+    holders = {host: {name for name in missing if name in said.get("secrets", ())} for host, said in facts.items()}
     if "airflow_fernet_key" in missing:
-        databases = [host for host, look in looks.items() if look.get("schema")] + [site["external_schema"]]
+        databases = [host for host, said in facts.items() if said.get("schema")] + [site["external_schema"]]
         for database in filter(None, databases):
             holders.setdefault(database, set()).add("airflow_fernet_key")
     held = [name for name in missing if any(name in names for names in holders.values())]
@@ -170,13 +170,13 @@ def _missing_problems(looks: Mapping[str, Mapping[str, Any]], site: Mapping[str,
     ]
 
 
-def _fernet_problems(looks: Mapping[str, Mapping[str, Any]], site: Mapping[str, Any]) -> list[str]:
+def _fernet_problems(facts: Mapping[str, Mapping[str, Any]], site: Mapping[str, Any]) -> list[str]:
     """Say where the key that encrypts now would be none of those that decrypt later."""
     if {"airflow_fernet_key"} & {*site["missing"], *site["wanted"]}:
         return []
     losing = []
-    for host, look in looks.items():
-        found = look.get("fernet_key") or {}
+    for host, said in facts.items():
+        found = said.get("fernet_key") or {}
         salt = str(found.get("salt", "")).encode()
         kept = [hmac.new(salt, key.encode(), "sha256").hexdigest() for key in str(site["fernet_key"]).split(",")]
         if found.get("digests") and found["digests"][0] not in kept:
@@ -191,16 +191,16 @@ def _fernet_problems(looks: Mapping[str, Mapping[str, Any]], site: Mapping[str, 
     ]
 
 
-def airflow_secret_loss_problems(looks: object, site: object) -> list[str]:
+def airflow_secret_loss_problems(facts: object, site: object) -> list[str]:
     """
     Say which secrets a run would make anew, or exchange, to the loss of a site that is installed.
 
     Example: `{'w1': {'secrets': ['airflow_jwt_secret']}} | airflow_secret_loss_problems({'missing':
-    ['airflow_jwt_secret'], ...})`, where the looks are what preflight's look.py prints. A secret that no host has is
-    new, and none of these. No message contains a secret. Raises AnsibleFilterError on wrong types.
+    ['airflow_jwt_secret'], ...})`, where the facts are what the module site_host_facts returns. A secret that no host
+    has is new, and none of these. No message contains a secret. Raises AnsibleFilterError on wrong types.
     """
     what = "airflow_secret_loss_problems"
-    given, wanted = _looks(looks, what), as_mapping(site, f"{what}: the site")
+    given, wanted = _by_host(facts, what), as_mapping(site, f"{what}: the site")
     for name in ("missing", "wanted"):
         if not isinstance(wanted.get(name), Sequence) or isinstance(wanted[name], str):
             raise AnsibleFilterError(f"{what}: {name} must be a list, found {type(wanted.get(name)).__name__}")
@@ -224,7 +224,7 @@ def airflow_recovered_secrets(files: object, places: object) -> dict[str, str]:
     different ones, and on wrong types.
     """
     what = "airflow_recovered_secrets"
-    hosts = _looks(files, what)
+    hosts = _by_host(files, what)
     found: dict[str, dict[str, list[str]]] = {}
     for name, entry in as_mapping(places, f"{what}: the places").items():
         place = as_mapping(entry, f"{what}: {name}")

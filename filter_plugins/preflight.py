@@ -46,25 +46,6 @@ _SSH_CONNECTION_FIELDS = 4
 _WHOLE_AIRFLOW = frozenset({"all", "airflow", "install", "configure", "service"})
 _REMOVAL = frozenset({"all", "install", "configure", "service", "removal"})
 _NO_REMOVAL = frozenset({"airflow", "upgrade"})
-# Of a host that has not answered.
-_NO_ANSWER: Mapping[str, Any] = {
-    "python": "not there",
-    "clock_offset": 0,
-    "release": "",
-    "unfinished_upgrade": "",
-    "drained": "",
-    "free_mb": {},
-    "open_ways": [],
-    "ssh_connection": [],
-    "neighbour": "",
-    "postgresql": {},
-    "secrets": [],
-    "schema": False,
-    "webserver_config": False,
-    "record": {"components": {}, "fixed": {}},
-    "leaving": [],
-}
-_RELEASE = re.compile(r"([0-9][^-/]*)[^/]*\Z")
 
 
 def _rows(facts: Facts, key: str, columns: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
@@ -402,31 +383,9 @@ def preflight_problems(facts: object) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _answer(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a registered result of files/look.py says."""
-    said = as_mapping(json.loads(result.get("stdout") or "{}"), "preflight_answers: an answer")
-    answer = {**_NO_ANSWER, **said}
-    # A link that leads elsewhere is no release: a run puts it right.
-    version = _RELEASE.search(str(answer["release"]))
-    return answer | {"installed_version": version[1] if version else ""}
-
-
-def preflight_answers(results: object, hosts: object = None) -> dict[str, dict[str, Any]]:
-    """
-    Return what hosts said of themselves, by host; of one that did not answer, that nothing is there.
-
-    Example: `[{'stdout': '{"clock_offset": 0.3}'}] | preflight_answers(['w1'])`. Without `hosts`, each result names its
-    own (`preflight_host`), as those of a loop do. `installed_version` is added. Raises AnsibleFilterError on wrong
-    types.
-    """
-    given = [as_mapping(result, "preflight_answers: a result") for result in as_list(results, "preflight_answers")]
-    names = [result.get("preflight_host") for result in given] if hosts is None else as_list(hosts, "hosts")
-    return {str(name): _answer(result) for name, result in zip(names, given, strict=True)}
-
-
 class FilterModule:
     """Ansible's entry point."""
 
     def filters(self) -> dict[str, Any]:
         """Name the filters of this file."""
-        return {"preflight_answers": preflight_answers, "preflight_problems": preflight_problems}
+        return {"preflight_problems": preflight_problems}

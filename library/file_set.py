@@ -17,6 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.airstrip.core.plugins.module_utils.directory_access import (
+    group_name,
+    user_name,
+    who_may_write,
+)
 
 DOCUMENTATION = r"""
 module: file_set
@@ -94,20 +99,13 @@ _MAY_BE_THERE = {
     "link": ("absent", "link"),
     "absent": ("absent", "file", "link"),
 }
+_NAME = {"owner": user_name, "group": group_name}
 _NUMBER = {"owner": lambda name: pwd.getpwnam(name).pw_uid, "group": lambda name: grp.getgrnam(name).gr_gid}
-_NAME = {"owner": lambda number: pwd.getpwuid(number).pw_name, "group": lambda number: grp.getgrgid(number).gr_name}
 
 
 def _number(kind: str, given: str) -> int:
     """Return the number of a user or group. Raises KeyError if there is none of the name."""
     return int(given) if given.isdecimal() else _NUMBER[kind](given)
-
-
-def _name(kind: str, number: int) -> str:
-    try:
-        return _NAME[kind](number)
-    except KeyError:
-        return str(number)
 
 
 # For a directory on the way: neither through a link nor to read it.
@@ -133,17 +131,6 @@ def _set_attributes(descriptor: int, words: dict[str, str]) -> None:
     # Last, because a new owner takes away the bits for set-uid and set-gid.
     if "mode" in words:
         os.fchmod(descriptor, int(words["mode"], 8))
-
-
-def _others(owner: int, group: int, mode: int) -> str:
-    """Return who may replace what is in a directory, besides root and this process; empty if nobody may."""
-    if owner not in (0, os.geteuid()):
-        return _name("owner", owner)
-    if mode & stat.S_ISVTX:
-        return ""
-    if mode & stat.S_IWOTH:
-        return "everybody"
-    return f"the group {_name('group', group)}" if mode & stat.S_IWGRP and group else ""
 
 
 class Spot:
@@ -196,7 +183,7 @@ class Spot:
         """Return what is there, in the words of an entry."""
         found = {"state": self.kind}
         if self.info:
-            found |= {"owner": _name("owner", self.info.st_uid), "group": _name("group", self.info.st_gid)}
+            found |= {"owner": user_name(self.info.st_uid), "group": group_name(self.info.st_gid)}
             found["mode"] = f"{stat.S_IMODE(self.info.st_mode):04o}"
         if self.kind == "link":
             found["src"] = os.readlink(self._names[-1], dir_fd=self._directory)
@@ -278,7 +265,7 @@ class Spot:
             self.info = None
         if self.info and self.kind == "link" and (self._follow_last or not is_last):
             if not others and self.info.st_uid not in (0, os.geteuid()):
-                others = _name("owner", self.info.st_uid)
+                others = user_name(self.info.st_uid)
             self._follow(others)
             return True
         self._judge(self._above, others)
@@ -295,7 +282,7 @@ class Spot:
     def _who_else(self) -> str:
         """Return who else may write the directory when the entry's turn has come."""
         info = os.fstat(self._directory)
-        now = _others(info.st_uid, info.st_gid, info.st_mode)
+        now = who_may_write(info.st_uid, info.st_gid, info.st_mode)
         then = self._coming.get(str(self._above), now)
         self.was_open = self.was_open or bool(now and not then)
         return then
@@ -363,7 +350,7 @@ class Entry:
         except KeyError:  # in check mode they may be yet to come
             name = self.words.get("owner", "root")
             return name if name != "root" else ""
-        return _others(owner, group, int(self.words["mode"], 8) if "mode" in self.words else mode)
+        return who_may_write(owner, group, int(self.words["mode"], 8) if "mode" in self.words else mode)
 
     def flaws(self, check_mode: bool) -> Iterator[str]:
         """Yield what is wrong with the entry itself."""
@@ -460,7 +447,7 @@ class FileSet:
         for kind in ("owner", "group"):
             # What has two names has the first; in check mode, one that does not exist yet keeps its own.
             if kind in wanted and (wanted[kind].isdecimal() or not self._check_mode):
-                wanted[kind] = _name(kind, _number(kind, wanted[kind]))
+                wanted[kind] = _NAME[kind](_number(kind, wanted[kind]))
         after = {name: value for name, value in wanted.items() if found.get(name) != value}
         before = {name: found[name] for name in after if name in found}
         if after:

@@ -11,7 +11,7 @@ from typing import Any
 
 from airstrip_tree import PROJECT
 
-# Makes the project's module_utils importable under the name that they have on a host. All is loaded before it becomes
+# Makes the project's module_utils importable under the names that they have on a host. All is loaded before it becomes
 # another user, who need not be able to read the project.
 _START = """
 import importlib, os, sys

@@ -154,48 +154,48 @@ def site(*missing: str, wanted: tuple[str, ...] = (), fernet_key: str = FERNET, 
 
 
 def holding(*names: str, keys: str = "", schema: bool = False) -> dict[str, Any]:
-    """Return what look.py prints of a host that has secrets, a Fernet key and a schema."""
+    """Return what a host says of itself that has secrets, a Fernet key and a schema."""
     digests = [hmac.new(b"salt", key.encode(), "sha256").hexdigest() for key in keys.split(",") if key]
     return {"secrets": [*names], "fernet_key": {"salt": "salt", "digests": digests}, "schema": schema}
 
 
 def test_secrets_that_hosts_have_are_not_made_anew() -> None:
-    looks = {
+    facts = {
         "w1": holding("airflow_jwt_secret"),
         "w2": holding(),
         "w3": holding("airflow_jwt_secret", "airflow_ca_key"),
     }
-    (problem,) = airflow_secret_loss_problems(looks, site("airflow_jwt_secret", "airflow_new_key"))
+    (problem,) = airflow_secret_loss_problems(facts, site("airflow_jwt_secret", "airflow_new_key"))
     assert problem.startswith("airflow_jwt_secret: not in site_secrets_file, /site/.secrets.yml, but in use on w1, w3.")
     for remedy in ("Bring that file back", "playbooks/recover_secrets.yml", "preflight_new_secrets"):
         assert remedy in problem
 
 
 def test_secrets_that_no_host_has_are_made() -> None:
-    looks = {"w1": holding("airflow_jwt_secret", keys=FERNET), "w2": {}}
-    assert airflow_secret_loss_problems(looks, site("airflow_session_secret_key", "airflow_ca_key")) == []
-    assert airflow_secret_loss_problems(looks, site()) == []
+    facts = {"w1": holding("airflow_jwt_secret", keys=FERNET), "w2": {}}
+    assert airflow_secret_loss_problems(facts, site("airflow_session_secret_key", "airflow_ca_key")) == []
+    assert airflow_secret_loss_problems(facts, site()) == []
     assert airflow_secret_loss_problems({"w1": holding()}, site("airflow_fernet_key", "airflow_jwt_secret")) == []
 
 
 def test_secrets_that_are_wanted_anew_are_made() -> None:
-    looks = {"w1": holding("airflow_fernet_key", "airflow_jwt_secret", keys=FERNET)}
+    facts = {"w1": holding("airflow_fernet_key", "airflow_jwt_secret", keys=FERNET)}
     wanted = ("airflow_fernet_key", "airflow_jwt_secret")
-    assert airflow_secret_loss_problems(looks, site(*wanted, wanted=wanted, fernet_key=OTHER_FERNET)) == []
-    (problem,) = airflow_secret_loss_problems(looks, site(*wanted, wanted=wanted[:1]))
+    assert airflow_secret_loss_problems(facts, site(*wanted, wanted=wanted, fernet_key=OTHER_FERNET)) == []
+    (problem,) = airflow_secret_loss_problems(facts, site(*wanted, wanted=wanted[:1]))
     assert problem.startswith("airflow_jwt_secret: ")
 
 
 @pytest.mark.parametrize(
-    ("looks", "external", "place"),
+    ("facts", "external", "place"),
     [
         ({"w1": holding(), "db": holding(schema=True)}, "", "db"),
         ({"w1": holding()}, "db.example.com", "db.example.com"),
     ],
 )
-def test_a_schema_keeps_the_fernet_key(looks: dict[str, Any], external: str, place: str) -> None:
+def test_a_schema_keeps_the_fernet_key(facts: dict[str, Any], external: str, place: str) -> None:
     (problem,) = airflow_secret_loss_problems(
-        looks, site("airflow_fernet_key", "airflow_jwt_secret", external=external)
+        facts, site("airflow_fernet_key", "airflow_jwt_secret", external=external)
     )
     assert problem.startswith(
         f"airflow_fernet_key: not in site_secrets_file, /site/.secrets.yml, but in use on {place}."
@@ -214,12 +214,12 @@ def test_a_schema_keeps_the_fernet_key(looks: dict[str, Any], external: str, pla
     ],
 )
 def test_the_key_that_encrypts_goes_on_to_decrypt(on_host: str, given_key: str, lost: bool) -> None:
-    looks = {"w1": holding(keys=on_host), "w2": holding()}
-    problems = airflow_secret_loss_problems(looks, site(fernet_key=given_key))
+    facts = {"w1": holding(keys=on_host), "w2": holding()}
+    problems = airflow_secret_loss_problems(facts, site(fernet_key=given_key))
     assert [problem.partition(" ")[0] for problem in problems] == ["airflow_fernet_key"] * lost
     assert all("w1" in problem and "w2" not in problem for problem in problems)
     assert not [key for key in (FERNET, OTHER_FERNET) if key in "".join(problems)]
-    assert airflow_secret_loss_problems(looks, site(wanted=("airflow_fernet_key",), fernet_key=given_key)) == []
+    assert airflow_secret_loss_problems(facts, site(wanted=("airflow_fernet_key",), fernet_key=given_key)) == []
 
 
 def test_wrong_types_of_looks() -> None:

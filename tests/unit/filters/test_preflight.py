@@ -1,13 +1,12 @@
 """Every bad input has its message, and what is fine has none."""
 
-import json
 from typing import Any
 
 import pytest
 from ansible.errors import AnsibleFilterError
 from hypothesis import given
 from hypothesis import strategies as st
-from preflight import preflight_answers, preflight_problems
+from preflight import preflight_problems
 
 AIRFLOW = {"version": "3.3.2", "python": "3.13.5", "available": {"3.3.2": ["3.12", "3.13"], "3.1.7": ["3.11"]}}
 WORKER = {"name": "default", "queues": ["default"]}
@@ -391,36 +390,3 @@ def test_accepted_names_are_short_and_printable(name: str, kind: str | None) -> 
     for problem in problems:
         assert "\0" not in problem
         assert "\n" not in problem
-
-
-def test_an_answer_is_known_by_its_host_and_has_the_installed_version() -> None:
-    said = {"release": "/opt/airflow/releases/3.2.2-0123456789ab", "clock_offset": 0.5}
-    found = preflight_answers([{"stdout": json.dumps(said)}, {"unreachable": True}], ["a", "b"])
-    assert {host: answer["installed_version"] for host, answer in found.items()} == {"a": "3.2.2", "b": ""}
-    assert {host: answer["clock_offset"] for host, answer in found.items()} == {"a": 0.5, "b": 0}
-    assert found["b"]["python"] == "not there"
-
-
-def test_results_of_a_loop_name_their_hosts() -> None:
-    assert list(preflight_answers([{"preflight_host": "b", "stdout": ""}, {"preflight_host": "a"}])) == ["b", "a"]
-
-
-@pytest.mark.parametrize(
-    ("release", "version"),
-    [
-        ("/opt/airflow/releases/3.3.2-ab", "3.3.2"),
-        ("3.3.2", "3.3.2"),
-        ("/opt/airflow/releases/somewhere-else", ""),
-        ("/opt/airflow/releases/3.3.2-ab/venv", ""),
-        ("", ""),
-    ],
-)
-def test_a_link_that_leads_elsewhere_is_no_release(release: str, version: str) -> None:
-    (answer,) = preflight_answers([{"stdout": json.dumps({"release": release})}], ["a"]).values()
-    assert answer["installed_version"] == version
-
-
-@pytest.mark.parametrize("results", ["a", [1], [{"stdout": "[]"}]])
-def test_answers_of_other_shapes_are_errors(results: Any) -> None:
-    with pytest.raises(AnsibleFilterError, match="must be a"):
-        preflight_answers(results, ["a"])

@@ -46,10 +46,10 @@ def store_problems(seen: object, place: object) -> list[str]:
     """
     Say which servers of a host somebody else has set up and uses, unless they may be taken over.
 
-    `seen` is what roles/preflight/files/stores.py prints, for example `{'redis': {'answers': True, 'keys': 3, 'files':
-    [], 'changed': False}}`; servers that are Airstrip's are not in it. `place` has the `host`, the names of the site's
-    databases (`known_databases`), and `postgresql_allowed` and `redis_allowed`, whether they may be taken over. Raises
-    AnsibleFilterError on wrong facts.
+    `seen` is what the module site_host_facts returns as `stores`, for example `{'redis': {'answers': True, 'keys': 3,
+    'files': [], 'changed': False}}`; of a server that is Airstrip's there is nothing in it. `place` has the `host`, the
+    names of the site's databases (`known_databases`), and `postgresql_allowed` and `redis_allowed`, whether they may be
+    taken over. Raises AnsibleFilterError on wrong facts.
     """
     given = _facts(place, _PLACE_KEYS, "store_problems")
     if not isinstance(seen, Mapping):

@@ -1,25 +1,18 @@
-"""What roles/preflight/files/stores.py tells of the files that a PostgreSQL and a Redis have; servers are for e2e."""
+"""What is told of the files that a PostgreSQL and a Redis have; servers are for e2e."""
 
-import json
 import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from airstrip_tree import PROJECT
-
-STORES = PROJECT / "roles" / "preflight" / "files" / "stores.py"
+from ansible_collections.airstrip.core.plugins.module_utils import host_stores
 
 
 def stores(root: Path) -> dict[str, Any]:
-    given = {
-        "postgresql": {"version": "15", "configuration": str(root / "postgresql")},
-        "redis": {"package": "redis-server", "configuration": str(root / "redis" / "redis.conf")},
+    return {
+        "postgresql": host_stores.postgresql("15", root / "postgresql"),
+        "redis": host_stores.redis("redis-server", root / "redis" / "redis.conf"),
     }
-    argv = [sys.executable, str(STORES), json.dumps(given)]
-    found: dict[str, Any] = json.loads(subprocess.run(argv, capture_output=True, check=True, text=True).stdout)
-    return found
 
 
 def a_postgresql(root: Path) -> Path:

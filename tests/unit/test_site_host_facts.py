@@ -1,14 +1,16 @@
-"""What roles/preflight/files/look.py tells of the host that it runs on."""
+"""The module site_host_facts: what a host says of itself."""
 
 import hmac
 import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from airstrip_module import run_module
 from airstrip_tree import PROJECT
 
 # The last one is of no registry any more.
@@ -24,7 +26,6 @@ KNOWN = {
     },
 }
 NOTHING: dict[str, Any] = {"components": {}, "fixed": {}}
-LOOK = PROJECT / "roles" / "preflight" / "files" / "look.py"
 
 
 def known(root: str, *names: str) -> dict[str, Any]:
@@ -33,34 +34,47 @@ def known(root: str, *names: str) -> dict[str, Any]:
     return entries
 
 
-def look(
-    variables: dict[str, str], *command: str, root: str = "/nowhere", placed: tuple[str, ...] = ("scheduler",)
-) -> dict[str, Any]:
-    """Return what it prints when it is run by a shell with these variables, in addition, through a command."""
-    environment = {name: value for name, value in os.environ.items() if name != "SSH_CONNECTION"} | variables
-    # The shell stays, as it does above sudo: what follows keeps it from being replaced by its command.
+def said(root: Path, *, placed: tuple[str, ...] = ("scheduler",), **more: Any) -> dict[str, Any]:
+    """Return what the host says if its files lie below a root."""
     given = {
-        "now": 0, "release": "/nowhere", "unfinished": "/nowhere", "drained": "/nowhere", "neighbour": "",
-        "configuration": f"{root}/etc", "programs": f"{root}/lib", "paths": ["/"], "database": {},
-        "ways": {"airflow_log_directory": f"{root}/owned/logs"}, "own": [f"{root}/home"],
+        "now": 0, "python": sys.executable, "release": f"{root}/current", "paths": ["/"],
+        "postgresql": {"configuration": f"{root}/etc", "programs": f"{root}/lib"},
+        "root_paths": {"airflow_log_directory": f"{root}/owned/logs"}, "taken_over": [f"{root}/home"],
         "fernet_key": f"{root}/fernet_key", "units": f"{root}/units", "secrets": {
             "key": {"path": f"{root}/fernet_key"}, "none": {"path": f"{root}/none"},
             "owner": {"path": f"{root}/url", "user": "own/er"}, "other": {"path": f"{root}/url", "user": "other"},
         },
-        "placed": known(root, *placed), "known": known(root, *KNOWN), "record": f"{root}/placed.json",
+        "placed": known(str(root), *placed), "known": known(str(root), *KNOWN), "record": f"{root}/placed.json",
         "api_server": f"{root}/airflow-api-server.service", "webserver_config": f"{root}/webserver_config.py",
+        "drained": f"{root}/drained",
     }  # fmt: skip
-    argv = ["sh", "-c", '"$@"; exit $?', "sh", *command, sys.executable, str(LOOK), json.dumps(given)]
+    arguments = root / "arguments"
+    arguments.mkdir(exist_ok=True)
+    found = run_module(arguments, "site_host_facts", given | more, check=True)
+    assert (found["failed"], found["changed"]) == (False, False), found
+    return found
+
+
+# The shell stays, as it does above sudo: what follows keeps it from being replaced by its command.
+_SHELL = ("sh", "-c", '"$@"; exit $?', "sh")
+_CONNECTION = "import json, site_host_facts; print(json.dumps(site_host_facts.ssh_connection()))"
+
+
+def connection(variables: dict[str, str], *command: str) -> list[str]:
+    """Return the SSH connection that is found by a process with these variables, in addition, through a command."""
+    environment = {name: value for name, value in os.environ.items() if name != "SSH_CONNECTION"} | variables
+    environment["PYTHONPATH"] = f"{PROJECT}/library:{PROJECT}/collections"
+    argv = [*_SHELL, *command, sys.executable, "-c", _CONNECTION]
     result = subprocess.run(argv, capture_output=True, check=True, env=environment, text=True)
-    found: dict[str, Any] = json.loads(result.stdout)
+    found: list[str] = json.loads(result.stdout)
     return found
 
 
 def test_ssh_connection_is_found_where_sudo_has_dropped_it() -> None:
     variables = {"SSH_CONNECTION": "192.0.2.7 50000 192.0.2.1 2222"}
     expected = ["192.0.2.7", "50000", "192.0.2.1", "2222"]
-    assert look(variables)["ssh_connection"] == expected
-    assert look(variables, "env", "-u", "SSH_CONNECTION")["ssh_connection"] == expected
+    assert connection(variables) == expected
+    assert connection(variables, "env", "-u", "SSH_CONNECTION") == expected
 
 
 def test_clusters_are_those_that_have_a_server(tmp_path: Path) -> None:
@@ -72,28 +86,28 @@ def test_clusters_are_those_that_have_a_server(tmp_path: Path) -> None:
     for version in ("15", "17"):
         (tmp_path / "lib" / version / "bin").mkdir(parents=True)
         (tmp_path / "lib" / version / "bin" / "postgres").write_text("", encoding="utf-8")
-    assert look({}, root=str(tmp_path))["postgresql"] == {"15": "manual", "17": "auto"}
+    assert said(tmp_path)["postgresql"] == {"15": "manual", "17": "auto"}
 
 
 def test_port_of_the_api_server_is_that_of_its_unit(tmp_path: Path) -> None:
-    assert look({}, root=str(tmp_path))["api_server_port"] == 0
+    assert said(tmp_path)["api_server_port"] == 0
     unit = tmp_path / "airflow-api-server.service"
     unit.write_text(
         "[Service]\nExecStart=/opt/bin/airflow api-server --host :: --port 8081 --workers 2\n", encoding="utf-8"
     )
-    assert look({}, root=str(tmp_path))["api_server_port"] == 8081
+    assert said(tmp_path)["api_server_port"] == 8081
 
 
 def test_a_configuration_that_is_not_read_any_more_is_seen(tmp_path: Path) -> None:
-    assert look({}, root=str(tmp_path))["webserver_config"] is False
+    assert said(tmp_path)["webserver_config"] is False
     (tmp_path / "webserver_config.py").touch()
-    assert look({}, root=str(tmp_path))["webserver_config"] is True
+    assert said(tmp_path)["webserver_config"] is True
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to somebody else")
 def test_ways_are_open_where_others_may_put_a_link(tmp_path: Path) -> None:
     def who() -> dict[str, str]:
-        found: list[dict[str, str]] = look({}, root=str(tmp_path))["open_ways"]
+        found: list[dict[str, str]] = said(tmp_path)["open_ways"]
         # Where this test runs as root, the directories above may still be somebody's.
         return {way["directory"].removeprefix(str(tmp_path)): way["who"] for way in found}
 
@@ -120,36 +134,37 @@ def test_ways_are_open_where_others_may_put_a_link(tmp_path: Path) -> None:
     assert who() == {"/home/logs": "daemon"}
 
 
-def test_space_is_that_of_the_nearest_parent_and_a_missing_release_is_none() -> None:
-    seen = look({})
+def test_space_is_that_of_the_nearest_parent_and_a_missing_release_is_none(tmp_path: Path) -> None:
+    seen = said(tmp_path)
     assert seen["free_mb"]["/"] > 0
-    assert seen["release"] == ""
+    assert (seen["release"], seen["installed_version"]) == ("", "")
     assert seen["python"] == ".".join(map(str, sys.version_info[:2]))
 
 
 def test_secrets_are_named_and_the_fernet_key_is_told_by_salted_digests(tmp_path: Path) -> None:
     (tmp_path / "fernet_key").write_text("new-key,old-key", encoding="utf-8")
     (tmp_path / "url").write_text("db+postgresql+psycopg2://own%2Fer:pass%40word@192.0.2.1:5432/a", encoding="utf-8")
-    first, second = look({}, root=str(tmp_path)), look({}, root=str(tmp_path))
+    first, second = said(tmp_path), said(tmp_path)
     assert first["secrets"] == ["key", "owner"]
     salt = first["fernet_key"]["salt"].encode()
     expected = [hmac.new(salt, key, "sha256").hexdigest() for key in (b"new-key", b"old-key")]
     assert first["fernet_key"]["digests"] == expected
     assert second["fernet_key"]["digests"] != expected
     assert not {"new-key", "old-key", "pass@word", "pass%40word"} & {*json.dumps(first).split('"')}
-    assert look({})["fernet_key"]["digests"] == []
+    (tmp_path / "fernet_key").unlink()
+    assert said(tmp_path)["fernet_key"]["digests"] == []
 
 
 def test_units_are_those_that_this_project_writes(tmp_path: Path) -> None:
     (tmp_path / "units").mkdir()
     (tmp_path / "units" / "airflow-scheduler.service").write_text("[Unit]\n", encoding="utf-8")
-    assert look({}, root=str(tmp_path))["units"] is False
+    assert said(tmp_path)["units"] is False
     (tmp_path / "units" / "airflow-triggerer.service").write_text("[Unit]\nX-ConfigChecksum=1\n", encoding="utf-8")
-    assert look({}, root=str(tmp_path))["units"] is True
+    assert said(tmp_path)["units"] is True
 
 
-def test_a_host_without_the_database_has_no_schema() -> None:
-    assert look({})["schema"] is False
+def test_a_host_without_the_database_has_no_schema(tmp_path: Path) -> None:
+    assert said(tmp_path)["schema"] is False
 
 
 def unit(root: Path, name: str, text: str = "[Service]\nX-ConfigChecksum=1\n") -> str:
@@ -162,7 +177,7 @@ def test_what_is_placed_leaves_nothing(tmp_path: Path) -> None:
     unit(tmp_path, "airflow-scheduler.service")
     # Somebody else's.
     unit(tmp_path, "airflow-worker@mine.service", "[Service]\n")
-    found = look({}, root=str(tmp_path))
+    found = said(tmp_path)
     assert (found["leaving"], found["record"]) == ([], NOTHING)
 
 
@@ -172,8 +187,8 @@ def test_units_of_ours_leave_without_a_record(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     units = ["airflow-worker@a.service", "airflow-worker@b.service"]
     # What the scheduler has as well stays.
-    assert look({}, root=str(tmp_path))["leaving"] == [{"component": "worker", "units": units, "paths": paths}]
-    alone = look({}, root=str(tmp_path), placed=())["leaving"]
+    assert said(tmp_path)["leaving"] == [{"component": "worker", "units": units, "paths": paths}]
+    alone = said(tmp_path, placed=())["leaving"]
     assert [entry["component"] for entry in alone] == ["scheduler", "worker"]
     assert str(tmp_path / "etc") in alone[0]["paths"]
 
@@ -187,7 +202,7 @@ def test_what_the_record_knows_leaves_in_the_order_of_stopping(tmp_path: Path) -
     components["idle"] = {"units": [], "owns": []}
     record = {"components": components, "fixed": {"site_user": "airflow"}}
     (tmp_path / "placed.json").write_text(json.dumps(record), encoding="utf-8")
-    found = look({}, root=str(tmp_path))
+    found = said(tmp_path)
     assert found["record"] == record
     assert found["leaving"] == [
         {"component": "keepalived", "units": ["keepalived.service"], "paths": []},
@@ -204,11 +219,69 @@ def test_what_the_record_knows_leaves_in_the_order_of_stopping(tmp_path: Path) -
 )  # fmt: skip
 def test_a_broken_record_is_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "placed.json").write_text(text, encoding="utf-8")
-    found = look({}, root=str(tmp_path))
+    found = said(tmp_path)
     assert (found["leaving"], found["record"]) == ([], NOTHING)
 
 
 @pytest.mark.parametrize("entry", ["units", {"units": "ab", "owns": [1]}, None, {}])
 def test_a_broken_entry_stops_nothing(tmp_path: Path, entry: Any) -> None:
     (tmp_path / "placed.json").write_text(json.dumps({"components": {"keepalived": entry}}), encoding="utf-8")
-    assert look({}, root=str(tmp_path))["leaving"] == [{"component": "keepalived", "units": [], "paths": []}]
+    assert said(tmp_path)["leaving"] == [{"component": "keepalived", "units": [], "paths": []}]
+
+
+@pytest.mark.parametrize(
+    ("release", "version"),
+    [
+        ("releases/3.2.2-0123456789ab", "3.2.2"),
+        ("3.3.2", "3.3.2"),
+        ("releases/somewhere-else", ""),
+        ("releases/3.3.2-ab/venv", ""),
+    ],
+)
+def test_a_link_that_leads_elsewhere_is_no_release(tmp_path: Path, release: str, version: str) -> None:
+    (tmp_path / "current").symlink_to(release)
+    found = said(tmp_path)
+    assert (found["release"], found["installed_version"]) == (release, version)
+
+
+@pytest.mark.parametrize("python", ["/nowhere/python3", "/bin/false"])
+def test_a_python_that_does_not_run_is_not_there(tmp_path: Path, python: str) -> None:
+    assert said(tmp_path, python=python)["python"] == "not there"
+
+
+def test_a_host_that_is_asked_for_its_clock_says_no_more(tmp_path: Path) -> None:
+    before = time.time()
+    found = run_module(tmp_path, "site_host_facts", {"now": before - 60})
+    assert 60 <= found["clock_offset"] < 120
+    empty = {name: found[name] for name in ("python", "drained", "secrets", "leaving", "open_ways", "units", "schema")}
+    assert not any(empty.values()), empty
+
+
+def test_a_record_that_others_can_have_written_is_none(tmp_path: Path) -> None:
+    record = tmp_path / "placed.json"
+    record.write_text(json.dumps({"components": {"keepalived": {"units": [], "owns": ["/etc/passwd"]}}}))
+    record.chmod(0o644)
+    assert [entry["paths"] for entry in said(tmp_path)["leaving"]] == [["/etc/passwd"]]
+    record.chmod(0o666)
+    assert said(tmp_path)["leaving"] == []
+    record.chmod(0o644)
+    tmp_path.chmod(0o777)
+    assert said(tmp_path)["leaving"] == []
+    tmp_path.chmod(0o700)
+    moved = record.rename(tmp_path / "elsewhere.json")
+    record.symlink_to(moved)
+    assert said(tmp_path)["leaving"] == []
+
+
+def test_a_pipe_in_the_place_of_a_file_holds_nobody_up(tmp_path: Path) -> None:
+    for name in ("drained", "fernet_key", "placed.json"):
+        os.mkfifo(tmp_path / name)
+    assert said(tmp_path)["drained"] == ""
+
+
+def test_what_is_on_the_host_of_somebody_else_s_is_in_the_answer(tmp_path: Path) -> None:
+    (tmp_path / "redis.conf").write_text(f"port 1\ndir {tmp_path}\n", encoding="utf-8")
+    asked = {"redis": {"package": "redis-server", "configuration": f"{tmp_path}/redis.conf"}}
+    found = said(tmp_path, stores=asked)["stores"]
+    assert found["postgresql"] == {}
+    assert found["redis"]["answers"] is False

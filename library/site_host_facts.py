@@ -1,0 +1,472 @@
+#!/usr/bin/python
+"""Module: what a host says of itself, for a site that is to be changed."""
+
+from __future__ import annotations
+
+import fnmatch
+import glob
+import hmac
+import json
+import os
+import re
+import socket
+import stat
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.airstrip.core.plugins.module_utils import host_stores
+from ansible_collections.airstrip.core.plugins.module_utils.directory_access import open_directory, who_may_write
+
+DOCUMENTATION = r"""
+module: site_host_facts
+short_description: What a host says of itself
+description:
+  - Tells what no fact of Ansible does, because it is a matter of this moment or of Airstrip. It changes nothing.
+  - What it is not asked for is empty in its result.
+  - Runs as root. Of a file that others than root can have written, it believes nothing that root acts on.
+author: Airstrip
+options:
+  now: {description: "Seconds since the epoch, by the controller's clock.", type: float, required: true}
+  python: {description: Path of the Python that Airflow will run on., type: path}
+  release: {description: Link to the release of Airflow., type: path}
+  unfinished_upgrade: {description: Link to the backup of an upgrade that was interrupted., type: path}
+  drained: {description: File of a host that is out of service., type: path}
+  neighbour: {description: An IPv4 address in a network of the host., type: str}
+  paths: {description: Where to look for free space., type: list, elements: path, default: []}
+  root_paths:
+    description: "Paths that root is to make or to write, by the variable that says so."
+    type: dict
+    default: {}
+  taken_over: {description: Directories that root takes over before., type: list, elements: path, default: []}
+  api_server: {description: Unit of the API server., type: path}
+  postgresql:
+    description: Where clusters of PostgreSQL are configured, and where its programs are.
+    type: dict
+    suboptions:
+      configuration: {description: Directory of the clusters., type: path, required: true}
+      programs: {description: Directory of the versions., type: path, required: true}
+  secrets:
+    description:
+      - By name, a dictionary with the C(path) of a file with the secret, and with the C(user) in it, if it is a
+        password in a URL.
+    type: dict
+    default: {}
+  fernet_key: {description: File of the Fernet key., type: path}
+  database:
+    description: The metadata database on this host.
+    type: dict
+    suboptions:
+      name: {description: Its name., type: str, required: true}
+      port: {description: Port of the server., type: int, required: true}
+  webserver_config: {description: "File that Airflow reads no more.", type: path}
+  units: {description: Directory of the units of systemd., type: path}
+  placed:
+    description: The components that are placed on this host, each with C(units) and C(owns), patterns of paths.
+    type: dict
+    default: {}
+  known: {description: All components, in the order in which they stop., type: dict, default: {}}
+  record: {description: File with what the last run has placed., type: path}
+  stores:
+    description: The database and the broker that are to run here.
+    type: dict
+    default: {}
+    suboptions:
+      postgresql:
+        description: A cluster of PostgreSQL.
+        type: dict
+        suboptions:
+          version: {description: Its version., type: str, required: true}
+          configuration: {description: Directory of its configuration., type: path, required: true}
+      redis:
+        description: A Redis or a Valkey.
+        type: dict
+        suboptions:
+          package: {description: Its package., type: str, required: true}
+          configuration: {description: File of its configuration., type: path, required: true}
+attributes:
+  check_mode: {support: full, description: It changes nothing.}
+"""
+
+EXAMPLES = r"""
+- name: Ask the host for its clock and its release
+  site_host_facts:
+    now: "{{ now(utc=true).timestamp() }}"
+    release: /opt/airflow/current
+  register: preflight_facts
+"""
+
+RETURN = r"""
+clock_offset: {description: Seconds that the clock is ahead., type: float, returned: success}
+python: {description: "Version (major.minor) of that Python, or V(not there).", type: str, returned: success}
+release:
+  description: "Where the link leads, whether or not there is something; empty for none."
+  type: str
+  returned: success
+installed_version:
+  description: Version of Airflow in the name of the release; empty for none.
+  type: str
+  returned: success
+unfinished_upgrade: {description: Where that link leads; empty for none., type: str, returned: success}
+drained: {description: Content of that file; empty for none., type: str, returned: success}
+free_mb: {description: "MB free by path, there or on its nearest parent that exists.", type: dict, returned: success}
+open_ways:
+  description: >-
+    Paths of O(root_paths) on whose way others than root may put a link. Each has C(variable), C(path), the C(directory)
+    and C(who) may write it.
+  type: list
+  elements: dict
+  returned: success
+ssh_connection:
+  description: Addresses and ports of the SSH connection, the client's first; empty for none.
+  type: list
+  elements: str
+  returned: success
+neighbour:
+  description: The hardware address that answers for that address; empty for none.
+  type: str
+  returned: success
+api_server_port: {description: Port in the unit of the API server; 0 for none., type: int, returned: success}
+postgresql:
+  description: By version with a server, whether its cluster main starts with the host (V(auto)).
+  type: dict
+  returned: success
+secrets: {description: Names of the secrets that the host has., type: list, elements: str, returned: success}
+fernet_key: {description: "A C(salt), and C(digests) of the Fernet keys with it.", type: dict, returned: success}
+schema: {description: Whether that database has the schema of Airflow., type: bool, returned: success}
+webserver_config: {description: Whether that file exists., type: bool, returned: success}
+units: {description: Whether there are units of Airflow that Airstrip has written., type: bool, returned: success}
+record: {description: "C(components) and C(fixed) values, as the last run wrote them.", type: dict, returned: success}
+leaving:
+  description: Components that are placed here no more, as they stop, each with C(component), its C(units) and C(paths).
+  type: list
+  elements: dict
+  returned: success
+stores:
+  description: By C(postgresql) and C(redis), what a server holds that Airstrip has not set up; empty for none.
+  type: dict
+  returned: success
+"""
+
+# A version and a digest: what is named otherwise is no release, and a run puts the link right.
+_RELEASE = re.compile(r"([0-9][^-/]*)[^/]*\Z")
+# More is none of the files that are read here.
+_MOST_BYTES = 2**22
+
+
+def free_mb(path: str) -> int:
+    """Return the MB free on the file system of `path`, or of its nearest parent that exists."""
+    present = Path(path)
+    while not present.exists():
+        present = present.parent
+    status = os.statvfs(present)
+    return status.f_bavail * status.f_frsize // 2**20
+
+
+def python_version(path: str) -> str:
+    """Return the version (major.minor) of a Python; `not there` if there is none."""
+    command = [path, "-I", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+    try:
+        result = subprocess.run(
+            command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=30
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return "not there"
+    return result.stdout.strip() or "not there"
+
+
+def open_ways(paths: dict[str, str], taken_over: list[str]) -> list[dict[str, str]]:
+    """Return those of the paths, by variable, on whose way others than root may put a link; with place and name."""
+    found = [(variable, path, open_directory(path, taken_over)) for variable, path in paths.items()]
+    return [
+        {"variable": variable, "path": path, "directory": way[0], "who": way[1]} for variable, path, way in found if way
+    ]
+
+
+def target(link: str) -> str:
+    """Return where a link leads, whether or not there is something; nothing if there is no link."""
+    return os.readlink(link) if Path(link).is_symlink() else ""  # noqa: PTH115 Path.readlink is new in Python 3.9
+
+
+def _others_wrote(path: str, info: os.stat_result) -> bool:
+    """Tell whether others than root may have written a file, or have put it there."""
+    # What the sticky bit keeps from others in a directory, it does not in a file.
+    who = who_may_write(info.st_uid, info.st_gid, info.st_mode & ~stat.S_ISVTX)
+    return bool(who or open_directory(path))
+
+
+def read(path: str, *, only_of_root: bool = False) -> str:
+    """
+    Return what is in a file; nothing if it is gone, no file, or not for our eyes.
+
+    A link or a pipe somebody may have put there. `only_of_root`: nothing either, if others can have written it.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return ""
+    with os.fdopen(descriptor, "rb") as file:
+        info = os.fstat(descriptor)
+        if not stat.S_ISREG(info.st_mode) or (only_of_root and _others_wrote(path, info)):
+            return ""
+        try:
+            return file.read(_MOST_BYTES).decode(errors="replace")
+        except OSError:
+            return ""
+
+
+def ssh_connection() -> list[str]:
+    """Return addresses and ports of the SSH connection, the client's first; nothing if there is none.
+
+    sudo drops the variable, so it is looked for in the processes above this one, too.
+    """
+    process = str(os.getpid())
+    while process:
+        for variable in read(f"/proc/{process}/environ").split("\0"):
+            if variable.startswith("SSH_CONNECTION="):
+                return variable.partition("=")[2].split()
+        # pid (comm) state ppid: see proc(5); a name may contain blanks and parentheses.
+        process = "".join(read(f"/proc/{process}/stat").rpartition(")")[2].split()[1:2])
+    return []
+
+
+def neighbour(address: str) -> str:
+    """Return the hardware address that answers for an address in this network; nothing if none does in a second."""
+    if not address:
+        return ""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        # Whatever is sent, the kernel has to ask who has the address. 9 is the port that discards.
+        try:
+            probe.sendto(b"", (address, 9))
+        except OSError:
+            return ""
+    for _ in range(10):
+        for fields in map(str.split, read("/proc/net/arp").splitlines()):
+            # Address, type, flags (2: complete), hardware address.
+            if fields[0] == address and fields[2] == "0x2":
+                return fields[3]
+        time.sleep(0.1)
+    return ""
+
+
+def postgresql_clusters(configuration: Path, programs: Path) -> dict[str, str]:
+    """Return, by version, whether a cluster `main` starts with the host (`auto`); none whose server is gone."""
+    found = {}
+    for path in configuration.glob("*/main/postgresql.conf"):
+        version = path.parent.parent.name
+        if (programs / version / "bin" / "postgres").exists():
+            lines = read(str(path.with_name("start.conf"))).splitlines()
+            # Without a word, Debian starts it.
+            found[version] = "".join(line.partition("#")[0].strip() for line in lines) or "auto"
+    return found
+
+
+def holds(place: dict[str, str]) -> bool:
+    """Tell whether there is the file of a secret, and in a URL the user whose password it is."""
+    text = read(place["path"])
+    user = unquote(text.partition("://")[2].partition("@")[0].partition(":")[0])
+    return text != "" and place.get("user", user) == user
+
+
+def fernet_digests(keys: str) -> dict[str, Any]:
+    """Return a digest of each key, for who has the keys to compare: nobody guesses 32 random bytes."""
+    salt = os.urandom(16).hex()
+    return {
+        "salt": salt,
+        "digests": [hmac.new(salt.encode(), key.encode(), "sha256").hexdigest() for key in keys.split(",") if key],
+    }
+
+
+def has_schema(database: dict[str, Any] | None) -> bool:
+    """Tell whether this host's PostgreSQL has Airflow's schema in a database. What does not run has none."""
+    if not database:
+        return False
+    query = "SELECT to_regclass('public.alembic_version') IS NOT NULL"
+    # By the environment: in an argument, a name may be a whole connection string.
+    variables = {
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "PGDATABASE": database["name"],
+        "PGPORT": str(database["port"]),
+    }
+    result = subprocess.run(
+        ["runuser", "-u", "postgres", "--", "psql", "-XAtc", query],
+        check=False, cwd="/", env=variables, text=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    return result.stdout.strip() == "t"
+
+
+def port(unit: str) -> int:
+    """Return the port in the command line of a unit; 0 if there is no such unit, or no port."""
+    found = re.search(r"^ExecStart=.* --port (\d+)", read(unit), re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """Return a mapping; nothing for what is none."""
+    return value if isinstance(value, dict) else {}
+
+
+def texts(value: Any) -> list[str]:
+    """Return the texts of a list; nothing for what is none."""
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def recorded(path: str) -> dict[str, Any]:
+    """Return what the last run wrote of this host; nothing if it is not there, damaged, or not root's alone."""
+    try:
+        found = mapping(json.loads(read(path, only_of_root=True) or "{}"))
+    except ValueError:
+        found = {}
+    components = mapping(found.get("components"))
+    return {
+        "components": {
+            name: {key: texts(mapping(entry).get(key)) for key in ("units", "owns")}
+            for name, entry in components.items()
+        },
+        "fixed": mapping(found.get("fixed")),
+    }
+
+
+def ours(units: str) -> list[str]:
+    """Return the units of Airflow's components: they have a mark that nobody else's have."""
+    return sorted(unit.name for unit in Path(units).glob("airflow-*.service") if "X-ConfigChecksum=" in read(str(unit)))
+
+
+def matching(names: list[str], patterns: list[str]) -> list[str]:
+    """Return those of some names that match a pattern."""
+    return [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
+
+
+def present_units(patterns: list[str], units: str) -> list[str]:
+    """Return the units that there are, by name: those that systemd has loaded, and those with a file here."""
+    if not patterns:  # which would be all
+        return []
+    listing = subprocess.run(
+        ["systemctl", "list-units", "--all", "--plain", "--no-legend", "--no-pager", *patterns],
+        check=False, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    loaded = [line.split()[0] for line in listing.stdout.splitlines() if " not-found " not in line]
+    return sorted({*loaded, *matching([path.name for path in Path(units).glob("*.service")], patterns)})
+
+
+def expanded(pattern: str) -> list[str]:
+    """Return the paths that there are of an absolute pattern."""
+    return glob.glob(pattern)  # noqa: PTH207 - Path.glob takes none that begins with a slash
+
+
+def leaving(placed: dict[str, Any], known: dict[str, Any], record: dict[str, Any], units: str) -> list[dict[str, Any]]:
+    """Return what was placed here and is not any more: components with the units and the paths that there are.
+
+    Also without a record, where units are there: whoever lost it has them all the same.
+    """
+    gone = {name: entry for name, entry in record.items() if name not in placed}
+    stay = [pattern for entry in placed.values() for pattern in entry["units"]]
+    for unit in set(ours(units)) - set(matching(ours(units), stay)):
+        name = next((name for name, entry in known.items() if matching([unit], entry["units"])), unit)
+        gone.setdefault(name, known.get(name, {"units": [unit], "owns": [f"{units}/{unit}"]}))
+    order = [*known, *sorted(gone)]
+    kept = {pattern for entry in placed.values() for pattern in entry["owns"]}
+    return [
+        {
+            "component": name,
+            "units": present_units(gone[name]["units"], units),
+            "paths": sorted(path for own in set(gone[name]["owns"]) - kept for path in expanded(own)),
+        }
+        for name in sorted(gone, key=order.index)
+    ]
+
+
+def facts(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the answer to the module's parameters."""
+    release, units, record = target(given["release"] or ""), given["units"] or "", recorded(given["record"] or "")
+    version, asked, stores = _RELEASE.search(release), given["postgresql"], given["stores"]
+    postgresql, redis = stores.get("postgresql"), stores.get("redis")
+    return {
+        "clock_offset": round(time.time() - given["now"], 3),
+        "python": python_version(given["python"]) if given["python"] else "",
+        "release": release,
+        "installed_version": version[1] if version else "",
+        "unfinished_upgrade": target(given["unfinished_upgrade"] or ""),
+        "drained": read(given["drained"] or ""),
+        "free_mb": {path: free_mb(path) for path in given["paths"]},
+        "open_ways": open_ways(given["root_paths"], given["taken_over"]),
+        "ssh_connection": ssh_connection(),
+        "neighbour": neighbour(given["neighbour"] or ""),
+        "api_server_port": port(given["api_server"] or ""),
+        "postgresql": postgresql_clusters(Path(asked["configuration"]), Path(asked["programs"])) if asked else {},
+        "secrets": [name for name, place in given["secrets"].items() if holds(place)],
+        "fernet_key": fernet_digests(read(given["fernet_key"] or "")),
+        "schema": has_schema(given["database"]),
+        "webserver_config": bool(given["webserver_config"]) and Path(given["webserver_config"]).exists(),
+        # Written only after a migration, and with a mark that nobody else's have.
+        "units": bool(ours(units)) if units else False,
+        "record": record,
+        "leaving": leaving(given["placed"], given["known"], record["components"], units) if units else [],
+        "stores": {
+            "postgresql": host_stores.postgresql(postgresql["version"], Path(postgresql["configuration"]))
+            if postgresql
+            else {},
+            "redis": host_stores.redis(redis["package"], Path(redis["configuration"])) if redis else {},
+        },
+    }
+
+
+def main() -> None:
+    """Run the module."""
+    paths = {"type": "list", "elements": "path", "default": []}
+    of_text = {name: {"type": "str", "required": True} for name in ("name", "version", "package")}
+    of_path = {name: {"type": "path", "required": True} for name in ("configuration", "programs")}
+    # No secret is among the parameters, only the places of some.
+    optional = (
+        "python",
+        "release",
+        "unfinished_upgrade",
+        "drained",
+        "api_server",
+        "webserver_config",
+        "units",
+        "record",
+    )
+    module = AnsibleModule(
+        argument_spec={
+            "now": {"type": "float", "required": True},
+            **{name: {"type": "path"} for name in optional},
+            "neighbour": {"type": "str"},
+            "paths": paths,
+            "root_paths": {"type": "dict", "default": {}},
+            "taken_over": paths,
+            "postgresql": {"type": "dict", "options": of_path},
+            "secrets": {"type": "dict", "default": {}, "no_log": False},
+            "fernet_key": {"type": "path", "no_log": False},
+            "database": {
+                "type": "dict",
+                "options": {"name": of_text["name"], "port": {"type": "int", "required": True}},
+            },
+            "placed": {"type": "dict", "default": {}},
+            "known": {"type": "dict", "default": {}},
+            "stores": {
+                "type": "dict",
+                "default": {},
+                "options": {
+                    "postgresql": {
+                        "type": "dict",
+                        "options": {"version": of_text["version"], "configuration": of_path["configuration"]},
+                    },
+                    "redis": {
+                        "type": "dict",
+                        "options": {"package": of_text["package"], "configuration": of_path["configuration"]},
+                    },
+                },
+            },
+        },
+        supports_check_mode=True,
+    )
+    module.exit_json(changed=False, **facts(module.params))
+
+
+if __name__ == "__main__":
+    main()
