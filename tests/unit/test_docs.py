@@ -158,7 +158,8 @@ def test_variables_in_documents_exist(path: Path) -> None:
     }
     values = {str(option.get("default")) for option in tree.all_options.values()}
     declared: dict[str, Any] = tree.load(PROJECT / "registry" / "site.yml")
-    known = {*tree.all_options, *wiring, *declared, *plugins, *tree.roles, *values}
+    results = {str(task.keys["register"]) for task in tree.calls if "register" in task.keys}
+    known = {*tree.all_options, *wiring, *declared, *plugins, *tree.roles, *values, *results}
     pattern = rf"`((?:{'|'.join(role for role in tree.roles if not role.startswith('airflow_'))})_[a-z0-9_]+)`"
     assert set(re.findall(pattern, path.read_text(encoding="utf-8"))) - known == set()
 
