@@ -152,7 +152,7 @@ stores:
 """
 
 # A version and a digest: what is named otherwise is no release, and a run puts the link right.
-_RELEASE = re.compile(r"([0-9][^-/]*)[^/]*\Z")
+_RELEASE = re.compile("[0-9][^-]*")
 # More is none of the files that are read here.
 _MOST_BYTES = 2**22
 
@@ -383,13 +383,13 @@ def leaving(placed: dict[str, Any], known: dict[str, Any], record: dict[str, Any
 def facts(given: dict[str, Any]) -> dict[str, Any]:
     """Return the answer to the module's parameters."""
     release, units, record = target(given["release"] or ""), given["units"] or "", recorded(given["record"] or "")
-    version, asked, stores = _RELEASE.search(release), given["postgresql"], given["stores"]
+    version, asked, stores = _RELEASE.match(Path(release).name), given["postgresql"], given["stores"]
     postgresql, redis = stores.get("postgresql"), stores.get("redis")
     return {
         "clock_offset": round(time.time() - given["now"], 3),
         "python": python_version(given["python"]) if given["python"] else "",
         "release": release,
-        "installed_version": version[1] if version else "",
+        "installed_version": version[0] if version else "",
         "unfinished_upgrade": target(given["unfinished_upgrade"] or ""),
         "drained": read(given["drained"] or ""),
         "free_mb": {path: free_mb(path) for path in given["paths"]},

@@ -236,6 +236,7 @@ def test_a_broken_entry_stops_nothing(tmp_path: Path, entry: Any) -> None:
         ("3.3.2", "3.3.2"),
         ("releases/somewhere-else", ""),
         ("releases/3.3.2-ab/venv", ""),
+        ("/opt/airflow-2", ""),
     ],
 )
 def test_a_link_that_leads_elsewhere_is_no_release(tmp_path: Path, release: str, version: str) -> None:
