@@ -178,6 +178,7 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
         {"remote_stores": REMOTE | {"database": REMOTE["database"] | {"verified": "require"}}},
         "site_database_host: the password and all data would go to db.example.com",
     ),
+    ("site", {"site_problems": ["site_workers: a is unknown"]}, "site_workers: a is unknown"),
     ("edge", {"edge_problems": ["site_virtual_address is empty"]}, "site_virtual_address is empty"),
     ("certificate", {"certificate_problems": ["redis_certificate: expired"]}, "redis_certificate: expired"),
     ("authority", {"authority_problems": ["airflow_ca_key is empty"]}, "airflow_ca_key is empty"),
