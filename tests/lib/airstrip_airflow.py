@@ -8,6 +8,8 @@ from typing import Any
 
 import requests
 
+HEALTHY = {"metadatabase": "healthy", "scheduler": "healthy", "triggerer": "healthy", "dag_processor": "healthy"}
+
 
 class Airflow:
     """The API at one URL, as one user. Every request that is not answered with 2xx raises requests.HTTPError.
@@ -89,3 +91,18 @@ class Airflow:
                 raise TimeoutError(f"{dag_id} is {state} after {seconds} s: {seen}")
             time.sleep(1)
         return state
+
+    def wait_until_healthy(self, seconds: float = 120) -> None:
+        """Return once all components report to the API; raise TimeoutError if they do not within `seconds`."""
+        limit = time.monotonic() + seconds
+        seen: Any = None
+        while seen != HEALTHY:
+            if time.monotonic() > limit:
+                raise TimeoutError(f"not healthy after {seconds} s: {seen}")
+            try:
+                health = self.request("GET", "/api/v2/monitor/health")
+                seen = {name: health[name]["status"] for name in HEALTHY}
+            except requests.RequestException as error:
+                seen = error
+            if seen != HEALTHY:
+                time.sleep(1)

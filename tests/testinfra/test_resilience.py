@@ -7,38 +7,21 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import requests
 from airstrip_airflow import Airflow
+from airstrip_edge import wait_for
 from airstrip_site import Site
 from airstrip_units import processes, properties
 
 pytestmark = [pytest.mark.only_in("single_node"), pytest.mark.usefixtures("probe_dags")]
-HEALTHY = {"metadatabase": "healthy", "scheduler": "healthy", "triggerer": "healthy", "dag_processor": "healthy"}
 WORKER = "airflow-worker@default"
-
-
-def wait_until_healthy(airflow: Airflow, seconds: float = 120) -> None:
-    """Return once all components report to the API again; raise TimeoutError if they do not."""
-    limit = time.monotonic() + seconds
-    seen: Any = None
-    while time.monotonic() < limit:
-        try:
-            health = airflow.request("GET", "/api/v2/monitor/health")
-            seen = {name: health[name]["status"] for name in HEALTHY}
-        except requests.RequestException as error:
-            seen = error
-        if seen == HEALTHY:
-            return
-        time.sleep(1)
-    raise TimeoutError(f"not healthy after {seconds} s: {seen}")
 
 
 @pytest.fixture(autouse=True)
 def healthy(airflow: Airflow) -> Iterator[None]:
     """Begin and end with a healthy site, so that no test finds what another one left."""
-    wait_until_healthy(airflow)
+    airflow.wait_until_healthy()
     yield
-    wait_until_healthy(airflow)
+    airflow.wait_until_healthy()
 
 
 def wait_for_task(airflow: Airflow, run: str, state: str, seconds: float = 60) -> None:
@@ -71,16 +54,21 @@ def test_running_task_survives_the_stop_of_its_worker(host: Any, airflow: Airflo
     assert airflow.result("airstrip_sleep", run, "sleep") >= 20
 
 
+def restarts(host: Any) -> int:
+    """Return how often systemd has restarted the scheduler by itself."""
+    return int(properties(host, "airflow-scheduler", "NRestarts")["NRestarts"])
+
+
 def test_site_comes_back_after_the_database_was_away(host: Any, airflow: Airflow) -> None:
     unit = host.check_output("systemctl list-units 'postgresql@*' --plain --no-legend").split()[0]
-    before = int(properties(host, "airflow-scheduler", "NRestarts")["NRestarts"])
+    before = restarts(host)
     host.check_output(f"systemctl stop {unit}")
     try:
-        time.sleep(20)
+        # It cannot go on without the database, and begins again and again until it can.
+        wait_for(lambda: restarts(host) > before + 1, "the scheduler has been started twice", 120)
     finally:
         host.check_output(f"systemctl start {unit}")
-    wait_until_healthy(airflow)
-    assert int(properties(host, "airflow-scheduler", "NRestarts")["NRestarts"]) > before
+    airflow.wait_until_healthy()
     run = airflow.start("airstrip_sleep", seconds=0)
     assert airflow.wait("airstrip_sleep", run, 120) == "success"
 
@@ -88,10 +76,13 @@ def test_site_comes_back_after_the_database_was_away(host: Any, airflow: Airflow
 def test_task_waits_for_a_broker_that_restarts(host: Any, airflow: Airflow) -> None:
     units = "redis-server.service valkey-server.service"
     (broker,) = host.check_output(f"systemctl list-units --plain --no-legend {units} | cut -d' ' -f1").split()
+    began = host.check_output("date +%s")
     host.check_output(f"systemctl stop {broker}")
     try:
         run = airflow.start("airstrip_sleep", seconds=0)
-        time.sleep(5)
+        # The scheduler has chosen the task, and could not send it.
+        journal = f"journalctl --unit airflow-scheduler --since @{began} --output cat"
+        wait_for(lambda: "onnection refused" in host.check_output(journal), "the scheduler finds no broker")
         assert airflow.state("airstrip_sleep", run) in ("queued", "running")
     finally:
         host.check_output(f"systemctl start {broker}")
@@ -103,10 +94,7 @@ def test_task_waits_for_a_broker_that_restarts(host: Any, airflow: Airflow) -> N
 def test_running_task_outlives_a_scheduler_that_did_not_write_its_celery_id(host: Any, airflow: Airflow) -> None:
     """As schedulers of Airflow 3.1 do not where the task starts in the same moment."""
     run = airflow.start("airstrip_sleep", seconds=30)
-    limit = time.monotonic() + 60
-    while [task["state"] for task in airflow.tasks("airstrip_sleep", run)] != ["running"]:
-        assert time.monotonic() < limit
-        time.sleep(0.5)
+    wait_for_task(airflow, run, "running")
     host.check_output(
         "cd / && runuser -u postgres -- psql airflow -c "
         "\"UPDATE task_instance SET external_executor_id = NULL WHERE dag_id = 'airstrip_sleep' AND state = 'running'\""
