@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import shlex
 import signal
@@ -32,7 +33,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-pytestmark = pytest.mark.usefixtures("probe_dags")
+# On demand: they stop parts of the site, one after the other, for some minutes (CONTRIBUTING.md).
+ON_DEMAND = pytest.mark.skipif("AIRSTRIP_SYMPTOMS" not in os.environ, reason="on demand: set AIRSTRIP_SYMPTOMS=1")
+pytestmark = [pytest.mark.usefixtures("probe_dags"), ON_DEMAND]
 PAGE = PROJECT / "docs" / "operations.md"
 SINGLE = ("single_node", "single_node_bookworm")
 # The groups of the hosts that the page's examples name.
