@@ -225,7 +225,7 @@ RUNS = {
     "clocks": Run(
         hosts={
             "node-1": {},
-            "late": {"site_host_address": "192.0.2.9", "airflow_release_python": f"{SCRATCH}/python-30-s-late"},
+            "late": {"site_host_address": "192.0.2.9", "ansible_python_interpreter": f"{SCRATCH}/python-30-s-late"},
         },
         before=(
             "apt-get -qq install -y --no-install-recommends faketime >/dev/null"
