@@ -167,16 +167,6 @@ class Probe:
         self._stop.set()
         self._thread.join()
 
-    def wait_for_answers(self, number: int = 10) -> None:
-        """Return once so many requests that begin from now on have been answered well, or raise TimeoutError."""
-        now = time.monotonic()
-
-        def answered() -> int:
-            # A copy: the requests go on meanwhile.
-            return sum(request.began >= now and not request.wrong for request in list(self._requests))
-
-        wait_for(lambda: answered() >= number, f"{number} requests are answered")
-
     @property
     def requests(self) -> list[Request]:
         """The requests, in the order in which they began."""

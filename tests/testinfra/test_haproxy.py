@@ -417,24 +417,17 @@ def test_drained_server_gets_no_requests(host: Any, client: Client, site: Site) 
     wait_for(lambda: servers(host)["airflow_api", name] == "UP", f"{name} is back")
 
 
-def up(balancer: Any, server: str) -> bool:
-    """Whether a load balancer sends requests to an API server."""
-    return any(state == "UP" for (_, name), state in servers(balancer).items() if name == server)
-
-
 @DISTRIBUTED
 def test_killed_api_server_costs_few_requests(site: Site, balancers: list[Any]) -> None:
-    victim_name = site.group("airflow_api_server")[0]
-    victim = connected(site, victim_name)
+    victim = connected(site, site.group("airflow_api_server")[0])
     unit = "airflow-api-server"
     wait_for(lambda: all_up(balancers), "all API servers are up", 120)
     with Probe(f"{site.edge_url}/api/v2/version", site.ca_certificate) as probe:
-        probe.wait_for_answers()
+        time.sleep(2)
         # Its parent would start a process anew.
         victim.check_output(f"systemctl kill --signal KILL {unit}; systemctl stop {unit}")
         try:
-            wait_for(lambda: not any(up(balancer, victim_name) for balancer in balancers), "no load balancer asks it")
-            probe.wait_for_answers(20)
+            time.sleep(8)
         finally:
             victim.check_output(f"systemctl start {unit}")
         wait_for(lambda: all_up(balancers), "the API server is back", 180)

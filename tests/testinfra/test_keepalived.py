@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -36,15 +37,6 @@ def probe_of(site: Site) -> Probe:
     return Probe(f"{site.edge_url}/api/v2/version", site.ca_certificate)
 
 
-def silent(host: Any) -> bool:
-    """Whether the outage of a host's network goes on, as far as can be known without a network."""
-    try:
-        return bool(host.run("systemctl is-active airstrip-outage").rc == 0)
-    except RuntimeError:
-        # SSH cannot reach it.
-        return True
-
-
 @DISTRIBUTED
 def test_exactly_one_has_the_address(site: Site, balancers: dict[str, Any]) -> None:
     assert len(holders(site, balancers)) == 1
@@ -70,19 +62,16 @@ def test_check_runs_as_nobody_special(host: Any) -> None:
 def test_address_leaves_a_host_whose_haproxy_stops(site: Site, balancers: dict[str, Any]) -> None:
     (before,) = holders(site, balancers)
     with probe_of(site) as probe:
-        probe.wait_for_answers()
-        began = balancers[before].check_output("date +%s")
+        time.sleep(2)
         balancers[before].check_output("systemctl stop haproxy")
         try:
             wait_for(lambda: holders(site, balancers) not in ([before], []), "another host has the address")
             (after,) = holders(site, balancers)
-            probe.wait_for_answers()
+            time.sleep(3)
         finally:
             balancers[before].check_output("systemctl start haproxy")
-        # Its keepalived finds that HAProxy is there again, and does not take the address back by itself.
-        journal = f"journalctl --unit keepalived --since @{began} --output cat"
-        wait_for(lambda: "Entering BACKUP STATE" in balancers[before].check_output(journal), f"{before} may have it")
-        probe.wait_for_answers()
+        # It does not come back by itself.
+        time.sleep(8)
         assert holders(site, balancers) == [after]
     print(f"HAProxy of the address's host stopped: {probe}")  # noqa: T201 - a figure for the report
     assert after != before
@@ -96,8 +85,7 @@ def test_address_leaves_a_host_that_falls_silent(site: Site, balancers: dict[str
     with probe_of(site) as probe:
         balancers[before].check_output(OUTAGE)
         wait_for(lambda: holders(site, {other: balancers[other]}) == [other], "the other host has the address", 10)
-        wait_for(lambda: not silent(balancers[before]), f"{before} is there again")
-        probe.wait_for_answers()
+        time.sleep(15)
     print(f"Host of the address silent: {probe}")  # noqa: T201 - a figure for the report
     wait_for(lambda: holders(site, balancers) == [other], "one host has the address")
     assert probe.failed_seconds <= 3, probe.failures
