@@ -12,6 +12,8 @@ import yaml
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.airstrip.core.plugins.module_utils.site_checks import problems
+from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import mirrors
+from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import wiring as added_wiring
 from ansible_collections.airstrip.core.plugins.module_utils.site_inventory import FACTS, Inventory, Unknown
 from ansible_collections.airstrip.core.plugins.module_utils.site_names import name_problems
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import (
@@ -128,7 +130,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             raise AnsibleActionFail(str(error)) from error
         known = known_facts(Path(options["known_facts_file"]))
         found = Found(given["hostvars"], [str(host) for host in given["groups"]["all"]], declared, known)
-        wiring = yaml.safe_load(Path(options["wiring"]).read_text(encoding="utf-8"))
+        wiring = yaml.safe_load(Path(options["wiring"]).read_text(encoding="utf-8")) | added_wiring(registry)
         return result | found.site(registry, given["groups"], wiring, options["known_facts_file"])
 
 
@@ -158,12 +160,12 @@ class Found:
     def _overridden(self, host: str, name: str, wiring: Mapping[str, Any]) -> bool:
         return name in self.raw[host] and self.raw[host][name] != wiring.get(name)
 
-    def misplaced(self, wiring: Mapping[str, Any]) -> Iterator[str]:
+    def misplaced(self, registry: Mapping[str, Component], wiring: Mapping[str, Any]) -> Iterator[str]:
         """Yield what is wrong with names: those that a variable of the site had, and inputs that follow from it."""
-        for variable in self.declared.values():
-            for name in variable.instead_of:
-                if place := self._set_at(name, wiring):
-                    yield f"{name} is set{place}, and its value is the site's: set {variable.name} in its place."
+        former = [(name, variable.name) for variable in self.declared.values() for name in variable.instead_of]
+        for name, variable in [*former, *mirrors(registry)]:
+            if place := self._set_at(name, wiring):
+                yield f"{name} is set{place}, and its value is the site's: set {variable} in its place."
 
     def renamed(self, names: Mapping[str, str], wiring: Mapping[str, Any]) -> Iterator[str]:
         """Yield names that a role's input does not have any more."""
@@ -219,7 +221,7 @@ class Found:
         bearers = edge if len(edge) == 1 and not site.variables["site_virtual_address"] else []
         names = name_problems(self.facts, self.known, (site.variables["site_public_name"], bearers), file)
         wrong = [
-            *self.misplaced(wiring),
+            *self.misplaced(registry, wiring),
             *self.renamed(RENAMED, wiring),
             *self.misspelt(wiring),
             *inventory.problems,

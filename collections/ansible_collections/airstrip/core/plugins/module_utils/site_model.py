@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -72,12 +72,20 @@ class Opening:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a host finds a service: `external` is one that is not the site's, its address empty if nobody named it."""
+    """Where a host finds a service: `external` is one that is not the site's, its address empty if nobody named it.
+
+    addresses      of all hosts that offer it, if it is a list of them, or one of them leads
+    leader_port    port at which the leader says so, 0 if none leads
+    leader_path    path that answers 200 there, if so
+    """
 
     address: str
     port: int
     tls: bool
     external: bool = False
+    addresses: tuple[str, ...] = ()
+    leader_port: int = 0
+    leader_path: str = ""
 
 
 class Site:
@@ -135,8 +143,14 @@ class Site:
         return int(self.variables[service.port]) if service.port else 0
 
     def needs(self, entry: Component) -> list[Need]:
-        """Return what a component connects to."""
-        return [need for need in entry.needs if need.when.hold(self.variables)]
+        """Return what a component connects to: each service of a kind, in the place of the kind."""
+        return [named for need in entry.needs if need.when.hold(self.variables) for named in self._named(need)]
+
+    def _named(self, need: Need) -> list[Need]:
+        if need.service:
+            return [need]
+        names = {service.name for _, service in self.offered() if service.kind == need.kind}
+        return [replace(need, service=name, kind="") for name in sorted(names)]
 
     @cached_property
     def connections(self) -> list[Connection]:
@@ -146,9 +160,14 @@ class Site:
             for entry in self.components.values()
             for need in self.needs(entry)
             for provider, service in self.providers(need.service)
-            for way in self._ways(entry, need, provider, service)
+            for asked in {service, *self._leads(provider)}
+            for way in self._ways(entry, need, provider, asked)
         )
         return sorted(set(ways))
+
+    def _leads(self, entry: Component) -> list[Service]:
+        """Return the service by which clients find a component's leader, if it has one."""
+        return [service for service in entry.services if service.name == entry.leader_probe.service]
 
     def _ways(self, entry: Component, need: Need, provider: Component, service: Service) -> Iterator[Connection]:
         port = self.port(service)
@@ -202,16 +221,29 @@ class Site:
         That is the address that moves between several hosts, or 127.0.0.1 where the host offers it itself, else that
         of the first host in the inventory's order; or what is named as an external one.
         """
-        for entry, offer in self.providers(service):
-            placed = self.placed[entry.name]
-            moving = str(self.variables[entry.address]) if entry.address else ""
-            address = moving or (LOOPBACK if host in placed else self.hosts[placed[0]].address)
-            tls = bool(entry.certificate and self.variables["site_tls_enabled"])
-            return Endpoint(address, self.port(offer), tls)
+        if found := self._inside(host, service):
+            return found
         for entry in self.registry.values():
             for offer in entry.services:
                 if offer.name == service and entry.placement.external:
                     return self._outside(entry, offer)
+        return None
+
+    def _inside(self, host: str, service: str) -> Endpoint | None:
+        for entry, offer in self.providers(service):
+            placed = self.placed[entry.name]
+            moving = str(self.variables[entry.address]) if entry.address else ""
+            address = moving or (LOOPBACK if host in placed else self.hosts[placed[0]].address)
+            each = tuple(LOOPBACK if name == host else self.hosts[name].address for name in placed)
+            tls = bool(entry.certificate and self.variables["site_tls_enabled"])
+            return Endpoint(
+                address,
+                self.port(offer),
+                tls,
+                addresses=each if entry.endpoint in ("leader", "list") else (),
+                leader_port=sum(self.port(asked) for asked in self._leads(entry)),
+                leader_path=entry.leader_probe.path,
+            )
         return None
 
     def _outside(self, entry: Component, offer: Service) -> Endpoint:

@@ -10,10 +10,13 @@ An entry is a mapping with these keys, and `read_component` refuses any other:
   holds_data  whether what it holds is lost to the site if it leaves a host, which has to be allowed then
   instances   name of the host's variable with the instances of a unit `NAME@`
   endpoint    how clients reach it, see ENDPOINTS; any
+  leader_probe how they find its leader, see LeaderProbe
   address     name of the variable with an address that moves between its hosts, where clients find it if it is set
   certificate name of the role's variable with its certificate; one that has none speaks no TLS
   services    by name, what it offers; see Service
   needs       what it connects to; see Need
+  inputs      of its role, by the names of the role's variables; see Input. The role of a component that has this key
+              is applied without a playbook that names it
   memory      what it takes; see Memory
   placement   on how many hosts; see Placement
   probe       how it is seen that it works; see Probe
@@ -29,13 +32,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-# One: the first host. Any: each, or what stands before them. List: all of them. Local: the client's own.
-ENDPOINTS = ("one", "any", "list", "local")
+# One: the first host. Leader: the one of them that says so when it is asked. Any: each, or what stands before them.
+# List: all of them. Local: the client's own.
+ENDPOINTS = ("one", "leader", "any", "list", "local")
 PROTOCOLS = ("tcp", "udp", "vrrp")
 CLIENTS = ("components", "everybody", "controller")
 EXECUTORS = ("CeleryExecutor", "LocalExecutor")
 LOGINS = ("metadata", "results", "results_view")
-KINDS = ("", "logs")
+KINDS = ("", "logs", "metrics")
 DRAINS = ("", "load_balancers", "tasks")
 # What the role airflow adds to a component by itself: `executor` is the project's CeleryExecutor in place of Airflow's,
 # `transport` what keeps workers of one name apart from others in the broker, `webserver_config` that file and its
@@ -90,7 +94,8 @@ class Service:
 
     port           name of the variable with its port; none for a protocol without ports
     protocol       tcp, udp or vrrp
-    kind           logs: it is offered only where another host may ask for it
+    kind           logs: it is offered only where another host may ask for it; metrics: it has some, by HTTP
+    path           of the metrics
     clients        who connects: components, everybody, or the controller
     extra_clients  name of the variable with further ones, a list of mappings with `address`
     hidden_behind  a component that everybody comes to instead, where there is one
@@ -101,6 +106,7 @@ class Service:
     port: str = ""
     protocol: str = "tcp"
     kind: str = ""
+    path: str = ""
     clients: str = "components"
     extra_clients: str = ""
     hidden_behind: str = ""
@@ -126,12 +132,59 @@ class Connections:
 
 @dataclass(frozen=True)
 class Need:
-    """A service that a component connects to, as whom (metadata, results or results_view), and how often at once."""
+    """A service that a component connects to, as whom (metadata, results or results_view), and how often at once.
 
-    service: str
+    Or all services of a kind, whoever offers them.
+    """
+
+    service: str = ""
+    kind: str = ""
     login: str = ""
     connections: Connections = Connections()
     when: When = When()
+
+
+@dataclass(frozen=True)
+class LeaderProbe:
+    """A service of the component, and a path there that answers 200 on the leader alone, by HTTP or HTTPS."""
+
+    service: str = ""
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class Input:
+    """What a variable of the role gets, mostly by the name of a service; one of these.
+
+    port       number of the service's port
+    listen     addresses to which the service binds
+    clients    who connects to it: list of mappings with `address`, `component`, and of a database `database` and `user`
+    callers    their addresses
+    reach      where this host finds it, a mapping; see Endpoint
+    servers    all hosts that offer it, if this one needs it: list of mappings with `name`, `address` and `port`
+    variable   value of a variable of the site, by its name
+    authority  certificate of the site's authority (PEM), if true
+    """
+
+    name: str
+    port: str = ""
+    listen: str = ""
+    clients: str = ""
+    callers: str = ""
+    reach: str = ""
+    servers: str = ""
+    variable: str = ""
+    authority: bool = False
+
+    @property
+    def kind(self) -> str:
+        """Which one it is."""
+        return next(field.name for field in fields(self) if field.name != "name" and getattr(self, field.name))
+
+    @property
+    def of(self) -> str:
+        """The name of the service or the variable."""
+        return str(getattr(self, self.kind))
 
 
 @dataclass(frozen=True)
@@ -225,15 +278,20 @@ class Component:
     holds_data: bool = False
     instances: str = ""
     endpoint: str = "any"
+    leader_probe: LeaderProbe = LeaderProbe()
     address: str = ""
     certificate: str = ""
     services: tuple[Service, ...] = ()
     needs: tuple[Need, ...] = ()
+    inputs: tuple[Input, ...] | None = None
     memory: Memory = Memory()
     placement: Placement = Placement()
     probe: Probe = Probe()
     airflow: Program | None = None
     owns: tuple[str, ...] = ()
+
+
+_INPUTS = [field.name for field in fields(Input) if field.name != "name"]
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -289,13 +347,18 @@ def _service(name: str, value: object, place: str) -> Service:
     _one_of(service.kind, KINDS, f"{place}.kind")
     if bool(service.port) == (service.protocol == "vrrp"):
         raise RegistryError(f"{place}.port: TCP and UDP have one, and nothing else has")
+    if bool(service.path) != (service.kind == "metrics"):
+        raise RegistryError(f"{place}.path: metrics have one, and nothing else has")
     return service
 
 
 def _need(value: object, place: str) -> Need:
-    given = _with_when(keys_of(value, place, Need, "service"), place)
+    given = _with_when(keys_of(value, place, Need), place)
     connections = Connections(**keys_of(given.get("connections", {}), f"{place}.connections", Connections))
     need = Need(**given | {"connections": connections})
+    if bool(need.service) == bool(need.kind):
+        raise RegistryError(f"{place} needs either a 'service' or a 'kind'")
+    _one_of(need.kind, KINDS, f"{place}.kind")
     if need.login:
         _one_of(need.login, LOGINS, f"{place}.login")
     return need
@@ -335,6 +398,29 @@ def _program(value: object, place: str) -> Program:
     return program
 
 
+def _inputs(role: str, value: object, place: str) -> tuple[Input, ...]:
+    if not isinstance(value, Mapping):
+        raise RegistryError(f"{place} must be a mapping, found {type(value).__name__}")
+    found = []
+    for name, item in value.items():
+        given = keys_of(item, f"{place}.{name}", Input)
+        if len(given) != 1 or not all(given.values()):
+            raise RegistryError(f"{place}.{name} is one of {', '.join(_INPUTS)}, with the name of it")
+        if not _NAME.fullmatch(str(name)) or not str(name).startswith(f"{role}_"):
+            raise RegistryError(f"{place}.{name} is no variable of the role {role}: those begin with {role}_")
+        found.append(Input(name=str(name), **given))
+    return tuple(found)
+
+
+def _leader_probe(component: Component, place: str) -> None:
+    """Refuse a leader that cannot be found."""
+    probe = component.leader_probe
+    if (component.endpoint == "leader") != bool(probe.service and probe.path):
+        raise RegistryError(f"{place}.leader_probe: a leader has one, with 'service' and 'path', and nothing else has")
+    if probe.service and probe.service not in {service.name for service in component.services}:
+        raise RegistryError(f"{place}.leader_probe.service is no service of it: {probe.service!r}")
+
+
 def _items(value: object, place: str) -> list[Any]:
     if not isinstance(value, list):
         raise RegistryError(f"{place} must be a list, found {type(value).__name__}")
@@ -355,6 +441,7 @@ def variables(component: Component) -> Iterator[str]:
         for text in component.owns + component.units + component.probe.certificates
         for name in _REPLACED.findall(text)
     )
+    yield from (entry.variable for entry in component.inputs or ())
     yield from (component.instances, component.address, component.placement.external, component.placement.plain)
 
 
@@ -382,6 +469,8 @@ def read_component(name: str, entry: object) -> Component:
             _need(item, f"{place}.needs[{index}]")
             for index, item in enumerate(_items(given.get("needs", []), f"{place}.needs"))
         ),
+        "leader_probe": LeaderProbe(**keys_of(given.get("leader_probe", {}), f"{place}.leader_probe", LeaderProbe)),
+        "inputs": _inputs(given["role"], given["inputs"], f"{place}.inputs") if "inputs" in given else None,
         "memory": Memory(**keys_of(given.get("memory", {}), f"{place}.memory", Memory)),
         "placement": Placement(**keys_of(given.get("placement", {}), f"{place}.placement", Placement)),
         "probe": _probe(given.get("probe", {}), f"{place}.probe"),
@@ -395,6 +484,7 @@ def read_component(name: str, entry: object) -> Component:
     if component.probe.path and not component.services:
         raise RegistryError(f"{place}.probe.path needs a service at whose port it is asked")
     _one_of(component.endpoint, ENDPOINTS, f"{place}.endpoint")
+    _leader_probe(component, place)
     return component
 
 
@@ -410,8 +500,11 @@ def read_registry(entries: Mapping[str, object], declared: Collection[str]) -> d
     offered = {service.name for component in registry.values() for service in component.services}
     for component in registry.values():
         for need in component.needs:
-            if need.service not in offered:
+            if need.service and need.service not in offered:
                 raise RegistryError(f"registry/{component.name}.yml needs '{need.service}', which nobody offers")
+        for entry in component.inputs or ():
+            if entry.kind not in ("variable", "authority") and entry.of not in offered:
+                raise RegistryError(f"registry/{component.name}.yml.inputs.{entry.name} is of '{entry.of}', no service")
         for service in component.services:
             if service.hidden_behind and service.hidden_behind not in registry:
                 raise RegistryError(

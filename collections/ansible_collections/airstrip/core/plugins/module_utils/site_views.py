@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ansible_collections.airstrip.core.plugins.module_utils import site_sizing as sizing
+from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import inputs, probes, roles
 from ansible_collections.airstrip.core.plugins.module_utils.site_model import LOOPBACK, Site
 from ansible_collections.airstrip.core.plugins.module_utils.site_programs import programs
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component, filled
@@ -96,13 +97,15 @@ def listen(site: Site, host: str) -> dict[str, list[str]]:
 def reach(site: Site, host: str) -> dict[str, dict[str, Any]]:
     """Return where a host finds each service of the registry that the site has, see Endpoint.
 
-    And `authority`, the file of the certificates by which it knows the server.
+    And `authority`, the file of the certificates by which it knows the server. `addresses` has one at least.
     """
     names = {service.name for entry in site.registry.values() for service in entry.services if service.port}
     found = {name: site.reach(host, name) for name in sorted(names)}
     own = f"{site.variables['site_config_directory']}/ca.crt"
     return {
-        name: asdict(endpoint) | {"authority": SYSTEM_AUTHORITIES if endpoint.external else own}
+        name: asdict(endpoint)
+        | {"addresses": list(endpoint.addresses or [endpoint.address])}
+        | {"authority": SYSTEM_AUTHORITIES if endpoint.external else own}
         for name, endpoint in found.items()
         if endpoint
     }
@@ -338,7 +341,7 @@ def _unique(names: Iterable[Any]) -> list[str]:
 def _host(site: Site, name: str) -> dict[str, Any]:
     components, own, comers = site.of(name), site.hosts[name].variables, clients(site, name)
     balancers = site.placed.get("load_balancer", [])
-    return {
+    known = {
         "address": site.hosts[name].address,
         "components": components,
         "is_airflow": any(site.components[component].tier == "airflow" for component in components),
@@ -361,7 +364,10 @@ def _host(site: Site, name: str) -> dict[str, Any]:
         "concurrency": sizing.concurrency(site, name),
         "memory_needed_mb": sizing.memory_needed(site, name),
         "vars": {key.removeprefix(PREFIX): item for key, item in own.items()},
+        "roles": roles(site, name),
+        "probes": probes(site, name),
     }
+    return known | {"inputs": inputs(site, name, known)}
 
 
 def fact(site: Site) -> dict[str, Any]:
@@ -382,7 +388,7 @@ def fact(site: Site) -> dict[str, Any]:
     entries       the lines of /etc/hosts
     proxy         variables of the environment
     hosts         by name: `address`, `components`, in `vars` the variables that may differ, and what the functions
-                  above return
+                  above return, and those of site_inputs
     """
     sets, budget = worker_sets(site), sizing.budget(site)
     hosts, users = {name: _host(site, name) for name in site.hosts}, broker_users(site, sets)

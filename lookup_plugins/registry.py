@@ -1,0 +1,76 @@
+"""Lookup of what the registry adds to the plays, which no playbook names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible.errors import AnsibleLookupError
+from ansible.plugins.lookup import LookupBase
+from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import added, members, users
+from ansible_collections.airstrip.core.plugins.module_utils.site_registry import (
+    Component,
+    RegistryError,
+    read_component,
+)
+
+DOCUMENTATION = """
+name: registry
+author: Airstrip
+short_description: Hosts and roles of the components that no playbook names
+description:
+  - For the keywords of a play, which Ansible works out before there is a host, and so before C(site) is known.
+    Conditions of the registry are not among what this knows, so hosts may turn out to have nothing to do.
+options:
+  _terms:
+    description:
+      - What is wanted of the components, V(hosts) on which they are placed or their V(roles); or V(users), the hosts of
+        all of them and of what needs them.
+    required: true
+  stage:
+    description: When their roles are applied.
+    type: str
+    choices: [before_airflow, after_airflow]
+    default: before_airflow
+"""
+
+EXAMPLES = """
+- name: Provide what is needed before Airflow
+  hosts: "{{ lookup('registry', 'hosts', stage='before_airflow') }}"
+"""
+
+RETURN = """
+_raw:
+  description: For each term a list, of hosts in the inventory's order, or of roles in that in which they are applied.
+  type: list
+  elements: list
+"""
+
+
+class LookupModule(LookupBase):  # type: ignore[misc]
+    """The lookup V(registry)."""
+
+    def run(self, terms: Sequence[str], variables: Mapping[str, Any] | None = None, **kwargs: Any) -> list[list[str]]:
+        """Return hosts or roles. Raises AnsibleLookupError for another term, or a registry that has no meaning."""
+        given = variables or {}
+        self.set_options(var_options=given, direct=kwargs)
+        try:
+            registry = _read(Path(__file__).resolve().parents[1] / "registry")
+        except RegistryError as error:
+            raise AnsibleLookupError(str(error)) from error
+        own = added(registry, str(self.get_option("stage")))
+        found = {
+            "hosts": members(own, given["groups"]),
+            "roles": list(dict.fromkeys(entry.role for entry in own)),
+            "users": members(users(registry), given["groups"]),
+        }
+        if unknown := [term for term in terms if term not in found]:
+            raise AnsibleLookupError(f"registry: {unknown[0]!r} is none of {', '.join(found)}")
+        return [found[term] for term in terms]
+
+
+def _read(directory: Path) -> dict[str, Component]:
+    entries = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in directory.glob("*.yml")}
+    return {name: read_component(name, entry) for name, entry in entries.items() if name != "site"}
