@@ -64,6 +64,12 @@ options:
         installation that is taken over, and an empty one is refused.
       - Another value in the file is an error, because something may be encrypted with it.
     type: str
+  forget:
+    description:
+      - Whether the names are taken out of the file instead, because nothing uses them any more. Those that were there
+        are returned in the place of values.
+    type: bool
+    default: false
 """
 
 EXAMPLES = """
@@ -160,6 +166,8 @@ class LookupModule(LookupBase):  # type: ignore[misc]
         loader: DataLoader = self._loader
         vault = VaultLib(loader._vault.secrets)  # the loader has no public accessor for its vault secrets
         names = [str(term) for term in terms]
+        if self.get_option("forget"):
+            return self._forget(names, path, vault) if keep else []
         given = self.get_option("value")
         if given is not None and (given == "" or len(names) != 1):
             raise AnsibleLookupError(f"airflow_secret: a value that is to be kept belongs to one name, found {names}.")
@@ -172,6 +180,14 @@ class LookupModule(LookupBase):  # type: ignore[misc]
                 f"site_secrets_file: {path} has another {names[0]} already. Remove it there if nothing uses it yet."
             )
         return values
+
+    def _forget(self, names: Sequence[str], path: Path, vault: VaultLib) -> list[str]:
+        with _locked(path):
+            known = read(path, vault)
+            gone = [name for name in names if name in known]
+            if gone:
+                write(path, {name: value for name, value in known.items() if name not in gone}, vault)
+        return gone
 
     def _new(self) -> str:
         """Return what a name gets that is not in the file yet."""

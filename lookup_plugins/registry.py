@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import added, members, users
+from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import STAGES, added, members, users
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import (
     Component,
     RegistryError,
@@ -30,10 +30,9 @@ options:
         all of them and of what needs them.
     required: true
   stage:
-    description: When their roles are applied.
+    description: Those whose roles are applied then alone.
     type: str
     choices: [before_airflow, after_airflow]
-    default: before_airflow
 """
 
 EXAMPLES = """
@@ -60,7 +59,8 @@ class LookupModule(LookupBase):  # type: ignore[misc]
             registry = _read(Path(__file__).resolve().parents[1] / "registry")
         except RegistryError as error:
             raise AnsibleLookupError(str(error)) from error
-        own = added(registry, str(self.get_option("stage")))
+        stage = self.get_option("stage")
+        own = [entry for name in ([stage] if stage else STAGES) for entry in added(registry, name)]
         found = {
             "hosts": members(own, given["groups"]),
             "roles": list(dict.fromkeys(entry.role for entry in own)),

@@ -90,6 +90,7 @@ class Site:
     scenario: str
     directory: Path
     inventory_sources: Sequence[str]
+    root: Path = PROJECT
 
     @classmethod
     def from_environment(cls) -> Site:
@@ -105,13 +106,13 @@ class Site:
         return cls(scenario, directory, [f"--inventory={directory}/inventory", *sources])
 
     def command(self, *argv: str) -> subprocess.CompletedProcess[str]:
-        """Run one of Ansible's commands on this site's inventory, from the project's directory."""
+        """Run one of Ansible's commands on this site's inventory, from the project's directory or that of a copy."""
         # Found beside the running Python: the environment need not be activated.
         program = str(Path(sys.executable).with_name(argv[0]))
-        environment = os.environ | {"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+        environment = os.environ | {"ANSIBLE_CONFIG": str(self.root / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
         return subprocess.run(
             [program, *self.inventory_sources, *argv[1:]],
-            capture_output=True, check=False, cwd=PROJECT, env=environment, stdin=subprocess.DEVNULL, text=True,
+            capture_output=True, check=False, cwd=self.root, env=environment, stdin=subprocess.DEVNULL, text=True,
         )  # fmt: skip
 
     def _checked(self, *argv: str) -> str:

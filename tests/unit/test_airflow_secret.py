@@ -297,3 +297,15 @@ def test_processes_at_the_same_time_agree(path: Path) -> None:
     assert len(set(outputs[0])) == 20
     assert outputs == [outputs[0]] * 4
     assert sorted(yaml.safe_load(path.read_text()).values()) == sorted(outputs[0])
+
+
+def test_what_nothing_uses_any_more_is_forgotten(path: Path) -> None:
+    kept, _ = look_up(path, "a", "b")
+    assert look_up(path, "b", "c", forget=True) == ["b"]
+    assert yaml.safe_load(path.read_text(encoding="utf-8")) == {"a": kept}
+
+
+def test_check_mode_forgets_nothing(path: Path) -> None:
+    look_up(path, "a")
+    assert look_up(path, "a", variables={"ansible_check_mode": True}, forget=True) == []
+    assert "a" in yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""A server by TLS: at /leader it answers 200 if it leads, and 503 if not; the argument is the directory of its files."""
+"""A server by TLS: it answers 200 if it leads, and 503 if not. The argument is the directory of its files."""
 
 import json
 import ssl
