@@ -25,9 +25,14 @@ COMMON = (
     ".config", "action_plugins", "ansible.cfg", "bin/setup", "callback_plugins", "collections", "filter_plugins",
     "inventory", "library", "lookup_plugins", "module_utils", "molecule/shared", "playbooks", "registry",
     "requirements", "roles", "site.yml", ":(glob)tests/*/conftest.py", "tests/lib",
+    "vars_plugins",
 )  # fmt: skip
 # What the stages of bin/test that have hosts and are no scenario of Molecule run beside.
-OTHERS = {"demo": ("bin/demo",), "readme": ("README.md", "tests/e2e/readme")}
+OTHERS = {
+    "demo": ("bin/demo",),
+    "readme": ("README.md", "tests/e2e/readme"),
+    "throwaway": ("molecule/distributed", "tests/e2e/throwaway"),
+}
 _TESTS = "tests/testinfra"
 
 

@@ -40,7 +40,8 @@ def entry_points_are_called_by_name(tree: Tree) -> Iterator[str]:
 
 
 def called_roles_are_specified(tree: Tree) -> Iterator[str]:
-    for task in role_calls(tree):
+    # Those that the registry names are validated when they run.
+    for task in (task for task in role_calls(tree) if "{{" not in str(task.arguments.get("name"))):
         role, entry = task.arguments.get("name"), task.arguments.get("tasks_from", "main")
         specs = tree.specs(str(role))
         if entry not in specs:
@@ -97,8 +98,13 @@ def playbooks_tag_each_role(tree: Tree) -> Iterator[str]:
                 if isinstance(role, str) or role["role"] not in (role.get("tags") or []):
                     yield f"{tree.place(path)}: a role without the tag of its name"
         for task in tree.play_tasks(path):
-            if task.module in ROLE_CALLS and task.arguments["name"] not in task.listed("tags"):
+            if task.module in ROLE_CALLS and _tag_of(task.arguments["name"]) not in task.listed("tags"):
                 yield f"{task.place}: a role without the tag of its name"
+
+
+def _tag_of(role: str) -> str:
+    """Return the tag that a call of a role has: of a role that the registry names, all of these."""
+    return "{{ lookup('registry', 'roles', stage=components_stage) }}" if "{{" in role else role
 
 
 def loops_name_their_variable(tree: Tree) -> Iterator[str]:

@@ -67,7 +67,9 @@ def tags_of_roles() -> dict[str, set[str]]:
                 found.setdefault(role["role"], set()).update(role["tags"])
         for task in tree.play_tasks(path):
             if "ansible.builtin.import_role" in task.keys:
-                found.setdefault(task.arguments["name"], set()).update(task.listed("tags"))
+                # The registry adds those of the roles that it names.
+                tags = {tag for tag in task.listed("tags") if "{{" not in tag}
+                found.setdefault(task.arguments["name"], set()).update(tags)
     return found
 
 

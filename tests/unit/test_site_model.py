@@ -3,8 +3,11 @@
 from typing import Any
 
 import pytest
-from airstrip_imagined import ALONE, BALANCED, PLACED, imagined, sites
+from airstrip_imagined import ALONE, BALANCED, PLACED, imagined, inventory, sites
+from airstrip_registry import declared, entries
 from ansible_collections.airstrip.core.plugins.module_utils.site_model import Endpoint, Site
+from ansible_collections.airstrip.core.plugins.module_utils.site_registry import read_registry
+from ansible_collections.airstrip.core.plugins.module_utils.site_variables import read_variables
 from hypothesis import given, settings
 
 Way = tuple[str, str, str, str, int, str]
@@ -152,3 +155,47 @@ def test_ways_lead_from_who_needs_to_who_offers(site: Site) -> None:
         assert (way.source_address, way.destination_address) == ends
     # Tasks run beside nothing that has the metadata database.
     assert not [way for way in site.connections if way.component == "worker" and way.login == "metadata"]
+
+
+def with_entries(placed: dict[str, list[str]], more: dict[str, Any]) -> Site:
+    port = {"type": "port", "default": 9500, "description": "A port."}
+    variables = declared() | read_variables({"site_x_port": port, "site_y_port": port | {"default": 9501}})
+    return inventory(placed).site(read_registry(entries() | more, variables), variables)
+
+
+LEADING = {
+    "group": "x", "role": "x", "tier": "database", "endpoint": "leader", "certificate": "x_certificate",
+    "services": {"x": {"port": "site_x_port"}, "x_api": {"port": "site_y_port"}},
+    "leader_probe": {"service": "x_api", "path": "/primary"},
+}  # fmt: skip
+
+
+def test_clients_of_a_leader_ask_each_host_whether_it_leads() -> None:
+    client = {"group": "client", "role": "client", "tier": "airflow", "needs": [{"service": "x"}]}
+    site = with_entries(
+        PLACED | {"x": ["store", "worker1"], "client": ["control", "store"]}, {"x": LEADING, "client": client}
+    )
+    assert site.reach("store", "x") == Endpoint(
+        "127.0.0.1", 9500, tls=True, addresses=("127.0.0.1", "10.0.0.4"), leader_port=9501, leader_path="/primary"
+    )
+    assert ways(site, "x_api") == {
+        ("client", source, target, "x_api", 9501, "")
+        for source in ("control", "store")
+        for target in ("store", "worker1")
+    }
+
+
+def test_who_needs_a_kind_comes_to_every_service_of_it() -> None:
+    metrics = {
+        "group": "x",
+        "role": "x",
+        "tier": "x",
+        "services": {"x": {"port": "site_x_port", "kind": "metrics", "path": "/m"}},
+    }
+    client = {"group": "client", "role": "client", "tier": "monitoring", "needs": [{"kind": "metrics"}]}
+    site = with_entries(BALANCED | {"x": ["store"], "client": ["control"]}, {"x": metrics, "client": client})
+    assert {way for way in ways(site) if way[0] == "client"} == {
+        ("client", "control", "store", "x", 9500, ""),
+        ("client", "control", "edge1", "haproxy_metrics", 8405, ""),
+        ("client", "control", "edge2", "haproxy_metrics", 8405, ""),
+    }

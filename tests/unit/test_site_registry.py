@@ -35,6 +35,16 @@ def test_roles_and_tiers_are_those_of_the_tree() -> None:
     assert {entry.tier for entry in registry().values()} <= {path.stem for path in tree.playbooks}
 
 
+def test_each_role_is_named_in_a_playbook_or_applied_by_the_registry() -> None:
+    tree = Tree()
+    named = {role["role"] for path in tree.playbooks for play in tree.plays(path) for role in play.get("roles", [])}
+    named |= {
+        str(task.arguments["name"]) for task in tree.calls if task.module.endswith(("import_role", "include_role"))
+    }
+    for name, entry in registry().items():
+        assert (entry.role in named) == (entry.inputs is None), name
+
+
 def test_inputs_that_follow_from_a_variable_of_the_site_are_refused_in_its_place() -> None:
     """Else a role would have one value, and firewall and clients another."""
     tree = Tree()
@@ -144,6 +154,24 @@ def test_what_has_no_meaning_is_refused(entry: Any, message: str) -> None:
         read_component("x", entry)
 
 
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (["r_a"], "registry/x.yml.inputs must be a mapping, found list"),
+        ({"r_a": "port"}, "registry/x.yml.inputs.r_a must be a mapping, found str"),
+        ({"r_a": {"key": "a"}}, "registry/x.yml.inputs.r_a has the unknown key 'key'; known are authority, callers"),
+        ({"r_a": {}}, "registry/x.yml.inputs.r_a is one of port, listen, clients"),
+        ({"r_a": {"port": "a", "listen": "a"}}, "registry/x.yml.inputs.r_a is one of port, listen, clients"),
+        ({"r_a": {"authority": False}}, "registry/x.yml.inputs.r_a is one of port, listen, clients"),
+        ({"s_a": {"port": "a"}}, "registry/x.yml.inputs.s_a is no variable of the role r: those begin with r_"),
+        ({"r_a }}": {"port": "a"}}, "registry/x.yml.inputs.r_a }} is no variable of the role r"),
+    ],
+)
+def test_inputs_that_have_no_meaning_are_refused(inputs: Any, message: str) -> None:
+    with pytest.raises(RegistryError, match=message):
+        read_component("x", SMALL | {"inputs": inputs})
+
+
 def test_a_name_is_one_that_variables_can_have() -> None:
     with pytest.raises(RegistryError, match=r"registry/a-b.yml: a component's name has lower-case letters"):
         read_component("a-b", SMALL)
@@ -157,6 +185,8 @@ def test_a_name_is_one_that_variables_can_have() -> None:
             SMALL | {"services": {"a": {"port": "p", "hidden_behind": "nobody"}}},
             "registry/x.yml.services.a.hidden_behind is no component: 'nobody'",
         ),
+        (SMALL | {"inputs": {"r_a": {"port": "b"}}}, "registry/x.yml.inputs.r_a is of 'b', no service"),
+        (SMALL | {"inputs": {"r_a": {"variable": "site_b"}}}, "registry/x.yml names site_b, which registry/site.yml"),
         (SMALL | {"owns": ["{site_nowhere}/x"]}, "registry/x.yml names site_nowhere, which registry/site.yml lacks"),
         (SMALL | {"when": {"set": "site_nothing"}}, "registry/x.yml names site_nothing, which registry/site.yml lacks"),
         (SMALL | {"services": {"a": {"port": "site_p"}}}, "registry/x.yml names site_p, which"),

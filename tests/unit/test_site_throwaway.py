@@ -1,24 +1,21 @@
 """A component that nobody knows is one entry: all that lists components follows from it, and goes with it."""
 
 import json
-import random
-import string
 from typing import Any
 
 import pytest
 from airstrip_imagined import PLACED, inventory
 from airstrip_registry import entries
+from airstrip_throwaway import made_up
 from airstrip_tree import PROJECT, Tree
 from ansible_collections.airstrip.core.plugins.module_utils.site_checks import problems
+from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import added as added_later
+from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import members, mirrors, users, wiring
 from ansible_collections.airstrip.core.plugins.module_utils.site_model import Site
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import read_registry
 from ansible_collections.airstrip.core.plugins.module_utils.site_variables import read_all_variables
 from ansible_collections.airstrip.core.plugins.module_utils.site_views import fact
 from topology_drawing import airflow_topology_text
-
-
-def made_up() -> str:
-    return "".join(random.choices(string.ascii_lowercase, k=12))  # noqa: S311 - a name, and no secret
 
 
 @pytest.fixture
@@ -34,12 +31,21 @@ def added(own: str, other: str) -> dict[str, Any]:
     return {
         own: {
             "group": own,
-            "role": "base",
+            "role": own,
             "tier": "monitoring",
             "variables": {f"site_{own}_port": port},
             "units": [f"{own}.service"],
             "certificate": f"{own}_certificate",
+            "endpoint": "leader",
+            "leader_probe": {"service": own, "path": "/leader"},
             "services": {own: {"port": f"site_{own}_port"}},
+            "inputs": {
+                f"{own}_port": {"port": own},
+                f"{own}_listen_addresses": {"listen": own},
+                f"{own}_callers": {"callers": own},
+                f"{own}_elsewhere": {"reach": other},
+                f"{own}_ca_certificate": {"authority": True},
+            },
             "needs": [{"service": other}, {"service": "postgresql", "login": "metadata", "connections": {"fixed": 7}}],
             "memory": {"mb": 99},
             "placement": {"max": 3},
@@ -47,11 +53,12 @@ def added(own: str, other: str) -> dict[str, Any]:
         },
         other: {
             "group": other,
-            "role": "base",
+            "role": other,
             "tier": "database",
             "variables": {f"site_{other}_port": port | {"default": 9124}, f"site_{other}_host": address},
             "services": {other: {"port": f"site_{other}_port"}},
             "placement": {"external": f"site_{other}_host"},
+            "inputs": {},
         },
     }
 
@@ -80,6 +87,7 @@ def test_everything_follows_from_one_entry(names: tuple[str, str]) -> None:
     assert "10.0.0.1" in here["certificates"][own]
     assert here["reach"][own] == {
         "address": "127.0.0.1", "port": 9200, "tls": True, "external": False, "authority": "/etc/airflow/ca.crt",
+        "addresses": ["127.0.0.1", "10.0.0.2", "10.0.0.4"], "leader_port": 9200, "leader_path": "/leader",
     }  # fmt: skip
     assert {"port": 9200, "owner": f"site_{own}_port"} in here["ports"]
     assert {
@@ -103,6 +111,41 @@ def test_everything_follows_from_one_entry(names: tuple[str, str]) -> None:
     drawn = airflow_topology_text(found)
     assert f"{own} 9200" in drawn
     assert f"192.0.2.77: {other}, outside of the inventory" in drawn
+
+
+def test_its_role_is_applied_with_its_inputs(names: tuple[str, str]) -> None:
+    own, other = names
+    site = built(added(own, other), PLACED | {own: ["store", "control"]}, **{f"{other}_host": "192.0.2.77"})
+    here = fact(site)["hosts"]["store"]
+    assert here["roles"] == {"before_airflow": [], "after_airflow": [own]}
+    assert here["inputs"][f"{own}_port"] == 9123
+    assert here["inputs"][f"{own}_listen_addresses"] == ["127.0.0.1", "10.0.0.1"]
+    assert here["inputs"][f"{own}_callers"] == ["10.0.0.2"]
+    assert here["inputs"][f"{own}_elsewhere"]["address"] == "192.0.2.77"
+    assert fact(site)["hosts"]["worker1"]["inputs"] == {}
+    expressions = wiring(site.registry)
+    assert expressions[f"{own}_port"] == f"{{{{ site_here.inputs.{own}_port }}}}"
+    assert expressions[f"{own}_certificate_key"] == f"{{{{ lookup('site_certificate', '{own}', part='key') }}}}"
+    assert expressions[f"{own}_ca_certificate"] == "{{ lookup('site_certificate', 'ca') }}"
+    assert dict(mirrors(site.registry)) == {f"{own}_port": f"site_{own}_port"}
+
+
+def test_it_is_asked_from_where_it_is_needed(names: tuple[str, str]) -> None:
+    own, other = names
+    site = built(added(own, other), PLACED | {own: ["store", "control"]}, **{f"{other}_host": "192.0.2.77"})
+    probe = {"component": own, "service": own, "port": 9123, "tls": True, "leader_path": "/leader"}
+    asked = {host: known["probes"] for host, known in fact(site)["hosts"].items()}
+    assert asked == {
+        # Its scheduler needs it.
+        "control": [probe | {"addresses": ["127.0.0.1", "10.0.0.1"], "complete": True}],
+        "store": [probe | {"addresses": ["127.0.0.1"], "complete": False}],
+        "worker1": [],
+        "worker2": [],
+    }
+    groups = {entry.group: site.members[name] for name, entry in site.registry.items()} | {"all": list(site.hosts)}
+    assert members(users(site.registry), groups) == ["store", "control"]
+    assert members(added_later(site.registry, "before_airflow"), groups) == []
+    assert members(added_later(site.registry, "after_airflow"), groups) == ["store", "control"]
 
 
 def test_what_cannot_be_is_named(names: tuple[str, str]) -> None:
