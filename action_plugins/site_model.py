@@ -12,20 +12,18 @@ import yaml
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.airstrip.core.plugins.module_utils.site_checks import problems
-from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import mirrors
-from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import wiring as added_wiring
+from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import wiring as wiring_of
 from ansible_collections.airstrip.core.plugins.module_utils.site_inventory import FACTS, Inventory, Unknown
 from ansible_collections.airstrip.core.plugins.module_utils.site_names import name_problems
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import (
     Component,
     RegistryError,
-    read_registry,
 )
 from ansible_collections.airstrip.core.plugins.module_utils.site_renamed import RENAMED
 from ansible_collections.airstrip.core.plugins.module_utils.site_variables import (
     PREFIX,
     Variable,
-    read_all_variables,
+    read_directory,
 )
 from ansible_collections.airstrip.core.plugins.module_utils.site_views import fact
 
@@ -125,12 +123,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         _, options = self.validate_argument_spec(specs)
         given = task_vars or {}
         try:
-            registry, declared = _read(Path(options["registry"]))
+            registry, declared = read_directory(Path(options["registry"]))
         except RegistryError as error:
             raise AnsibleActionFail(str(error)) from error
         known = known_facts(Path(options["known_facts_file"]))
         found = Found(given["hostvars"], [str(host) for host in given["groups"]["all"]], declared, known)
-        wiring = yaml.safe_load(Path(options["wiring"]).read_text(encoding="utf-8")) | added_wiring(registry)
+        wiring = yaml.safe_load(Path(options["wiring"]).read_text(encoding="utf-8")) | wiring_of(registry, declared)
         return result | found.site(registry, given["groups"], wiring, options["known_facts_file"])
 
 
@@ -160,12 +158,12 @@ class Found:
     def _overridden(self, host: str, name: str, wiring: Mapping[str, Any]) -> bool:
         return name in self.raw[host] and self.raw[host][name] != wiring.get(name)
 
-    def misplaced(self, registry: Mapping[str, Component], wiring: Mapping[str, Any]) -> Iterator[str]:
+    def misplaced(self, wiring: Mapping[str, Any]) -> Iterator[str]:
         """Yield what is wrong with names: those that a variable of the site had, and inputs that follow from it."""
-        former = [(name, variable.name) for variable in self.declared.values() for name in variable.instead_of]
-        for name, variable in [*former, *mirrors(registry)]:
-            if place := self._set_at(name, wiring):
-                yield f"{name} is set{place}, and its value is the site's: set {variable} in its place."
+        for variable in self.declared.values():
+            for name in (*variable.inputs, *variable.instead_of):
+                if place := self._set_at(name, wiring):
+                    yield f"{name} is set{place}, and its value is the site's: set {variable.name} in its place."
 
     def renamed(self, names: Mapping[str, str], wiring: Mapping[str, Any]) -> Iterator[str]:
         """Yield names that a role's input does not have any more."""
@@ -221,7 +219,7 @@ class Found:
         bearers = edge if len(edge) == 1 and not site.variables["site_virtual_address"] else []
         names = name_problems(self.facts, self.known, (site.variables["site_public_name"], bearers), file)
         wrong = [
-            *self.misplaced(registry, wiring),
+            *self.misplaced(wiring),
             *self.renamed(RENAMED, wiring),
             *self.misspelt(wiring),
             *inventory.problems,
@@ -252,13 +250,6 @@ def _place(value: Any) -> str:
         return ""
     origin = Origin.get_tag(value)
     return f" ({origin})" if origin else ""
-
-
-def _read(directory: Path) -> tuple[dict[str, Component], dict[str, Variable]]:
-    entries = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in directory.glob("*.yml")}
-    declared = read_all_variables(entries)
-    components = {name: entry for name, entry in entries.items() if name != "site"}
-    return read_registry(components, declared), declared
 
 
 def known_facts(file: Path) -> dict[str, Any]:

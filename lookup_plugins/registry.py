@@ -6,15 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import STAGES, added, members, users
-from ansible_collections.airstrip.core.plugins.module_utils.site_registry import (
-    Component,
-    RegistryError,
-    read_component,
-)
+from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import added, members, users
+from ansible_collections.airstrip.core.plugins.module_utils.site_registry import STAGES, RegistryError
+from ansible_collections.airstrip.core.plugins.module_utils.site_variables import read_directory
 
 DOCUMENTATION = """
 name: registry
@@ -56,7 +52,7 @@ class LookupModule(LookupBase):  # type: ignore[misc]
         given = variables or {}
         self.set_options(var_options=given, direct=kwargs)
         try:
-            registry = _read(Path(__file__).resolve().parents[1] / "registry")
+            registry, _ = read_directory(Path(__file__).resolve().parents[1] / "registry")
         except RegistryError as error:
             raise AnsibleLookupError(str(error)) from error
         stage = self.get_option("stage")
@@ -69,8 +65,3 @@ class LookupModule(LookupBase):  # type: ignore[misc]
         if unknown := [term for term in terms if term not in found]:
             raise AnsibleLookupError(f"registry: {unknown[0]!r} is none of {', '.join(found)}")
         return [found[term] for term in terms]
-
-
-def _read(directory: Path) -> dict[str, Component]:
-    entries = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in directory.glob("*.yml")}
-    return {name: read_component(name, entry) for name, entry in entries.items() if name != "site"}

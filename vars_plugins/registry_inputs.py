@@ -1,4 +1,4 @@
-"""Variables of all hosts: the inputs of roles that the registry alone knows."""
+"""Variables of all hosts: the inputs of roles that the registry gives."""
 
 from __future__ import annotations
 
@@ -7,37 +7,46 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ansible.errors import AnsibleParserError
 from ansible.inventory.group import Group
 from ansible.plugins.vars import BaseVarsPlugin
 from ansible.template import trust_as_template
 from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import wiring
-from ansible_collections.airstrip.core.plugins.module_utils.site_registry import read_component
+from ansible_collections.airstrip.core.plugins.module_utils.site_registry import RegistryError
+from ansible_collections.airstrip.core.plugins.module_utils.site_variables import read_directory
 
 DOCUMENTATION = """
 name: registry_inputs
 author: Airstrip
-short_description: Inputs of roles that the registry alone knows
+short_description: Inputs of roles that the registry gives
 description:
-  - What C(inventory/wiring.yml) is for the roles that playbooks name, this is for components with C(inputs) in the
-    registry, so that such a component needs no line there. Its values, too, are set anew by an inventory's group_vars.
+  - C(inputs) of variables and components in the registry become expressions, as those of C(inventory/wiring.yml) are.
+  - Where an inventory has C(group_vars/all/00_wiring.yml), they are variables of its group C(all). What stands in its
+    C(group_vars) counts before them.
 """
+
+_WIRING = Path("group_vars", "all", "00_wiring.yml")
 
 
 class VarsModule(BaseVarsPlugin):  # type: ignore[misc]
     """The variables."""
 
     def get_vars(self, loader: Any, path: str, entities: Sequence[Any], cache: bool = True) -> dict[str, Any]:  # noqa: ARG002 - as Ansible calls it
-        """Return the inputs for the group of all hosts of an inventory; nothing for what stands beside a playbook."""
+        """Return the inputs for the group of all hosts. Raises AnsibleParserError for a registry without a meaning."""
         super().get_vars(loader, path, entities)
         wanted = any(isinstance(entity, Group) and entity.name == "all" for entity in entities)
-        return _inputs() if wanted and Path(path) != Path(loader.get_basedir()) else {}
+        return _inputs() if wanted and _is_wired(path) else {}
+
+
+@cache
+def _is_wired(directory: str) -> bool:
+    return (Path(directory) / _WIRING).exists()
 
 
 @cache
 def _inputs() -> dict[str, Any]:
-    files = (Path(__file__).resolve().parents[1] / "registry").glob("*.yml")
-    entries = {file.stem: yaml.safe_load(file.read_text(encoding="utf-8")) for file in files if file.stem != "site"}
-    # Only those with inputs are read: the action site_model checks them all, and says what is wrong.
-    components = {name: read_component(name, entry) for name, entry in entries.items() if "inputs" in (entry or {})}
-    return {name: trust_as_template(expression) for name, expression in wiring(components).items()}
+    try:
+        registry, declared = read_directory(Path(__file__).resolve().parents[1] / "registry")
+    except RegistryError as error:
+        raise AnsibleParserError(str(error)) from error
+    return {name: trust_as_template(expression) for name, expression in wiring(registry, declared).items()}

@@ -20,8 +20,14 @@ from typing import Any
 
 import jinja2
 import jinja2.meta
+from airstrip_render import start
 from airstrip_tree import RENDERED, Task, Tree
 from jinja2 import nodes
+
+start()  # before anything of a collection is imported: Ansible's own finder comes too late else
+
+from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import wiring  # noqa: E402
+from ansible_collections.airstrip.core.plugins.module_utils.site_variables import read_directory  # noqa: E402
 
 # Expressions without braces.
 _BARE = frozenset({"when", "changed_when", "failed_when", "until", "that", "var"})
@@ -157,6 +163,12 @@ def long_values(tree: Tree, columns: int = 200) -> list[str]:
     return [f"{length} characters in {place}" for length, place in sorted(found, reverse=True)]
 
 
+def registry_inputs(tree: Tree) -> dict[str, str]:
+    """Return what the registry of a tree gives to roles, as the vars plugin does."""
+    directory = tree.root / "registry"
+    return wiring(*read_directory(directory)) if directory.is_dir() else {}
+
+
 class Graph:
     """The graph of a tree."""
 
@@ -167,6 +179,8 @@ class Graph:
         self.given: set[str] = set()  # to a template, or by a loop
         for path in [path for path in self._inventory_files() if not path.is_symlink()]:
             self._read_values(path, INVENTORY, INVENTORY)
+        for name, value in registry_inputs(tree).items():
+            self._define(name, INVENTORY, INVENTORY, "registry", value)
         for role in tree.roles:
             self._read_role(role)
         for path in tree.playbooks:

@@ -11,11 +11,12 @@ from airstrip_tree import PROJECT, Tree
 
 start()  # before anything of a collection is imported: Ansible's own finder comes too late else
 
+from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import wiring as wiring_of  # noqa: E402
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component, read_registry  # noqa: E402
 from ansible_collections.airstrip.core.plugins.module_utils.site_variables import Variable, read_all_variables  # noqa: E402
 from ansible_collections.airstrip.core.plugins.module_utils.site_views import fact  # noqa: E402
 
-__all__ = ["declared", "entries", "fact", "registry", "work_out"]
+__all__ = ["declared", "entries", "fact", "registry", "wiring", "work_out"]
 
 
 def entries() -> dict[str, Any]:
@@ -35,6 +36,12 @@ def registry() -> dict[str, Component]:
     return read_registry(entries(), declared())
 
 
+def wiring() -> dict[str, Any]:
+    """Return what each inventory gives to roles: by its link, and by the registry."""
+    found: dict[str, Any] = Tree().load(PROJECT / "inventory" / "wiring.yml")
+    return found | wiring_of(registry(), declared())
+
+
 @cache
 def _action() -> Any:
     spec = importlib.util.spec_from_file_location("site_model_action", PROJECT / "action_plugins" / "site_model.py")
@@ -49,6 +56,5 @@ def work_out(hostvars: Any, groups: Mapping[str, Any], file: Path = Path("/nowhe
     """Return the site of an inventory, as Ansible's own `hostvars` and `groups` give it."""
     action = _action()
     found = action.Found(hostvars, list(groups["all"]), declared(), action.known_facts(file))
-    wiring = Tree().load(PROJECT / "inventory" / "wiring.yml")
-    site: dict[str, Any] = found.site(registry(), groups, wiring, str(file))
+    site: dict[str, Any] = found.site(registry(), groups, wiring(), str(file))
     return site

@@ -2,9 +2,13 @@
 
 import pytest
 from airstrip_render import start
+from hypothesis import settings
 
 # Before a test imports anything of a collection: Ansible's own finder comes too late else.
 start()
+# No test is a timed one: this machine may be busy.
+settings.register_profile("airstrip", deadline=None)
+settings.load_profile("airstrip")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

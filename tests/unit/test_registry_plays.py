@@ -58,7 +58,7 @@ def test_roles_are_applied_where_they_are_placed_by_their_tags(copied: Throwaway
 def test_their_inputs_are_variables_of_all_hosts_which_an_inventory_may_set(copied: Throwaway) -> None:
     port, listen = f"{copied.inside}_port", f"{copied.inside}_listen_addresses"
     found = json.loads(run(copied.root, "ansible-inventory", "--host=control-1"))
-    assert found[port] == f"{{{{ site_here.inputs.{port} }}}}"
+    assert found[port] == f"{{{{ site.vars.{port} }}}}"
     assert f"lookup('site_certificate', '{copied.inside}')" in found[f"{copied.inside}_certificate"]
     own = copied.root / "inventory" / "distributed" / "group_vars" / "all" / "own.yml"
     own.write_text(json.dumps({listen: ["0.0.0.0"]}), encoding="utf-8")  # noqa: S104 - a value, where nobody listens

@@ -55,9 +55,10 @@ def provide(directory: Path, host_variables: Mapping[str, Mapping[str, Any]]) ->
     children: dict[str, Any] = {group: {"hosts": {host: {} for host in members}} for group, members in GROUPS.items()}
     inventory = {"all": {"hosts": hosts, "children": children}}
     (directory / "hosts.yml").write_text(yaml.safe_dump(inventory), encoding="utf-8")
-    (directory / "group_vars").mkdir(exist_ok=True)
-    (directory / "group_vars" / "all.yml").unlink(missing_ok=True)
-    (directory / "group_vars" / "all.yml").symlink_to(PROJECT / "inventory" / "wiring.yml")
+    wiring = directory / "group_vars" / "all" / "00_wiring.yml"
+    wiring.parent.mkdir(parents=True, exist_ok=True)
+    wiring.unlink(missing_ok=True)
+    wiring.symlink_to(PROJECT / "inventory" / "wiring.yml")
     return directory / "hosts.yml"
 
 

@@ -8,6 +8,7 @@ import pytest
 from airstrip_imagined import PLACED, imagined
 from airstrip_registry import declared, entries, registry
 from airstrip_tree import Tree
+from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import wiring
 from ansible_collections.airstrip.core.plugins.module_utils.site_programs import programs
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import (
     Need,
@@ -42,19 +43,26 @@ def test_each_role_is_named_in_a_playbook_or_applied_by_the_registry() -> None:
         str(task.arguments["name"]) for task in tree.calls if task.module.endswith(("import_role", "include_role"))
     }
     for name, entry in registry().items():
-        assert (entry.role in named) == (entry.inputs is None), name
+        assert (entry.role in named) == (entry.stage == ""), name
 
 
 def test_inputs_that_follow_from_a_variable_of_the_site_are_refused_in_its_place() -> None:
     """Else a role would have one value, and firewall and clients another."""
     tree = Tree()
-    wiring = tree.load(tree.root / "inventory" / "wiring.yml")
-    mirrors = {(name, match[1]) for name, text in wiring.items() if (match := MIRROR.fullmatch(str(text)))}
-    refused = {
-        (name, variable.removeprefix("site_")) for variable, entry in declared().items() for name in entry.instead_of
-    }
-    assert len(mirrors) > 40
-    assert mirrors <= refused
+    written = tree.load(tree.root / "inventory" / "wiring.yml")
+    assert [name for name, text in written.items() if MIRROR.fullmatch(str(text))] == []
+    assert len([name for variable in declared().values() for name in variable.inputs]) > 40
+
+
+def test_what_the_registry_gives_is_an_option_of_a_role_and_stands_there_alone() -> None:
+    tree = Tree()
+    given = wiring(registry(), declared())
+    assert given["postgresql_port"] == "{{ site.vars.database_port }}"
+    assert given["airflow_api_server_workers"] == "{{ site_here.vars.api_server_workers }}"
+    assert given["postgresql_clients"] == "{{ site_here.clients.postgresql | default([]) }}"
+    assert given["redis_certificate_key"] == "{{ lookup('site_certificate', 'redis', part='key') }}"
+    assert set(given) - set(tree.all_options) == set()
+    assert set(given) & set(tree.load(tree.root / "inventory" / "wiring.yml")) == set()
 
 
 def test_the_wiring_gives_no_variable_of_the_site_a_value() -> None:
@@ -160,11 +168,11 @@ def test_what_has_no_meaning_is_refused(entry: Any, message: str) -> None:
         (["r_a"], "registry/x.yml.inputs must be a mapping, found list"),
         ({"r_a": "port"}, "registry/x.yml.inputs.r_a must be a mapping, found str"),
         ({"r_a": {"key": "a"}}, "registry/x.yml.inputs.r_a has the unknown key 'key'; known are authority, callers"),
-        ({"r_a": {}}, "registry/x.yml.inputs.r_a is one of port, listen, clients"),
-        ({"r_a": {"port": "a", "listen": "a"}}, "registry/x.yml.inputs.r_a is one of port, listen, clients"),
-        ({"r_a": {"authority": False}}, "registry/x.yml.inputs.r_a is one of port, listen, clients"),
-        ({"s_a": {"port": "a"}}, "registry/x.yml.inputs.s_a is no variable of the role r: those begin with r_"),
-        ({"r_a }}": {"port": "a"}}, "registry/x.yml.inputs.r_a }} is no variable of the role r"),
+        ({"r_a": {}}, "registry/x.yml.inputs.r_a is one of listen, clients"),
+        ({"r_a": {"callers": "a", "listen": "a"}}, "registry/x.yml.inputs.r_a is one of listen, clients"),
+        ({"r_a": {"authority": False}}, "registry/x.yml.inputs.r_a is one of listen, clients"),
+        ({"s_a": {"listen": "a"}}, "registry/x.yml.inputs.s_a is no variable of the role r: those begin with r_"),
+        ({"r_a }}": {"listen": "a"}}, "registry/x.yml.inputs.r_a }} is no variable of the role r"),
     ],
 )
 def test_inputs_that_have_no_meaning_are_refused(inputs: Any, message: str) -> None:
@@ -185,8 +193,7 @@ def test_a_name_is_one_that_variables_can_have() -> None:
             SMALL | {"services": {"a": {"port": "p", "hidden_behind": "nobody"}}},
             "registry/x.yml.services.a.hidden_behind is no component: 'nobody'",
         ),
-        (SMALL | {"inputs": {"r_a": {"port": "b"}}}, "registry/x.yml.inputs.r_a is of 'b', no service"),
-        (SMALL | {"inputs": {"r_a": {"variable": "site_b"}}}, "registry/x.yml names site_b, which registry/site.yml"),
+        (SMALL | {"inputs": {"r_a": {"listen": "b"}}}, "registry/x.yml.inputs.r_a is of 'b', no service"),
         (SMALL | {"owns": ["{site_nowhere}/x"]}, "registry/x.yml names site_nowhere, which registry/site.yml lacks"),
         (SMALL | {"when": {"set": "site_nothing"}}, "registry/x.yml names site_nothing, which registry/site.yml lacks"),
         (SMALL | {"services": {"a": {"port": "site_p"}}}, "registry/x.yml names site_p, which"),

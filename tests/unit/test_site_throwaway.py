@@ -10,10 +10,10 @@ from airstrip_throwaway import made_up
 from airstrip_tree import PROJECT, Tree
 from ansible_collections.airstrip.core.plugins.module_utils.site_checks import problems
 from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import added as added_later
-from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import members, mirrors, users, wiring
+from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import members, users, wiring
 from ansible_collections.airstrip.core.plugins.module_utils.site_model import Site
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import read_registry
-from ansible_collections.airstrip.core.plugins.module_utils.site_variables import read_all_variables
+from ansible_collections.airstrip.core.plugins.module_utils.site_variables import read_all_variables, read_variables
 from ansible_collections.airstrip.core.plugins.module_utils.site_views import fact
 from topology_drawing import airflow_topology_text
 
@@ -33,14 +33,14 @@ def added(own: str, other: str) -> dict[str, Any]:
             "group": own,
             "role": own,
             "tier": "monitoring",
-            "variables": {f"site_{own}_port": port},
+            "variables": {f"site_{own}_port": port | {"inputs": [f"{own}_port"]}},
+            "stage": "after_airflow",
             "units": [f"{own}.service"],
             "certificate": f"{own}_certificate",
             "endpoint": "leader",
             "leader_probe": {"service": own, "path": "/leader"},
             "services": {own: {"port": f"site_{own}_port"}},
             "inputs": {
-                f"{own}_port": {"port": own},
                 f"{own}_listen_addresses": {"listen": own},
                 f"{own}_callers": {"callers": own},
                 f"{own}_elsewhere": {"reach": other},
@@ -58,7 +58,7 @@ def added(own: str, other: str) -> dict[str, Any]:
             "variables": {f"site_{other}_port": port | {"default": 9124}, f"site_{other}_host": address},
             "services": {other: {"port": f"site_{other}_port"}},
             "placement": {"external": f"site_{other}_host"},
-            "inputs": {},
+            "stage": "before_airflow",
         },
     }
 
@@ -115,19 +115,19 @@ def test_everything_follows_from_one_entry(names: tuple[str, str]) -> None:
 
 def test_its_role_is_applied_with_its_inputs(names: tuple[str, str]) -> None:
     own, other = names
-    site = built(added(own, other), PLACED | {own: ["store", "control"]}, **{f"{other}_host": "192.0.2.77"})
+    more = added(own, other)
+    site = built(more, PLACED | {own: ["store", "control"]}, **{f"{other}_host": "192.0.2.77"})
     here = fact(site)["hosts"]["store"]
     assert here["roles"] == {"before_airflow": [], "after_airflow": [own]}
-    assert here["inputs"][f"{own}_port"] == 9123
-    assert here["inputs"][f"{own}_listen_addresses"] == ["127.0.0.1", "10.0.0.1"]
-    assert here["inputs"][f"{own}_callers"] == ["10.0.0.2"]
-    assert here["inputs"][f"{own}_elsewhere"]["address"] == "192.0.2.77"
-    assert fact(site)["hosts"]["worker1"]["inputs"] == {}
-    expressions = wiring(site.registry)
-    assert expressions[f"{own}_port"] == f"{{{{ site_here.inputs.{own}_port }}}}"
+    assert here["listen"][own] == ["127.0.0.1", "10.0.0.1"]
+    assert here["callers"][own] == ["10.0.0.2"]
+    assert here["reach"][other]["address"] == "192.0.2.77"
+    expressions = wiring(site.registry, read_variables(more[own]["variables"]))
+    assert expressions[f"{own}_port"] == f"{{{{ site.vars.{own}_port }}}}"
+    assert expressions[f"{own}_callers"] == f"{{{{ site_here.callers.{own} | default([]) }}}}"
+    assert expressions[f"{own}_elsewhere"] == f"{{{{ site_here.reach.{other} | default({{}}) }}}}"
     assert expressions[f"{own}_certificate_key"] == f"{{{{ lookup('site_certificate', '{own}', part='key') }}}}"
-    assert expressions[f"{own}_ca_certificate"] == "{{ lookup('site_certificate', 'ca') }}"
-    assert dict(mirrors(site.registry)) == {f"{own}_port": f"site_{own}_port"}
+    assert expressions[f"{own}_ca_certificate"] == "{{ airflow_ca_certificate }}"
 
 
 def test_it_is_asked_from_where_it_is_needed(names: tuple[str, str]) -> None:

@@ -1,31 +1,26 @@
-"""Components that the registry alone knows: when their roles are applied, where, and with which inputs.
-
-Those are the components with `inputs`. The others' roles are named in playbooks, and inventory/wiring.yml has their
-inputs.
-"""
+"""What the registry gives to roles: their inputs, and when they are applied if no playbook names them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.airstrip.core.plugins.module_utils.site_model import LOOPBACK, Site
-from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component
+from ansible_collections.airstrip.core.plugins.module_utils.site_registry import STAGES, Component, Input
+from ansible_collections.airstrip.core.plugins.module_utils.site_variables import PREFIX, Variable
 
-STAGES = ("before_airflow", "after_airflow")
-# In this order; all other tiers come after Airflow.
-_BEFORE = ("database", "broker", "load_balancer")
+# The tiers that others stand on, in the order in which roles are applied; then all others, by name.
+_FIRST = ("database", "broker", "load_balancer")
 
 
-def added(registry: Mapping[str, Component], stage: str) -> list[Component]:
-    """Return the components of one of STAGES, in the order in which their roles are applied."""
-    found = [entry for entry in registry.values() if entry.inputs is not None]
-    if stage == "before_airflow":
-        return sorted(
-            (entry for entry in found if entry.tier in _BEFORE),
-            key=lambda entry: (_BEFORE.index(entry.tier), entry.name),
-        )
-    return sorted((entry for entry in found if entry.tier not in _BEFORE), key=lambda entry: (entry.tier, entry.name))
+def added(registry: Mapping[str, Component], *stages: str) -> list[Component]:
+    """Return the components of stages whose roles no playbook names, in the order in which they are applied."""
+    found = [entry for entry in registry.values() if entry.stage in stages]
+    return sorted(found, key=lambda entry: (_rank(entry.tier), entry.tier, entry.name))
+
+
+def _rank(tier: str) -> int:
+    return _FIRST.index(tier) if tier in _FIRST else len(_FIRST)
 
 
 def members(components: Sequence[Component], groups: Mapping[str, Sequence[str]]) -> list[str]:
@@ -35,8 +30,8 @@ def members(components: Sequence[Component], groups: Mapping[str, Sequence[str]]
 
 
 def users(registry: Mapping[str, Component]) -> list[Component]:
-    """Return the components that the registry alone knows, and those that need their services."""
-    own = [entry for entry in registry.values() if entry.inputs is not None]
+    """Return the components whose roles no playbook names, and those that need their services."""
+    own = added(registry, *STAGES)
     offered = {name for entry in own for service in entry.services for name in (service.name, service.kind)} - {""}
     return [
         entry
@@ -46,7 +41,7 @@ def users(registry: Mapping[str, Component]) -> list[Component]:
 
 
 def probes(site: Site, host: str) -> list[dict[str, Any]]:
-    """Return the TCP services to ask whether the components that the registry alone knows work, as seen from a host.
+    """Return the TCP services to ask whether the components that no playbook names work, as seen from a host.
 
     Each has `component`, `service`, `addresses` (those of all hosts to which it connects, and 127.0.0.1 if it offers it
     itself), `port`, `tls`, `leader_path`, which answers 200 on the leader alone, empty if no one leads, and
@@ -58,7 +53,7 @@ def probes(site: Site, host: str) -> list[dict[str, Any]]:
         addresses = {way.destination_address: None for way in ways}
         if host in site.placed[entry.name]:
             addresses = {LOOPBACK: None} | addresses
-        if entry.inputs is not None and service.protocol == "tcp" and addresses:
+        if entry.stage and service.protocol == "tcp" and addresses:
             found.append(
                 {
                     "component": entry.name,
@@ -82,37 +77,21 @@ def roles(site: Site, host: str) -> dict[str, list[str]]:
     }
 
 
-def wiring(registry: Mapping[str, Component]) -> dict[str, str]:
-    """Return expressions by the names of the roles' variables, as inventory/wiring.yml has them of other roles."""
+def wiring(registry: Mapping[str, Component], declared: Mapping[str, Variable]) -> dict[str, str]:
+    """Return expressions by the names of roles' variables, which mean the same as those of inventory/wiring.yml."""
     found = {}
+    for variable in declared.values():
+        place = "site_here" if variable.per_host else "site"
+        found |= dict.fromkeys(variable.inputs, f"{place}.vars.{variable.name.removeprefix(PREFIX)}")
     for component in registry.values():
-        for entry in component.inputs or ():
-            value = "lookup('site_certificate', 'ca')" if entry.authority else f"site_here.inputs.{entry.name}"
-            found[entry.name] = f"{{{{ {value} }}}}"
-        if component.inputs is not None and component.certificate:
-            found[component.certificate] = f"{{{{ lookup('site_certificate', '{component.name}') }}}}"
-            found[f"{component.certificate}_key"] = (
-                f"{{{{ lookup('site_certificate', '{component.name}', part='key') }}}}"
-            )
-    return found
+        found |= {entry.name: _expression(entry) for entry in component.inputs}
+        if component.certificate:
+            found[component.certificate] = f"lookup('site_certificate', '{component.name}')"
+            found[f"{component.certificate}_key"] = f"lookup('site_certificate', '{component.name}', part='key')"
+    return {name: f"{{{{ {expression} }}}}" for name, expression in found.items()}
 
 
-def mirrors(registry: Mapping[str, Component]) -> Iterator[tuple[str, str]]:
-    """Yield variables of roles that get the value of a variable of the site, with that one."""
-    ports = {service.name: service.port for component in registry.values() for service in component.services}
-    for entry in (entry for component in registry.values() for entry in component.inputs or ()):
-        if entry.kind in ("port", "variable"):
-            yield entry.name, entry.variable or ports[entry.port]
-
-
-def inputs(site: Site, host: str, views: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of a host's inputs by the names of the roles' variables; `views` are what it knows else."""
-    values, variables = {}, {**site.variables, **site.hosts[host].variables}
-    named = dict(mirrors(site.registry))
-    for entry in (entry for name in site.placed_on(host) for entry in site.components[name].inputs or ()):
-        if entry.name in named:
-            values[entry.name] = variables[named[entry.name]]
-        elif not entry.authority:
-            nothing: Any = {} if entry.kind == "reach" else []
-            values[entry.name] = views[entry.kind].get(entry.of, nothing)
-    return values
+def _expression(entry: Input) -> str:
+    if entry.authority:
+        return "airflow_ca_certificate"
+    return f"site_here.{entry.kind}.{entry.of} | default({'{}' if entry.kind == 'reach' else '[]'})"

@@ -15,8 +15,8 @@ An entry is a mapping with these keys, and `read_component` refuses any other:
   certificate name of the role's variable with its certificate; one that has none speaks no TLS
   services    by name, what it offers; see Service
   needs       what it connects to; see Need
-  inputs      of its role, by the names of the role's variables; see Input. The role of a component that has this key
-              is applied without a playbook that names it
+  inputs      of its role, by the names of the role's variables; see Input
+  stage       when its role is applied if no playbook names it, see STAGES; empty if one does
   memory      what it takes; see Memory
   placement   on how many hosts; see Placement
   probe       how it is seen that it works; see Probe
@@ -40,6 +40,7 @@ CLIENTS = ("components", "everybody", "controller")
 EXECUTORS = ("CeleryExecutor", "LocalExecutor")
 LOGINS = ("metadata", "results", "results_view")
 KINDS = ("", "logs", "metrics")
+STAGES = ("before_airflow", "after_airflow")
 DRAINS = ("", "load_balancers", "tasks")
 # What the role airflow adds to a component by itself: `executor` is the project's CeleryExecutor in place of Airflow's,
 # `transport` what keeps workers of one name apart from others in the broker, `webserver_config` that file and its
@@ -156,24 +157,20 @@ class LeaderProbe:
 class Input:
     """What a variable of the role gets, mostly by the name of a service; one of these.
 
-    port       number of the service's port
     listen     addresses to which the service binds
     clients    who connects to it: list of mappings with `address`, `component`, and of a database `database` and `user`
     callers    their addresses
     reach      where this host finds it, a mapping; see Endpoint
     servers    all hosts that offer it, if this one needs it: list of mappings with `name`, `address` and `port`
-    variable   value of a variable of the site, by its name
     authority  certificate of the site's authority (PEM), if true
     """
 
     name: str
-    port: str = ""
     listen: str = ""
     clients: str = ""
     callers: str = ""
     reach: str = ""
     servers: str = ""
-    variable: str = ""
     authority: bool = False
 
     @property
@@ -183,7 +180,7 @@ class Input:
 
     @property
     def of(self) -> str:
-        """The name of the service or the variable."""
+        """The name of the service."""
         return str(getattr(self, self.kind))
 
 
@@ -283,7 +280,8 @@ class Component:
     certificate: str = ""
     services: tuple[Service, ...] = ()
     needs: tuple[Need, ...] = ()
-    inputs: tuple[Input, ...] | None = None
+    inputs: tuple[Input, ...] = ()
+    stage: str = ""
     memory: Memory = Memory()
     placement: Placement = Placement()
     probe: Probe = Probe()
@@ -441,7 +439,6 @@ def variables(component: Component) -> Iterator[str]:
         for text in component.owns + component.units + component.probe.certificates
         for name in _REPLACED.findall(text)
     )
-    yield from (entry.variable for entry in component.inputs or ())
     yield from (component.instances, component.address, component.placement.external, component.placement.plain)
 
 
@@ -470,7 +467,7 @@ def read_component(name: str, entry: object) -> Component:
             for index, item in enumerate(_items(given.get("needs", []), f"{place}.needs"))
         ),
         "leader_probe": LeaderProbe(**keys_of(given.get("leader_probe", {}), f"{place}.leader_probe", LeaderProbe)),
-        "inputs": _inputs(given["role"], given["inputs"], f"{place}.inputs") if "inputs" in given else None,
+        "inputs": _inputs(given["role"], given.get("inputs", {}), f"{place}.inputs"),
         "memory": Memory(**keys_of(given.get("memory", {}), f"{place}.memory", Memory)),
         "placement": Placement(**keys_of(given.get("placement", {}), f"{place}.placement", Placement)),
         "probe": _probe(given.get("probe", {}), f"{place}.probe"),
@@ -484,6 +481,7 @@ def read_component(name: str, entry: object) -> Component:
     if component.probe.path and not component.services:
         raise RegistryError(f"{place}.probe.path needs a service at whose port it is asked")
     _one_of(component.endpoint, ENDPOINTS, f"{place}.endpoint")
+    _one_of(component.stage, ("", *STAGES), f"{place}.stage")
     _leader_probe(component, place)
     return component
 
@@ -502,8 +500,8 @@ def read_registry(entries: Mapping[str, object], declared: Collection[str]) -> d
         for need in component.needs:
             if need.service and need.service not in offered:
                 raise RegistryError(f"registry/{component.name}.yml needs '{need.service}', which nobody offers")
-        for entry in component.inputs or ():
-            if entry.kind not in ("variable", "authority") and entry.of not in offered:
+        for entry in component.inputs:
+            if not entry.authority and entry.of not in offered:
                 raise RegistryError(f"registry/{component.name}.yml.inputs.{entry.name} is of '{entry.of}', no service")
         for service in component.services:
             if service.hidden_behind and service.hidden_behind not in registry:

@@ -8,7 +8,8 @@ An entry is a mapping with these keys, and `read_variables` refuses any other:
   choices      the values that are allowed
   per_host     whether hosts may have different ones; false
   change       what a change after the installation is: carried, by the next run, or refused; carried
-  instead_of   names that it had, and inputs of roles that get its value
+  inputs       inputs of roles that get its value: setting one of them is refused
+  instead_of   names that it had: they are refused, too
   description  of it (required)
 """
 
@@ -16,10 +17,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import yaml
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible_collections.airstrip.core.plugins.module_utils.site_registry import RegistryError, keys_of
+from ansible_collections.airstrip.core.plugins.module_utils.site_registry import (
+    Component,
+    RegistryError,
+    keys_of,
+    read_registry,
+)
 
 PREFIX = "site_"
 _LAST_PORT = 65535
@@ -40,6 +48,7 @@ class Variable:
     choices: tuple[Any, ...] = ()
     per_host: bool = False
     change: str = "carried"
+    inputs: tuple[str, ...] = ()
     instead_of: tuple[str, ...] = ()
 
     def read(self, value: Any) -> Any:
@@ -123,7 +132,7 @@ def _variable(name: str, entry: Any, file: str) -> Variable:
         raise RegistryError(f"{place} needs a description, and a type of {', '.join(TYPES)}")
     if entry.get("change", "carried") not in ("carried", "refused"):
         raise RegistryError(f"{place}.change is {entry['change']!r}; allowed are carried, refused")
-    lists = {key: tuple(entry.get(key, ())) for key in ("choices", "instead_of")}
+    lists = {key: tuple(entry.get(key, ())) for key in ("choices", "inputs", "instead_of")}
     variable = Variable(name=name, **given | lists)
     if variable.default is not None and not _fits(variable):
         raise RegistryError(f"{place}: its default is no {variable.type}")
@@ -152,3 +161,10 @@ def read_all_variables(files: Mapping[str, Any]) -> dict[str, Variable]:
             raise RegistryError(f"registry/{name}.yml: {twice[0]} is declared twice")
         found |= more
     return found
+
+
+def read_directory(directory: Path) -> tuple[dict[str, Component], dict[str, Variable]]:
+    """Return components and variables of a registry by name; raise RegistryError for one that has no meaning."""
+    files = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in directory.glob("*.yml")}
+    declared = read_all_variables(files)
+    return read_registry({name: entry for name, entry in files.items() if name != "site"}, declared), declared

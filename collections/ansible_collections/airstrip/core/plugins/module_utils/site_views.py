@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ansible_collections.airstrip.core.plugins.module_utils import site_sizing as sizing
-from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import inputs, probes, roles
+from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import probes, roles
 from ansible_collections.airstrip.core.plugins.module_utils.site_model import LOOPBACK, Site
 from ansible_collections.airstrip.core.plugins.module_utils.site_programs import programs
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component, filled
@@ -341,7 +341,7 @@ def _unique(names: Iterable[Any]) -> list[str]:
 def _host(site: Site, name: str) -> dict[str, Any]:
     components, own, comers = site.of(name), site.hosts[name].variables, clients(site, name)
     balancers = site.placed.get("load_balancer", [])
-    known = {
+    return {
         "address": site.hosts[name].address,
         "components": components,
         "is_airflow": any(site.components[component].tier == "airflow" for component in components),
@@ -367,7 +367,6 @@ def _host(site: Site, name: str) -> dict[str, Any]:
         "roles": roles(site, name),
         "probes": probes(site, name),
     }
-    return known | {"inputs": inputs(site, name, known)}
 
 
 def fact(site: Site) -> dict[str, Any]:
