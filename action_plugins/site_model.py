@@ -184,6 +184,16 @@ class Found:
             if near := get_close_matches(name, self.declared, n=1, cutoff=0.8):
                 yield f"{name} is no variable of the site. Did you mean {near[0]}?"
 
+    def unwired(self, wiring: Mapping[str, Any]) -> Iterator[str]:
+        """Yield what to do where hosts lack what each inventory gives to roles: defaults would count without a word."""
+        lacking = [(host, name) for host in self.hosts for name in wiring if name not in self.raw[host]]
+        for host, name in lacking[:1]:
+            yield (
+                f"{host} lacks variables that the project gives to roles, for example {name}. Use the project's "
+                "ansible.cfg, which names the plugin registry_inputs, and an inventory with the link "
+                "group_vars/all/00_wiring.yml."
+            )
+
     def _certificates(
         self, result: dict[str, Any], registry: Mapping[str, Component], wiring: Mapping[str, Any]
     ) -> None:
@@ -219,6 +229,7 @@ class Found:
         bearers = edge if len(edge) == 1 and not site.variables["site_virtual_address"] else []
         names = name_problems(self.facts, self.known, (site.variables["site_public_name"], bearers), file)
         wrong = [
+            *self.unwired(wiring),
             *self.misplaced(wiring),
             *self.renamed(RENAMED, wiring),
             *self.misspelt(wiring),

@@ -31,6 +31,9 @@ _WIRING = Path("group_vars", "all", "00_wiring.yml")
 class VarsModule(BaseVarsPlugin):  # type: ignore[misc]
     """The variables."""
 
+    # So the order in ansible.cfg counts.
+    REQUIRES_ENABLED = True
+
     def get_vars(self, loader: Any, path: str, entities: Sequence[Any], cache: bool = True) -> dict[str, Any]:  # noqa: ARG002 - as Ansible calls it
         """Return the inputs for the group of all hosts. Raises AnsibleParserError for a registry without a meaning."""
         super().get_vars(loader, path, entities)

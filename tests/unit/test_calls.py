@@ -98,13 +98,13 @@ def playbooks_tag_each_role(tree: Tree) -> Iterator[str]:
                 if isinstance(role, str) or role["role"] not in (role.get("tags") or []):
                     yield f"{tree.place(path)}: a role without the tag of its name"
         for task in tree.play_tasks(path):
-            if task.module in ROLE_CALLS and _tag_of(task.arguments["name"]) not in task.listed("tags"):
+            if task.module in ROLE_CALLS and not any(_tags(tag, task.arguments["name"]) for tag in task.listed("tags")):
                 yield f"{task.place}: a role without the tag of its name"
 
 
-def _tag_of(role: str) -> str:
-    """Return the tag that a call of a role has: of a role that the registry names, all of these."""
-    return "{{ lookup('registry', 'roles', stage=components_stage) }}" if "{{" in role else role
+def _tags(tag: str, role: str) -> bool:
+    """Say whether a tag is that of a role; those of roles that the registry names come from there, too."""
+    return tag.startswith("{{ lookup('registry', 'roles'") if "{{" in role else tag == role
 
 
 def loops_name_their_variable(tree: Tree) -> Iterator[str]:

@@ -23,8 +23,8 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Throwaway:
 
 def run(root: Path, program: str, *arguments: str) -> str:
     environment = os.environ | {"ANSIBLE_CONFIG": str(root / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
-    argv = [Path(sys.executable).with_name(program), "--inventory=inventory/distributed", *arguments]
-    result = subprocess.run(argv, capture_output=True, check=False, cwd=root, env=environment, text=True)
+    argv: list[str | Path] = [Path(sys.executable).with_name(program), "--inventory=inventory/distributed", *arguments]
+    result = subprocess.run(argv, capture_output=True, check=False, cwd=root, env=environment, encoding="utf-8")
     assert result.returncode == 0, result.stderr
     return result.stdout
 

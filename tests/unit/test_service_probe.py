@@ -10,7 +10,8 @@ from airstrip_http import Server, serving
 from airstrip_module import run_module
 
 PATH = "/leader"
-LEADS, FOLLOWS = {f"GET {PATH}": (200, {})}, {f"GET {PATH}": (503, {})}
+LEADS: dict[str, Any] = {f"GET {PATH}": (200, {})}
+FOLLOWS: dict[str, Any] = {f"GET {PATH}": (503, {})}
 
 
 @pytest.fixture(scope="module")

@@ -63,7 +63,7 @@ def provide(directory: Path, host_variables: Mapping[str, Mapping[str, Any]]) ->
 
 
 def run(
-    directory: Path, *arguments: str, first: list[dict[str, Any]] | None = None
+    directory: Path, *arguments: str, first: list[dict[str, Any]] | None = None, **settings: str
 ) -> subprocess.CompletedProcess[str]:
     """Run the action for the site, after other tasks."""
     play = [{"hosts": "all", "gather_facts": False, "tasks": [*(first or []), *TASKS]}]
@@ -71,13 +71,13 @@ def run(
     program = Path(sys.executable).with_name("ansible-playbook")
     argv = [str(program), "--inventory", str(provide(directory, {})), str(directory / "play.yml"), *arguments]
     argv += ["--extra-vars", json.dumps({"ansible_python_interpreter": sys.executable})]
-    environment = os.environ | {"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    environment = os.environ | {"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"} | settings
     return subprocess.run(argv, cwd=PROJECT, env=environment, check=False, capture_output=True, text=True)
 
 
-def by_command(directory: Path, *arguments: str) -> dict[str, Any]:
+def by_command(directory: Path, *arguments: str, **settings: str) -> dict[str, Any]:
     """Return the site as a play has it."""
-    result = run(directory, *arguments)
+    result = run(directory, *arguments, first=None, **settings)
     assert result.returncode == 0, result.stdout + result.stderr
     found: dict[str, Any] = json.loads((directory / "site.json").read_text(encoding="utf-8"))
     return found
@@ -100,6 +100,12 @@ def test_a_site_is_the_same_for_a_part_of_its_hosts(tmp_path: Path) -> None:
     assert whole["hosts"]["one"]["reach"]["postgresql"]["address"] == "192.0.2.1"
     assert [row["address"] for row in whole["hosts"]["data"]["clients"]["redis"]] == ["192.0.2.2", "192.0.2.3"]
     assert by_command(tmp_path, "--limit", "two") == whole
+
+
+def test_without_the_inputs_of_the_registry_nothing_is_begun(tmp_path: Path) -> None:
+    found = by_command(tmp_path, ANSIBLE_VARS_ENABLED="host_group_vars")
+    (problem,) = found["problems"]
+    assert problem.startswith("data lacks variables that the project gives to roles, for example airflow_version. Use")
 
 
 def test_extra_variables_count(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def roles(site: Site, host: str) -> dict[str, list[str]]:
 
 def wiring(registry: Mapping[str, Component], declared: Mapping[str, Variable]) -> dict[str, str]:
     """Return expressions by the names of roles' variables, which mean the same as those of inventory/wiring.yml."""
-    found = {}
+    found: dict[str, str] = {}
     for variable in declared.values():
         place = "site_here" if variable.per_host else "site"
         found |= dict.fromkeys(variable.inputs, f"{place}.vars.{variable.name.removeprefix(PREFIX)}")
