@@ -354,6 +354,7 @@ _CHECKS: tuple[tuple[tuple[str, ...], Callable[[Facts], Iterator[str]]], ...] = 
     (("authority_problems",), lambda facts: _findings(facts, "authority_problems")),
     (("secret_problems",), lambda facts: _findings(facts, "secret_problems")),
     (("secret_loss_problems",), lambda facts: _findings(facts, "secret_loss_problems")),
+    (("unreached",), lambda facts: _findings(facts, "unreached")),
     (("stores",), _stores),
     (("remote_stores",), lambda facts: iter(plaintext_problems(facts["remote_stores"]))),
     (("disk",), _disk),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -156,9 +156,20 @@ class Role:
         values |= {"airflow_release": release(values), "airflow_components": programs(values)} | dict(variables or {})
         values |= loaded(self.path, "vars")
         values |= {"role_path": str(self.path), "role_name": name, "ansible_search_path": [str(self.path)]}
+        self._values = values
+        self._templar = self._of(values)
+
+    def _of(self, values: Mapping[str, Any]) -> Templar:
         loader = DataLoader()
         loader.set_basedir(str(PROJECT))
-        self._templar = Templar(loader=loader, variables=values)
+        return Templar(loader=loader, variables=values)
+
+    def task(self, tasks: str, name: str) -> dict[str, Any]:
+        """Return a task of the role as it is written, by its file and name; its own variables count from then on."""
+        all_of_them = _flat(_loaded(self.path / "tasks" / f"{tasks}.yml"))
+        found: dict[str, Any] = next(task for task in all_of_them if task["name"] == name)
+        self._templar = self._of(self._values | found.get("vars", {}))
+        return found
 
     def evaluate(self, expression: str) -> Any:
         """Return the value of an expression, without the braces."""
@@ -178,13 +189,20 @@ class Role:
         return str(self.evaluate(f"lookup('airstrip_template', '{path}')"))
 
 
+def _flat(tasks: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for task in tasks:
+        yield task
+        for key in ("block", "rescue", "always"):
+            yield from _flat(task.get(key, []))
+
+
 def written(role: str, tasks: str, on: Role) -> list[dict[str, Any]]:
     """Return the entries of the first `file_set` in a task file of a role, one for each path."""
     path = PROJECT / "roles" / role / "tasks" / f"{tasks}.yml"
-    task = next(task for task in _loaded(path) if "file_set" in task)
+    first = next(task for task in _loaded(path) if "file_set" in task)
     return [
         {**entry, "path": place}
-        for entry in on.template(task["file_set"]["entries"])
+        for entry in on.template(on.task(tasks, first["name"])["file_set"]["entries"])
         for place in ([entry["path"]] if "path" in entry else entry["paths"])
     ]
 

@@ -61,7 +61,9 @@ def test_what_is_compared_on_the_host_is_what_is_written() -> None:
 )
 def test_it_is_told_how_a_host_stands_that_was_cut_off(reconnection: dict[str, Any], told: str) -> None:
     variables = {"__firewall_reconnection": reconnection, "ansible_failed_result": {"msg": "timed out"}}
-    assert Role("firewall", variables).evaluate("__firewall_was_cut_off | join(' ')") == (
+    role = Role("firewall", variables)
+    task = role.task("apply", "Apply | Tell that the rules cut the controller off")
+    assert role.template(task["ansible.builtin.fail"]["msg"]) == (
         "vm1: the new firewall rules cut the controller off, or could not be kept (timed out). "
         f"{told} The new ones let SSH in at port 22 (firewall_ssh_port) from everybody (firewall_ssh_sources). Correct "
         "these, and run again."

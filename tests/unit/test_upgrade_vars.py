@@ -152,6 +152,7 @@ def test_a_backup_tells_what_ran_and_what_starts_with_the_host() -> None:
             },
         },
     )
+    role.task("snapshot", "Snapshot | Write down what it is")
     assert role.evaluate("airflow_backup_manifest | combine(__airflow_backup_states)") == {
         "from": "a", "units": UNITS, "active": [UNITS[0], UNITS[2]], "enabled": [UNITS[0], UNITS[2]],
     }  # fmt: skip

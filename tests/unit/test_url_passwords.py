@@ -23,7 +23,7 @@ VARIABLES: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("entries", "expected"),
     [
-        (lambda: Role("base", VARIABLES).evaluate("__base_files"), {"80airstrip-proxy"}),
+        (lambda: written("base", "files", Role("base", VARIABLES)), {"80airstrip-proxy"}),
         (
             lambda: written("airflow_release", "begin", Role("airflow_release", VARIABLES)),
             {"build.env", "constraints.txt", "requirements.in"},
@@ -40,7 +40,7 @@ def test_files_with_a_password_are_for_root_alone(
 
 
 def test_differences_do_not_show_a_password() -> None:
-    base = Role("base", VARIABLES).evaluate("__base_files")
+    base = written("base", "files", Role("base", VARIABLES))
     for entries in (base, written("airflow", "configure", Role("airflow", VARIABLES))):
         found = [entry for entry in entries if PASSWORD in entry.get("content", "")]
         assert [entry["path"] for entry in found if not entry.get("secret")] == []
@@ -50,7 +50,7 @@ def test_differences_do_not_show_a_password() -> None:
 def test_without_a_password_everybody_may_read_apts_configuration() -> None:
     (entry,) = [
         entry
-        for entry in Role("base", {"base_http_proxy": "http://example.com:3128"}).evaluate("__base_files")
+        for entry in written("base", "files", Role("base", {"base_http_proxy": "http://example.com:3128"}))
         if entry["path"].endswith("80airstrip-proxy")
     ]
     assert (entry["mode"], entry["secret"]) == ("0644", False)

@@ -90,4 +90,6 @@ def test_the_tool_gets_both_clusters(mode: str, more: list[str]) -> None:
         "--jobs=4",
         *more,
     ]
-    assert "--working-directory=/var/lib/postgresql/upgrade-to-17" in role.evaluate("__postgresql_upgrade_run_argv")
+    argv = role.template(role.task("fill", "Fill | Take the data over")["ansible.builtin.command"]["argv"])
+    assert argv[0] == "systemd-run"
+    assert "--working-directory=/var/lib/postgresql/upgrade-to-17" in argv

@@ -20,6 +20,7 @@ FINE: dict[str, Any] = {
     "python": "3.13.5",
     "site_problems": [],
     "version_problems": [],
+    "unreached": [],
     "release_change": {
         "needed": True,
         "installed": "3.2.2",
