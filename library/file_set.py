@@ -64,6 +64,10 @@ options:
       mode: {description: "Four octal digits, by default O(mode). A link has none.", type: str}
       secret: {description: Whether the diff only says of the content that it differs., type: bool, default: false}
       follow: {description: Whether a link at the path stays and its target is written., type: bool, default: false}
+      exclusive:
+        description: Whether files and links in the directory that are no entries are removed.
+        type: bool
+        default: false
   owner: {description: Owner of entries that name none., type: str}
   group: {description: Group of entries that name none., type: str}
   mode: {description: Mode of entries that name none., type: str}
@@ -341,6 +345,11 @@ class Entry:
             words={name: value for name, value in words.items() if value and name not in unused},
         )
 
+    @classmethod
+    def absent(cls, path: str) -> Entry:
+        """Make one that removes what is at a path."""
+        return cls(path=path, follow=False, state="absent", content=None, secret=False, words={})
+
     def others(self, info: os.stat_result | None) -> str:
         """Return who else may write the directory that it makes of what is there."""
         owner, group, mode = (info.st_uid, info.st_gid, info.st_mode) if info else (os.geteuid(), os.getegid(), 0o755)
@@ -393,12 +402,20 @@ class FileSet:
             for given in module.params["entries"]
             for path in ([given["path"]] if given["paths"] is None else given["paths"])
         ]
+        self._entries += [Entry.absent(path) for path in self._left(module.params["entries"])]
         self._diff: list[dict[str, Any]] = []
         # Who else may write the directories that come, by their paths.
         self._coming: dict[str, str] = {}
         # Entries where there is nothing, and those in directories that someone else may write, until now.
         self._missing: set[str] = set()
         self._open: set[str] = set()
+
+    def _left(self, given: list[dict[str, Any]]) -> list[str]:
+        """Return the paths of what is in directories of which the entries are all there shall be."""
+        kept = {entry.path for entry in self._entries}
+        directories = [Path(os.path.normpath(entry["path"])) for entry in given if entry["exclusive"]]
+        found = [path for directory in directories if directory.is_dir() for path in sorted(directory.iterdir())]
+        return [str(path) for path in found if str(path) not in kept and (path.is_symlink() or not path.is_dir())]
 
     def problems(self) -> Iterator[str]:
         """Yield why the entries cannot be kept, each with its path."""
@@ -493,6 +510,7 @@ def main() -> None:
         "src": {"type": "str"},
         "secret": {"type": "bool", "default": False, "no_log": False},
         "follow": {"type": "bool", "default": False},
+        "exclusive": {"type": "bool", "default": False},
     }
     either = {"mutually_exclusive": [("path", "paths")], "required_one_of": [("path", "paths")]}
     entries = {"type": "list", "elements": "dict", "required": True, "options": entry, **either}

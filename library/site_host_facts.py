@@ -49,6 +49,7 @@ options:
     suboptions:
       configuration: {description: Directory of the clusters., type: path, required: true}
       programs: {description: Directory of the versions., type: path, required: true}
+      data: {description: Directory where upgrades leave their marks., type: path}
   secrets:
     description:
       - By name, a dictionary with the C(path) of a file with the secret, and with the C(user) in it, if it is a
@@ -132,6 +133,12 @@ neighbour:
 api_server_port: {description: Port in the unit of the API server; 0 for none., type: int, returned: success}
 postgresql:
   description: By version with a server, whether its cluster main starts with the host (V(auto)).
+  type: dict
+  returned: success
+postgresql_upgrades:
+  description: >-
+    By the version to which an upgrade of PostgreSQL leads, how far it has come: the version C(from) which it does, and
+    whether it is C(complete) and has C(linked) the files.
   type: dict
   returned: success
 secrets: {description: Names of the secrets that the host has., type: list, elements: str, returned: success}
@@ -262,6 +269,18 @@ def postgresql_clusters(configuration: Path, programs: Path) -> dict[str, str]:
             # Without a word, Debian starts it.
             found[version] = "".join(line.partition("#")[0].strip() for line in lines) or "auto"
     return found
+
+
+def postgresql_upgrades(data: Path) -> dict[str, dict[str, Any]]:
+    """Return how far each upgrade has come, by the version to which it leads."""
+    return {
+        path.parent.name.rpartition("-")[2]: {
+            "from": read(str(path)).strip(),
+            "complete": path.with_name("complete").exists(),
+            "linked": path.with_name("linked").exists(),
+        }
+        for path in sorted(data.glob("upgrade-to-*/begun"))
+    }
 
 
 def holds(place: dict[str, str]) -> bool:
@@ -398,6 +417,7 @@ def facts(given: dict[str, Any]) -> dict[str, Any]:
         "neighbour": neighbour(given["neighbour"] or ""),
         "api_server_port": port(given["api_server"] or ""),
         "postgresql": postgresql_clusters(Path(asked["configuration"]), Path(asked["programs"])) if asked else {},
+        "postgresql_upgrades": postgresql_upgrades(Path(asked["data"])) if asked and asked["data"] else {},
         "secrets": [name for name, place in given["secrets"].items() if holds(place)],
         "fernet_key": fernet_digests(read(given["fernet_key"] or "")),
         "schema": has_schema(given["database"]),
@@ -439,7 +459,7 @@ def main() -> None:
             "paths": paths,
             "root_paths": {"type": "dict", "default": {}},
             "taken_over": paths,
-            "postgresql": {"type": "dict", "options": of_path},
+            "postgresql": {"type": "dict", "options": of_path | {"data": {"type": "path"}}},
             "secrets": {"type": "dict", "default": {}, "no_log": False},
             "fernet_key": {"type": "path", "no_log": False},
             "database": {

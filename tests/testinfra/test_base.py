@@ -27,7 +27,7 @@ def test_user_cannot_log_in(host: Any) -> None:
 
 def test_extra_authorities_are_trusted(host: Any) -> None:
     for certificate in AUTHORITIES:
-        installed = host.file(f"/usr/local/share/ca-certificates/{certificate.name}")
+        installed = host.file(f"/usr/local/share/ca-certificates/airstrip/{certificate.name}")
         assert installed.content_string.strip() == certificate.read_text(encoding="utf-8").strip()
         # The bundle has each certificate's body as it stands in its file.
         body = certificate.read_text(encoding="utf-8").split("-----")[2].strip()
@@ -39,7 +39,9 @@ def test_the_sites_own_authority_is_none_of_the_systems(host: Any, site: Site) -
     assert site.ca_certificate is not None
     body = site.ca_certificate.read_text(encoding="utf-8").split("-----")[2].strip()
     assert body not in host.file("/etc/ssl/certs/ca-certificates.crt").content_string
-    assert host.check_output("find /etc/ssl/certs /usr/local/share/ca-certificates -name 'airstrip*'") == ""
+    assert (
+        host.check_output("find /etc/ssl/certs /usr/local/share/ca-certificates -name 'airstrip*' -not -type d") == ""
+    )
 
 
 def test_containers_keep_their_machines_clock(host: Any) -> None:

@@ -191,6 +191,21 @@ def test_the_diff_hides_a_secret(place: Path) -> None:
     assert (place / "a").read_bytes() == b"new-secret-0815"
 
 
+def test_what_is_no_entry_of_an_exclusive_directory_is_removed(place: Path) -> None:
+    (place / "conf" / "sub").mkdir(parents=True)
+    for name in ("a", "old", "sub/kept"):
+        (place / "conf" / name).write_text("one\n")
+    (place / "conf" / "link").symlink_to(place / "gone")
+    exclusive = SET[0] | {"exclusive": True}
+    told = keep(place, exclusive, SET[1], check=True)
+    assert (place / "conf" / "old").exists()
+    result = keep(place, exclusive, SET[1])
+    assert result["changed_paths"] == told["changed_paths"]
+    assert result["changed_paths"][2:] == [str(place / "conf" / name) for name in ("link", "old")]
+    assert sorted(path.name for path in (place / "conf").rglob("*")) == ["a", "kept", "sub"]
+    assert not keep(place, exclusive, SET[1])["changed"]
+
+
 def test_a_link_is_turned(place: Path) -> None:
     for name in "ab":
         (place / name).mkdir()

@@ -78,15 +78,25 @@ def test_ssh_connection_is_found_where_sudo_has_dropped_it() -> None:
 
 
 def test_clusters_are_those_that_have_a_server(tmp_path: Path) -> None:
-    for version, start in (("13", "auto"), ("15", "# kept\nmanual\n"), ("17", "")):
+    for version, start in (("13", "auto"), ("15", "# kept\nmanual\n"), ("17", ""), ("18", "# all\n auto # yes\n")):
         directory = tmp_path / "etc" / version / "main"
         directory.mkdir(parents=True)
         (directory / "postgresql.conf").write_text("", encoding="utf-8")
         (directory / "start.conf").write_text(start, encoding="utf-8")
-    for version in ("15", "17"):
+    for version in ("15", "17", "18"):
         (tmp_path / "lib" / version / "bin").mkdir(parents=True)
         (tmp_path / "lib" / version / "bin" / "postgres").write_text("", encoding="utf-8")
-    assert said(tmp_path)["postgresql"] == {"15": "manual", "17": "auto"}
+    assert said(tmp_path)["postgresql"] == {"15": "manual", "17": "auto", "18": "auto"}
+
+
+def test_marks_of_upgrades_are_found(tmp_path: Path) -> None:
+    assert said(tmp_path)["postgresql_upgrades"] == {}
+    for mark in ("upgrade-to-17/begun", "upgrade-to-17/complete", "upgrade-to-18/linked"):
+        (tmp_path / "data" / mark).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / mark).write_text("15\n", encoding="utf-8")
+    asked = {"configuration": f"{tmp_path}/etc", "programs": f"{tmp_path}/lib", "data": f"{tmp_path}/data"}
+    found = said(tmp_path, postgresql=asked)["postgresql_upgrades"]
+    assert found == {"17": {"from": "15", "complete": True, "linked": False}}
 
 
 def test_port_of_the_api_server_is_that_of_its_unit(tmp_path: Path) -> None:

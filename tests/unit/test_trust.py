@@ -31,7 +31,7 @@ def test_the_systems_store_has_the_authorities_of_the_inventory(tmp_path: Path) 
     path.write_text(f"{AUTHORITY}\n", encoding="utf-8")
     entries = written("base", "files", Role("base", {"base_ca_certificates": [str(path)]}))
     contents = {entry["path"]: entry.get("content") for entry in entries}
-    assert contents["/usr/local/share/ca-certificates/ours.crt"] == f"{AUTHORITY}\n"
+    assert contents["/usr/local/share/ca-certificates/airstrip/ours.crt"] == f"{AUTHORITY}\n"
 
 
 @pytest.mark.parametrize(("certificate", "path"), [(AUTHORITY, BUNDLE), ("", SYSTEM)])

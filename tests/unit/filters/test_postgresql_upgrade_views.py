@@ -77,9 +77,8 @@ def test_a_cluster_lies_where_debian_puts_it() -> None:
 
 @pytest.mark.parametrize(("mode", "more"), [("copy", []), ("link", ["--link"])])
 def test_the_tool_gets_both_clusters(mode: str, more: list[str]) -> None:
-    said: dict[str, Any] = {"step": "upgrade", "wanted": "17", "clusters": {"15": "auto"}, "marks": {}}
-    look = Role("postgresql_upgrade", {"said": said | {"loss_accepted": False}}).evaluate("said | to_json")
-    variables = {"postgresql_upgrade_mode": mode, "hostvars": {"vm1": {"__postgresql_upgrade_look": {"stdout": look}}}}
+    server = {"__postgresql_upgrade_planned": {"do": "upgrade", "from": "15", "to": "17", "problems": []}}
+    variables: dict[str, Any] = {"postgresql_upgrade_mode": mode, "hostvars": {"vm1": server}}
     role = Role("postgresql_upgrade", variables | {"postgresql_upgrade_host": "vm1"})
     assert role.evaluate("__postgresql_upgrade_argv + __postgresql_upgrade_mode_argv") == [
         "/usr/lib/postgresql/17/bin/pg_upgrade",
@@ -93,3 +92,11 @@ def test_the_tool_gets_both_clusters(mode: str, more: list[str]) -> None:
     argv = role.template(role.task("fill", "Fill | Take the data over")["ansible.builtin.command"]["argv"])
     assert argv[0] == "systemd-run"
     assert "--working-directory=/var/lib/postgresql/upgrade-to-17" in argv
+
+
+def test_a_plan_is_made_of_what_the_host_says() -> None:
+    look = {"postgresql": {"15": "auto"}, "postgresql_upgrades": {}}
+    role = Role("postgresql_upgrade", {"postgresql_upgrade_version": "17", "__postgresql_upgrade_look": look})
+    task = role.task("plan", "Plan | Work out what there is to do")
+    found = role.template(task["ansible.builtin.set_fact"])["__postgresql_upgrade_planned"]
+    assert (found["do"], found["from"], found["to"], found["problems"]) == ("upgrade", "15", "17", [])
