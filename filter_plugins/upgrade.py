@@ -140,7 +140,7 @@ def airflow_upgrade_steps(placed: Mapping[str, list[str]], plan: Mapping[str, An
     """
     Return what changes after what: `component` and `host`, one component on one host after the other.
 
-    Example: `airflow_component_hosts | airflow_upgrade_steps({'hosts': ['vm1'], 'migrates': false, 'running': [],
+    Example: `{'worker': ['vm1']} | airflow_upgrade_steps({'hosts': ['vm1'], 'migrates': false, 'running': [],
     'facts': [facts]})`. `hosts` are those of the upgrade, with their `facts` in the same order; after a migration
     (`migrates`) workers alone are left. Workers with the longest-running task come last, see airflow_drain_order, by
     the tasks in `running`.

@@ -34,7 +34,8 @@ _BARE = frozenset({"when", "changed_when", "failed_when", "until", "that", "var"
 # Of Ansible (special variables, `vars`, `lookup` and `omit`), of Jinja, and of template files.
 SPECIAL = frozenset(
     {
-        "ansible_check_mode", "ansible_connection", "ansible_diff_mode", "ansible_facts", "ansible_failed_result",
+        "ansible_become", "ansible_check_mode", "ansible_connection", "ansible_diff_mode", "ansible_facts",
+        "ansible_failed_result",
         "ansible_failed_task", "ansible_host", "ansible_limit", "ansible_managed", "ansible_play_batch",
         "ansible_play_hosts", "ansible_play_hosts_all", "ansible_playbook_python", "ansible_port",
         "ansible_python_interpreter", "ansible_run_tags", "ansible_skip_tags", "ansible_user", "ansible_version",
@@ -311,12 +312,13 @@ class Graph:
         )
 
     def undocumented(self) -> list[str]:
-        """Return the names of the inventory that are no role's option and no variable of the site."""
+        """Return the names of the inventory that are no role's or lookup's option and no variable of the site."""
+        known = {*self.tree.all_options, *self.tree.site_variables, *self.tree.lookup_options, *SPECIAL, HERE}
         return sorted(
             name
             for name, definitions in self.definitions.items()
             if any(one.layer == INVENTORY for one in definitions)
-            if name not in self.tree.all_options and name not in self.tree.site_variables
+            if name not in known
         )
 
     def shadowed(self) -> list[str]:

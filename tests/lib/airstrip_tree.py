@@ -115,6 +115,12 @@ class Tree:
         return {*self.load(path)} if path.exists() else set()
 
     @cached_property
+    def lookup_options(self) -> set[str]:
+        """Names of the variables that give options to lookups."""
+        texts = [path.read_text(encoding="utf-8") for path in self.files("lookup_plugins/*.py")]
+        return {name for text in texts for name in re.findall(r"^ +- name: (\w+)$", text, re.MULTILINE)}
+
+    @cached_property
     def roles(self) -> list[str]:
         """Names of the roles."""
         return sorted(path.name for path in self.root.glob("roles/*") if path.is_dir())

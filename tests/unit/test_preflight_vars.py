@@ -50,7 +50,7 @@ def test_hosts_go_out_of_service_without_the_one_that_migrates(allowed: bool | s
 def test_only_an_api_server_could_overlook_its_configuration(
     components: list[str], is_there: bool, found: str | None
 ) -> None:
-    variables = {"airflow_host_components": components, "airflow_home": "/srv/airflow"}
+    variables = {"site_here": HOST["site_here"] | {"components": components}, "airflow_home": "/srv/airflow"}
     assert host_fact("overlooked", variables, webserver_config=is_there) == found
 
 
@@ -62,7 +62,7 @@ def test_only_an_api_server_could_overlook_its_configuration(
     ],
 )
 def test_space_is_needed_where_something_is_installed(components: list[str], release: str, needed: list[int]) -> None:
-    variables = {"airflow_host_components": components}
+    variables = {"site_here": HOST["site_here"] | {"components": components}}
     disk = host_fact("disk", variables, installed_version=release, free_mb={"/opt/airflow": 7})
     assert [row["needed_mb"] for row in disk] == needed
     assert [row["free_mb"] for row in disk] == [7, 0]
@@ -92,7 +92,7 @@ def test_only_an_upgrade_may_find_another_postgresql(
     components: list[str], upgrade: bool | str, expected: dict[str, Any] | None
 ) -> None:
     variables: dict[str, Any] = {
-        "airflow_host_components": components,
+        "site_here": HOST["site_here"] | {"components": components},
         "postgresql_version": "",
         "preflight_postgresql_upgrade": upgrade,
     }
@@ -134,7 +134,7 @@ NOT_KEPT = {"airflow_secrets_file": "/nowhere/.secrets.yml", "airflow_secrets_pe
 
 def test_a_secret_is_missing_if_it_would_be_generated_here() -> None:
     variables: dict[str, Any] = {
-        "airflow_held_secret_files": {
+        "preflight_held_secrets": {
             "airflow_jwt_secret": {}, "airflow_fernet_key": {}, "airflow_ca_key": {}, "a_name_of_the_file": {},
         },
         "airflow_jwt_secret": trust_as_template(GENERATED),
@@ -149,7 +149,7 @@ def test_a_secret_is_missing_if_it_would_be_generated_here() -> None:
 
 def test_hosts_outside_of_the_run_are_asked_for_what_is_missing() -> None:
     variables: dict[str, Any] = NOT_KEPT | {
-        "airflow_held_secret_files": {"airflow_jwt_secret": {}},
+        "preflight_held_secrets": {"airflow_jwt_secret": {}},
         "airflow_jwt_secret": trust_as_template(GENERATED),
         "groups": {"all": ["a", "b"]},
         "ansible_play_hosts_all": ["a"],
