@@ -483,7 +483,7 @@ def airflow_adopt_proposal(old: object, site: object) -> dict[str, Any]:
         # Celery has left something in the broker, whoever else has.
         variables["redis_takeover_allowed"] = True
     if wanted["install_owner"] != "root":
-        variables["airflow_install_directory"] = "/opt/airstrip"
+        variables["site_install_directory"] = "/opt/airstrip"
     if wanted["admin"] in facts["database"].get("users", []):
         variables["site_admin_username"] = "airstrip"
     overrides, dropped = _overrides(facts, wanted)

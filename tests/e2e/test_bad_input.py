@@ -96,13 +96,13 @@ RUNS = {
     "no_lock": Run(
         variables={
             "site_airflow_version": "3.0.6",
-            "airflow_install_directory": f"{SCRATCH}/none",
+            "site_install_directory": f"{SCRATCH}/none",
             "airflow_release_package_index_enabled": False,
         }
     ),
     "downgrade": Run(variables={"site_airflow_version": "3.1.7"}),
     "jump": Run(
-        variables={"airflow_install_directory": f"{SCRATCH}/airflow-2"},
+        variables={"site_install_directory": f"{SCRATCH}/airflow-2"},
         before=f"mkdir -p {SCRATCH}/airflow-2 && ln -sfn releases/2.10.5-0123456789ab {SCRATCH}/airflow-2/current",
     ),
     "system": Run(
@@ -117,7 +117,7 @@ RUNS = {
         after="umount $(readlink -f /etc/os-release) /etc/debian_version",
     ),
     "disk": Run(
-        variables={"airflow_install_directory": f"{SCRATCH}/small"},
+        variables={"site_install_directory": f"{SCRATCH}/small"},
         before=f"mkdir -p {SCRATCH}/small && mount -t tmpfs -o size=10m tmpfs {SCRATCH}/small",
         after=f"umount {SCRATCH}/small",
     ),
@@ -129,7 +129,7 @@ RUNS = {
             "site_broker_host": "127.0.0.1",
             "site_broker_port": 63999,
             "airflow_release_package_index_url": "http://127.0.0.1:39999/simple",
-            "airflow_install_directory": f"{SCRATCH}/none",
+            "site_install_directory": f"{SCRATCH}/none",
             "preflight_connect_timeout": 2,
         },
     ),

@@ -61,6 +61,8 @@ HOST: dict[str, Any] = {
     "airflow_migration_host": "host-1",
     "airflow_backup_controller_directory": "/inventory/.backups",
     "airflow_upgrade_present_release": "3.2.2-0123456789ab",
+    "airflow_upgrade_component_hosts": {"api_server": ["host-1"], "dag_processor": ["host-1"], "scheduler": ["host-1"]},
+    "airflow_adopt_component_hosts": {"postgresql": ["vm1"], "redis": ["vm1"]},
     "airflow_adopt_config": "/home/airflow/airflow/airflow.cfg",
     "airflow_adopt_python": "/home/airflow/venv/bin/python",
     "airflow_broker_host": "192.0.2.11",

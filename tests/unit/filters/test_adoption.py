@@ -2,13 +2,16 @@
 
 import copy
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from adoption import airflow_adopt_findings, airflow_adopt_proposal, airflow_adopt_secrets
+from airstrip_registry import declared
 from airstrip_tree import PROJECT
 from ansible.errors import AnsibleFilterError
+from ansible_collections.airstrip.core.plugins.module_utils.site_renamed import RENAMED
 
 FERNET_KEY = "zCHu2g7Q3xvM0w1zq5o0n7c9m7Wc0b9m6f3n2k1j0hI="
 PASSWORD = "Kd84-a-password-of-old"  # noqa: S105
@@ -309,7 +312,7 @@ def test_proposal() -> None:
         pytest.param(
             {"database/users": ["admin"]}, {}, {"site_admin_username": "airstrip"}, id="an administrator of the name"
         ),
-        pytest.param({}, {"install_owner": "airflow"}, {"airflow_install_directory": "/opt/airstrip"}, id="not root's"),
+        pytest.param({}, {"install_owner": "airflow"}, {"site_install_directory": "/opt/airstrip"}, id="not root's"),
         pytest.param(
             {"user": "ubuntu"},
             {},
@@ -414,3 +417,13 @@ def test_wrong_types_are_refused(value: object) -> None:
 def test_what_is_no_version_is_refused(version: str) -> None:
     with pytest.raises(AnsibleFilterError, match="is no version of Airflow"):
         airflow_adopt_findings(changed(OLD, {"version": version}), SITE)
+
+
+def test_no_variable_that_a_run_refuses_is_proposed() -> None:
+    refused = {name for variable in declared().values() for name in (*variable.inputs, *variable.instead_of)} | {
+        *RENAMED
+    }
+    source = (PROJECT / "filter_plugins" / "adoption.py").read_text(encoding="utf-8")
+    named = set(re.findall(r'"((?:airflow|postgresql|redis|base|site)_\w+)"', source))
+    assert "site_install_directory" in named
+    assert named & refused == set()

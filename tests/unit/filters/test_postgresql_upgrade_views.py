@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from airstrip_imagined import PLACED, imagined
 from airstrip_render import Role
 from ansible.errors import AnsibleFilterError
+from ansible_collections.airstrip.core.plugins.module_utils.site_views import client_units
 from postgresql_upgrade_views import postgresql_upgrade_cluster, postgresql_upgrade_messages
 
 
@@ -100,3 +102,18 @@ def test_a_plan_is_made_of_what_the_host_says() -> None:
     task = role.task("plan", "Plan | Work out what there is to do")
     found = role.template(task["ansible.builtin.set_fact"])["__postgresql_upgrade_planned"]
     assert (found["do"], found["from"], found["to"], found["problems"]) == ("upgrade", "15", "17", [])
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("stop_clients", "Stop clients | Stop what holds connections"),
+        ("start_clients", "Start clients | Start what holds connections"),
+    ],
+)
+def test_units_of_clients_are_named_as_the_site_does(file: str, name: str) -> None:
+    unit = client_units(imagined(PLACED), "control")["metadata"][0]
+    role = Role("postgresql_upgrade", {"postgresql_upgrade_client": unit})
+    assert (
+        role.template(role.task(file, name)["ansible.builtin.systemd_service"]["name"]) == "airflow-api-server.service"
+    )
