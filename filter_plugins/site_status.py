@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import cached_property
 from statistics import median
 from typing import Any
@@ -346,14 +345,12 @@ def _problems(site: Site, queues: Sequence[Row]) -> list[Row]:
 
 
 def _until(code: str, moment: object) -> float:
-    """Return a moment that is written as 2027-01-31 or 2027-01-31T12:00:00Z, in seconds."""
     try:
-        found = datetime.fromisoformat(str(moment))
+        return own.seconds_of(moment)
     except ValueError:
         raise AnsibleFilterError(
             f"status_muted: {code} has the time {moment!r}; write it as 2027-01-31T12:00:00Z"
         ) from None
-    return found.replace(tzinfo=found.tzinfo or UTC).timestamp()
 
 
 def airflow_status(seen: Mapping[str, Any]) -> dict[str, Any]:

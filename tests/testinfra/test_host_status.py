@@ -141,6 +141,18 @@ def test_a_certificate_that_has_ended_is_named_first(host: Any) -> None:
         assert told(host)["findings"][0]["code"] == "certificate-ended"
 
 
+def test_a_finding_that_is_muted_is_not_told(host: Any) -> None:
+    record = json.loads(host.check_output(f"cat {RECORD}"))
+    begin, end, code = FAULTS["the host is drained"]
+    settled(host)
+    with fault(host, begin, end):
+        assert code in [finding["code"] for finding in told(host)["findings"]]
+        record["muted"] = {code: time.time() + 600}
+        changed = f"cp -p {RECORD} /root/ && echo '{json.dumps(record)}' >{RECORD}"
+        with fault(host, changed, f"mv /root/status.json {RECORD}"):
+            assert code not in [finding["code"] for finding in told(host)["findings"]]
+
+
 def test_it_needs_no_root_and_says_what_it_does_not_see(host: Any) -> None:
     settled(host)
     result = host.run("setpriv --reuid=65534 --regid=65534 --clear-groups airstrip-status")

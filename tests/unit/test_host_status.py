@@ -66,7 +66,9 @@ def record(**other: Any) -> Any:
         "known_units": ["web*"],
         "install_directory": "/opt/airflow",
     }
-    return own.read(own.Record, site | {"drained_file": "/none", "authority": "", "renew_days": 30} | other)
+    return own.read(
+        own.Record, site | {"drained_file": "/none", "authority": "", "renew_days": 30, "muted": {}} | other
+    )
 
 
 @contextmanager
@@ -326,6 +328,20 @@ def test_without_a_record_the_command_says_what_to_do(tmp_path: Path, content: s
     assert remedy.startswith("  on the controller: ")
     told = json.loads(command(tmp_path, "--json").stdout)
     assert (told["level"], told["findings"][0]["code"], told["facts"]) == ("ERROR", "host-unseen", None)
+
+
+def test_a_finding_is_muted_until_a_moment() -> None:
+    found = [own.Finding("disk-low", "a", "", {"path": "/"}), own.Finding("certificate-ends", "a", "soon")]
+    shown = {now: [one.code for one in own.unmuted(found, {"disk-low": 10}, now)] for now in (9.5, 10)}
+    assert shown == {9.5: ["certificate-ends"], 10: ["disk-low", "certificate-ends"]}
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [("1970-01-02", 86400), ("1970-01-01T00:00:01Z", 1), ("1970-01-01 01:00:00+01:00", 0)],
+)
+def test_moments_are_utc_where_nothing_else_is_said(written: str, seconds: float) -> None:
+    assert own.seconds_of(written) == seconds
 
 
 def test_wrong_arguments_are_told_how_it_is_called(tmp_path: Path) -> None:

@@ -44,6 +44,14 @@ def test_these_sites_are_fine(placed: dict[str, Any], variables: dict[str, Any])
     assert found(placed, **variables) == []
 
 
+def test_what_is_muted_has_a_code_and_a_moment() -> None:
+    assert found(PLACED, status_muted={"host-drained": "2027-01-31T12:00:00Z"}) == []
+    assert found(PLACED, status_muted={"drained": "2027-01-31", "disk-low": "soon"}) == [
+        "site_status_muted: 'drained' is no code of a finding. docs/operations-status.md has them.",
+        "site_status_muted: disk-low has the time 'soon'. Write it as 2027-01-31T12:00:00Z.",
+    ]
+
+
 NOBODY: dict[str, Any] = {"spare": ["vm"]}
 
 

@@ -179,6 +179,8 @@ def test_a_host_is_told_what_is_to_be_seen_on_it() -> None:
     ]
     assert {"airflow-*.service", "haproxy.service", "postgresql@*-main.service"} <= set(found["known_units"])
     assert (found["host"], found["authority"], found["renew_days"]) == ("worker1", "/etc/airflow/ca.crt", 30)
+    muted = {"host-drained": "1970-01-02", "disk-low": "soon"}
+    assert here("worker1", BALANCED, status_muted=muted)["status"]["muted"] == {"host-drained": 86400}
     edge = {part["name"]: part for part in here("edge1", BALANCED)["status"]["parts"]}
     assert edge["api_server"]["url"] == "https://127.0.0.1:8080/execution/health"
     assert edge["api_server"]["ports"] == {}

@@ -20,6 +20,7 @@ from __future__ import annotations
 import base64
 import csv
 import dataclasses
+import datetime
 import fnmatch
 import io
 import json
@@ -164,6 +165,7 @@ class Record:
     drained_file       is there if the host is drained
     authority          file of the site's authority, or nothing
     renew_days         days before its end when a certificate is renewed
+    muted              findings that are not shown: by code, the seconds since the epoch until which
     """
 
     host: str
@@ -173,6 +175,7 @@ class Record:
     drained_file: str
     authority: str
     renew_days: int
+    muted: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -277,6 +280,15 @@ _PLAIN = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
 
 class AnswerError(ValueError):
     """An answer that is not what it should be; the message names the place in it."""
+
+
+def seconds_of(moment: object) -> float:
+    """Return a moment that is written as 2027-01-31 or 2027-01-31T12:00:00Z, in seconds; raise ValueError for another.
+
+    UTC is meant where nothing else is said.
+    """
+    found = datetime.datetime.fromisoformat(str(moment))
+    return found.replace(tzinfo=found.tzinfo or datetime.UTC).timestamp()
 
 
 def clean(text: object) -> str:
@@ -833,6 +845,11 @@ def findings(record: Record, facts: Facts) -> list[Finding]:
     return sorted(found, key=lambda finding: finding.rank)
 
 
+def unmuted(found: Iterable[Finding], muted: Mapping[str, float], now: float) -> list[Finding]:
+    """Return the findings that are shown now."""
+    return [one for one in found if now >= muted.get(one.code, 0)]
+
+
 def level_of(found: Iterable[Finding]) -> str:
     """Return the worst level of findings in one word."""
     return max((finding.level for finding in found), key=LEVELS.index, default=OK)
@@ -860,7 +877,7 @@ def main(arguments: list[str]) -> int:
     try:
         record = read(Record, json.loads(_content(RECORD)), RECORD)
         host, facts = record.host, gather(record, PATIENCE)
-        found = findings(record, facts)
+        found = unmuted(findings(record, facts), record.muted, time.time())
     except (OSError, ValueError) as error:
         found = [Finding("host-unseen", host, clean(error))]
     if arguments:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator, Mapping
 
+from ansible_collections.airstrip.core.plugins.module_utils.host_status import KINDS, seconds_of
 from ansible_collections.airstrip.core.plugins.module_utils.site_model import Site
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component
 from ansible_collections.airstrip.core.plugins.module_utils.site_sizing import memory_needed
@@ -119,7 +120,17 @@ def _extra_clients(site: Site) -> Iterator[str]:
                 yield f"{name}: {client!r} has no address. Say from where that client connects."
 
 
+def _muted(site: Site) -> Iterator[str]:
+    for code, moment in site.variables["site_status_muted"].items():
+        if code not in KINDS:
+            yield f"site_status_muted: {code!r} is no code of a finding. docs/operations-status.md has them."
+        try:
+            seconds_of(moment)
+        except ValueError:
+            yield f"site_status_muted: {code} has the time {str(moment)!r}. Write it as 2027-01-31T12:00:00Z."
+
+
 def problems(site: Site) -> list[str]:
     """List what is wrong with a site."""
-    checks = (_placement, _too_many, _both, _idle, _addresses, _ports, _memory, _extra_clients)
+    checks = (_placement, _too_many, _both, _idle, _addresses, _ports, _memory, _extra_clients, _muted)
     return [problem for check in checks for problem in check(site)]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
 from ansible_collections.airstrip.core.plugins.module_utils import site_sizing as sizing
+from ansible_collections.airstrip.core.plugins.module_utils.host_status import seconds_of
 from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import probes, roles
 from ansible_collections.airstrip.core.plugins.module_utils.site_model import LOOPBACK, Site
 from ansible_collections.airstrip.core.plugins.module_utils.site_programs import programs
@@ -296,7 +298,14 @@ def status(site: Site, host: str) -> dict[str, Any]:
         "drained_file": f"{directory}/drained",
         "authority": f"{directory}/ca.crt" if tls and is_airflow else "",
         "renew_days": int(site.variables["site_certificate_renew_days"]),
+        "muted": dict(_muted(site)),
     }
+
+
+def _muted(site: Site) -> Iterator[tuple[str, float]]:
+    for code, moment in site.variables["site_status_muted"].items():
+        with suppress(ValueError):  # site_checks names it
+            yield str(code), seconds_of(moment)
 
 
 def _outside_parts(site: Site, host: str) -> list[dict[str, Any]]:
