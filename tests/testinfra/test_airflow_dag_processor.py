@@ -33,7 +33,7 @@ def test_stops_in_time(host: Any) -> None:
     assert properties(host, UNIT, "TimeoutStopUSec") == {"TimeoutStopUSec": "9s"}
 
 
-@pytest.mark.only_in("single_node")
+@pytest.mark.only_in("single_node_bookworm")
 def test_stops_in_time_while_it_forks_for_many_files(host: Any) -> None:
     made = "/srv/airflow/dags/airstrip_many"
     host.check_output(

@@ -17,7 +17,7 @@ from airstrip_certificates import issue
 from airstrip_site import Site
 
 # It stops components for a moment.
-pytestmark = pytest.mark.only_in("single_node")
+pytestmark = pytest.mark.only_in("single_node_bookworm")
 
 RECORD = "/etc/airstrip/status.json"
 SOCKET = "/run/haproxy/admin.sock"
