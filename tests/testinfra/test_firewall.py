@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -307,3 +308,62 @@ def test_rules_that_cut_the_controller_off_are_taken_back_by_the_host(site: Site
     status, output, changes = run_firewall(site, "--limit", name)
     assert status == 0, output[-4000:]
     assert sum(changes.values()) == 0
+
+
+# What comes in goes out again.
+REFLECT = """
+import socket, sys
+server = socket.create_server(("", int(sys.argv[1])))
+while True:
+    peer, _ = server.accept()
+    while data := peer.recv(9):
+        peer.sendall(data)
+"""
+# Says each second whether a connection lives, until it does not.
+LIVES = """
+import socket, sys, time
+with socket.create_connection((sys.argv[1], int(sys.argv[2])), 5) as peer:
+    peer.settimeout(5)
+    try:
+        while True:
+            peer.sendall(b"x")
+            peer.recv(9)
+            print("lives", time.time(), flush=True)
+            time.sleep(1)
+    except OSError:
+        print("dead", time.time(), flush=True)
+"""
+
+
+def _told(line: str) -> tuple[str, float]:
+    word, moment = line.split()
+    return word, float(moment)
+
+
+@pytest.mark.only_in("distributed")
+def test_who_is_let_in_no_more_is_cut_off(site: Site, outsider: Any) -> None:
+    name, port = site.group("firewall")[-1], 7007
+    host = connect(site, name)
+    before = host.check_output(LIST)
+
+    def let_in(*sources: str) -> None:
+        rule = {"comment": "test", "port": port, "sources": sources}
+        status, output, _ = run_firewall(site, "--limit", name, "-e", json.dumps({"firewall_extra_rules": [rule]}))
+        assert status == 0, output[-4000:]
+
+    host.check_output(f"systemd-run --quiet --collect --unit=airstrip-reflect python3 -c '{REFLECT}' {port}")
+    try:
+        let_in(outsider.address)
+        with outsider.running(["python3", "-c", LIVES, site.address(name), str(port)]) as said:
+            let_in(outsider.address, "192.0.2.1")
+            # Of who is let in still, nothing is cut.
+            moment, at = time.time(), 0.0
+            while at < moment + 2:
+                word, at = _told(said.readline())
+                assert word == "lives"
+            let_in("192.0.2.1")
+            assert _told(list(said)[-1])[0] == "dead"
+    finally:
+        host.check_output("systemctl stop airstrip-reflect")
+        run_firewall(site, "--limit", name)
+    assert host.check_output(LIST) == before
