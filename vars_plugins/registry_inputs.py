@@ -1,4 +1,4 @@
-"""Variables of all hosts: the inputs of roles that the registry gives."""
+"""The files in `group_vars` and `host_vars`, and below them the inputs of roles that the registry gives."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleParserError
-from ansible.inventory.group import Group
-from ansible.plugins.vars import BaseVarsPlugin
+from ansible.plugins.vars.host_group_vars import VarsModule as HostGroupVars
 from ansible.template import trust_as_template
 from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import wiring
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import RegistryError
@@ -20,25 +19,24 @@ name: registry_inputs
 author: Airstrip
 short_description: Inputs of roles that the registry gives
 description:
-  - C(inputs) of variables and components in the registry become expressions, as those of C(inventory/wiring.yml) are.
-  - Where an inventory has C(group_vars/all/00_wiring.yml), they are variables of its group C(all). What stands in its
+  - Does what P(ansible.builtin.host_group_vars#vars) does, in whose place it is enabled.
+  - Where an inventory has C(group_vars/all/00_wiring.yml), C(inputs) of variables and components in the registry are
+    variables of its group C(all), as expressions like those of C(inventory/wiring.yml). What stands in its
     C(group_vars) counts before them.
+  - It is one plugin and not a second one, because Ansible looks each of them up six times for each task on each host.
 """
 
 _WIRING = Path("group_vars", "all", "00_wiring.yml")
 
 
-class VarsModule(BaseVarsPlugin):  # type: ignore[misc]
+class VarsModule(HostGroupVars):  # type: ignore[misc]
     """The variables."""
 
-    # So the order in ansible.cfg counts.
-    REQUIRES_ENABLED = True
-
-    def get_vars(self, loader: Any, path: str, entities: Sequence[Any], cache: bool = True) -> dict[str, Any]:  # noqa: ARG002 - as Ansible calls it
-        """Return the inputs for the group of all hosts. Raises AnsibleParserError for a registry without a meaning."""
-        super().get_vars(loader, path, entities)
-        wanted = any(isinstance(entity, Group) and entity.name == "all" for entity in entities)
-        return _inputs() if wanted and _is_wired(path) else {}
+    def get_vars(self, loader: Any, path: str, entities: Sequence[Any], cache: bool = True) -> dict[str, Any]:
+        """Return the variables of groups and hosts. Raises AnsibleParserError for a registry without a meaning."""
+        found: dict[str, Any] = super().get_vars(loader, path, entities, cache)
+        wanted = any(entity.name == "all" for entity in entities) and _is_wired(path)
+        return _inputs() | found if wanted else found
 
 
 @cache
