@@ -93,9 +93,23 @@ def firewall_statements(rules: object) -> list[str]:
     return written
 
 
+def firewall_ports(rules: object, ssh_port: object) -> list[int]:
+    """
+    List the ports to which only some may connect, without that of SSH; those of a range are left out.
+
+    Example: `[{'service': 'redis', 'port': 6379, 'sources': ['10.0.0.2']}] | firewall_ports(22)` gives `[6379]`. Raises
+    AnsibleFilterError if the rules are no list of mappings.
+    """
+    given = [
+        as_mapping(rule, "firewall_ports: each of the rules") for rule in as_list(rules, "firewall_ports: the rules")
+    ]
+    ports = {str(rule.get("port") or "") for rule in given if rule.get("sources")}
+    return sorted(int(port) for port in ports if port.isdecimal() and port != str(ssh_port))
+
+
 class FilterModule:
     """Ansible's entry point."""
 
     def filters(self) -> dict[str, Any]:
         """Name the filters of this file."""
-        return {"firewall_statements": firewall_statements}
+        return {"firewall_ports": firewall_ports, "firewall_statements": firewall_statements}

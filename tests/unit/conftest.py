@@ -7,7 +7,7 @@ from hypothesis import settings
 # Before a test imports anything of a collection: Ansible's own finder comes too late else.
 start()
 # No test is a timed one: this machine may be busy.
-settings.register_profile("airstrip", deadline=None)
+settings.register_profile("airstrip", deadline=None, max_examples=50)
 settings.load_profile("airstrip")
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from firewall import firewall_statements
+from firewall import firewall_ports, firewall_statements
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -101,3 +101,19 @@ def test_nothing_of_a_users_rule_leaves_its_place(comment: str, port: str, sourc
         assert "\n" not in statement
         assert statement.endswith(f'accept comment "{comment}"')
         assert "tcp dport " in statement
+
+
+def test_ports_are_those_to_which_only_some_may_connect() -> None:
+    some = {"sources": ["10.0.0.2"]}
+    rules: list[dict[str, Any]] = [
+        {"service": "redis", "port": 6379, **some},
+        {"service": "again", "port": "6379", **some},
+        {"service": "https", "port": 443, "sources": []},
+        {"comment": "range", "port": "8000-8010", **some},
+        {"service": "vrrp", "protocol": "vrrp", **some},
+        {"comment": "SSH", "port": "22", **some},
+        {"service": "api", "port": 80, **some},
+    ]
+    assert firewall_ports(rules, 22) == [80, 6379]
+    with pytest.raises(AnsibleFilterError, match="firewall_ports: the rules must be a list"):
+        firewall_ports("redis", 22)
