@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         _, options = self.validate_argument_spec(specs)
         given = task_vars or {}
         try:
-            registry, declared = read_directory(Path(options["registry"]))
+            registry, declared = read_directory(Path(options["registry"]).resolve())
         except RegistryError as error:
             raise AnsibleActionFail(str(error)) from error
         known = known_facts(Path(options["known_facts_file"]))
@@ -186,8 +187,8 @@ class Found:
 
     def unwired(self, wiring: Mapping[str, Any]) -> Iterator[str]:
         """Yield what to do where hosts lack what each inventory gives to roles: defaults would count without a word."""
-        lacking = [(host, name) for host in self.hosts for name in wiring if name not in self.raw[host]]
-        for host, name in lacking[:1]:
+        lacking = ((host, name) for host in self.hosts for name in wiring if name not in self.raw[host])
+        for host, name in islice(lacking, 1):
             yield (
                 f"{host} lacks variables that the project gives to roles, for example {name}. Use the project's "
                 "ansible.cfg, which names the plugin registry_inputs, and an inventory with the link "

@@ -330,16 +330,16 @@ def _is_explained(finding: Finding, site: Site) -> bool:
 
 
 def _problems(site: Site, queues: Sequence[Row]) -> list[Row]:
-    now = site.seen["now"]
-    muted = {code for code, until in site.seen["muted"].items() if now < _until(code, until)}
-    found = [one for one in (*_of_hosts(site), *_of_site(site, queues)) if not _is_explained(one, site)]
+    muted = {code: _until(code, until) for code, until in site.seen["muted"].items()}
+    shown = own.unmuted((*_of_hosts(site), *_of_site(site, queues)), muted, site.seen["now"])
+    found = [one for one in shown if not _is_explained(one, site)]
     rows = []
     for finding in sorted(found, key=lambda one: one.rank):
         at = f"on {finding.host}: " if own.KINDS[finding.code].at == own.HOST and finding.host else ""
         text = f"{finding.host}: {finding.text}" if finding.host else finding.text
         row = {"level": _WORDS[finding.level], "code": finding.code, "text": text, "command": at + finding.command}
         # The authority's certificate is on several hosts, and a server behind several load balancers.
-        if finding.code not in muted and row not in rows:
+        if row not in rows:
             rows.append(row)
     return rows
 

@@ -56,7 +56,7 @@ class LookupModule(LookupBase):  # type: ignore[misc]
         except RegistryError as error:
             raise AnsibleLookupError(str(error)) from error
         stage = self.get_option("stage")
-        own = [entry for name in ([stage] if stage else STAGES) for entry in added(registry, name)]
+        own = added(registry, *([stage] if stage else STAGES))
         found = {
             "hosts": members(own, given["groups"]),
             "roles": list(dict.fromkeys(entry.role for entry in own)),

@@ -16,7 +16,7 @@ _FIRST = ("database", "broker", "load_balancer")
 def added(registry: Mapping[str, Component], *stages: str) -> list[Component]:
     """Return the components of stages whose roles no playbook names, in the order in which they are applied."""
     found = [entry for entry in registry.values() if entry.stage in stages]
-    return sorted(found, key=lambda entry: (_rank(entry.tier), entry.tier, entry.name))
+    return sorted(found, key=lambda entry: (STAGES.index(entry.stage), _rank(entry.tier), entry.tier, entry.name))
 
 
 def _rank(tier: str) -> int:
@@ -49,11 +49,13 @@ def probes(site: Site, host: str) -> list[dict[str, Any]]:
     """
     found = []
     for entry, service in site.offered():
+        if not entry.stage or service.protocol != "tcp":
+            continue
         ways = (way for way in site.connections if way.source == host and way.service == service.name)
         addresses = {way.destination_address: None for way in ways}
         if host in site.placed[entry.name]:
             addresses = {LOOPBACK: None} | addresses
-        if entry.stage and service.protocol == "tcp" and addresses:
+        if addresses:
             found.append(
                 {
                     "component": entry.name,

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -163,8 +164,12 @@ def read_all_variables(files: Mapping[str, Any]) -> dict[str, Variable]:
     return found
 
 
-def read_directory(directory: Path) -> tuple[dict[str, Component], dict[str, Variable]]:
-    """Return components and variables of a registry by name; raise RegistryError for one that has no meaning."""
+@cache
+def read_directory(directory: Path) -> tuple[Mapping[str, Component], Mapping[str, Variable]]:
+    """Return components and variables of a registry by name; raise RegistryError for one that has no meaning.
+
+    Read once in a process: plays ask for it, the variables of all hosts, and the model.
+    """
     files = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in directory.glob("*.yml")}
     declared = read_all_variables(files)
     return read_registry({name: entry for name, entry in files.items() if name != "site"}, declared), declared
