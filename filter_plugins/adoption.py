@@ -440,7 +440,7 @@ def _owner(old: Facts, site: Facts) -> dict[str, Any]:
     if old["user"] != site["user"]:
         return {}
     group = {} if old["group"] == site["group"] else {"site_group": old["group"]}
-    return {"base_uid": int(old["uid"]), "base_gid": int(old["gid"])} | group
+    return {"site_uid": int(old["uid"]), "site_gid": int(old["gid"])} | group
 
 
 def _database(old: Facts, site: Facts) -> dict[str, Any]:

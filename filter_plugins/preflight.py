@@ -359,6 +359,7 @@ _CHECKS: tuple[tuple[tuple[str, ...], Callable[[Facts], Iterator[str]]], ...] = 
     (("remote_stores",), lambda facts: iter(plaintext_problems(facts["remote_stores"]))),
     (("disk",), _disk),
     (("open_ways",), _open_ways),
+    (("host_problems",), lambda facts: (_here(facts) + problem for problem in _findings(facts, "host_problems"))),
     (("firewall",), _firewall),
     (("drained",), _drained),
     (("leaving",), _leaving),

@@ -36,10 +36,11 @@ def smoke_test_failing(run: Mapping[str, Any], components: Mapping[str, Mapping[
 
     A run whose tasks wait in the queue lacks a worker, one that waits deferred a triggerer, and one whose logs
     cannot be read a log server, which belongs to the worker. A run can also succeed although nothing lives that
-    would read a changed DAG: each kind of component that has jobs must have a living one.
+    would read a changed DAG: each kind of component that has jobs must have a living one. A run that waits because all
+    slots are busy lacks nobody.
     """
     stage = run["stage"]
-    if stage == "done":
+    if stage in ("done", "busy"):
         return _dead(run, components)
     if stage in _STAGE_COMPONENTS:
         return _STAGE_COMPONENTS[stage]
@@ -66,7 +67,7 @@ def _job_rows(run: Mapping[str, Any], components: Mapping[str, Mapping[str, Any]
 
 def _worker_rows(run: Mapping[str, Any]) -> list[dict[str, str]]:
     waits: dict[tuple[str, str], list[float]] = {}
-    for instance in run["task_instances"]:
+    for instance in (task for task in run["task_instances"] if task.get("start_date")):
         wait = _seconds(instance.get("queued_when"), instance.get("start_date"))
         waits.setdefault((instance["hostname"], instance["queue"]), []).append(wait or 0.0)
     return [
@@ -78,6 +79,19 @@ def _worker_rows(run: Mapping[str, Any]) -> list[dict[str, str]]:
             "latency": f"{max(seconds):.1f} s",
         }
         for (host, queue), seconds in sorted(waits.items())
+    ]
+
+
+def _busy_rows(run: Mapping[str, Any]) -> list[dict[str, str]]:
+    return [
+        {
+            "component": f"worker ({queue})",
+            "host": "all of them",
+            "version": run["version"],
+            "health": "BUSY",
+            "latency": f"{row['running']} of {row['slots']} slots taken, {row['queued']} tasks queued",
+        }
+        for queue, row in run["busy"].items()
     ]
 
 
@@ -94,7 +108,7 @@ def smoke_test_table(run: Mapping[str, Any], components: Mapping[str, Mapping[st
 
     A row per component and host: version, health and latency. The latency of an API server is the time of one request,
     that of a worker the longest time from queued to running among the tasks of a queue, and that of the others the
-    age of their heartbeat.
+    age of their heartbeat. Of a run that waits because all slots are busy, there is a row for each queue where it does.
     """
     api = {
         "component": "api_server",
@@ -104,8 +118,14 @@ def smoke_test_table(run: Mapping[str, Any], components: Mapping[str, Mapping[st
         "latency": f"{run['api_seconds'] * 1000:.0f} ms",
     }
     tasks = run["task_instances"]
-    summary = f"{len(tasks)} tasks succeeded in {run['seconds']:.1f} s; a log of each was read back."
-    return [*_table([api, *_job_rows(run, components), *_worker_rows(run)]), summary]
+    rows = [api, *_job_rows(run, components), *_worker_rows(run)]
+    if run["stage"] == "busy":
+        done = sum(task["state"] == "success" for task in tasks)
+        summary = (
+            f"All slots are busy with tasks that progress: {done} of {len(tasks)} tasks of the test succeeded yet."
+        )
+        return [*_table([*rows, *_busy_rows(run)]), summary]
+    return [*_table(rows), f"{len(tasks)} tasks succeeded in {run['seconds']:.1f} s; a log of each was read back."]
 
 
 class FilterModule:

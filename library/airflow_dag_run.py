@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +18,8 @@ description:
   - Triggers a DAG through Airflow's REST API, waits until the run has ended, and returns its tasks with their logs.
   - Fails if the DAG does not appear, if the run does not end in time, or if it ends in another state than success.
     The failure carries what was seen by then, in the same return values.
+  - It does not fail if all slots that could take the waiting tasks are taken by others that progress. RV(stage) is
+    V(busy) then, and the run ends by itself, later.
 author: Airstrip
 options:
   api_url: {description: "URL of an API server, for example http://127.0.0.1:8080.", type: str, required: true}
@@ -28,7 +31,24 @@ options:
   tag: {description: A tag that the DAG must have before it is run; waits for the DAG processor., type: str}
   conf: {description: The run's configuration., type: dict, default: {}}
   parse_timeout: {description: Seconds to wait for the DAG., type: int, default: 120}
-  run_timeout: {description: Seconds to wait for the end of the run., type: int, default: 300}
+  run_timeout:
+    description:
+      - Seconds to wait for the end of the run. After it, slots that are all taken count as busy. Tasks of a worker that
+        is gone look as if they ran until Airflow misses their heartbeats, so it should be longer than that.
+    type: int
+    default: 330
+  busy_timeout:
+    description: Seconds after which slots that are all taken count as busy, if tasks were begun on them meanwhile.
+    type: int
+    default: 60
+  slots:
+    description: Who runs tasks. Without any, nothing counts as busy.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      queues: {description: The queues from which it takes them., type: list, elements: str, required: true}
+      slots: {description: How many it runs at once., type: int, required: true}
 attributes:
   check_mode: {support: none, description: A run cannot be tried without running it.}
 """
@@ -43,7 +63,13 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-stage: {description: "How far it came: api, parse, schedule, run, logs, or done.", type: str, returned: always}
+stage: {description: "How far it came: api, parse, schedule, run, busy, logs, or done.", type: str, returned: always}
+busy:
+  description: >-
+    By queue on which a task of the run waits, how many C(slots) could take it, how many tasks are C(running) there, and
+    how many are C(queued) and whether any was C(begun) since the run began.
+  type: dict
+  returned: when the run was waited for longer than O(busy_timeout)
 run_id: {description: Id of the DAG run., type: str, returned: when a run was made}
 state: {description: State of the run., type: str, returned: when a run was made}
 seconds: {description: Seconds from the trigger to the end of the run., type: float, returned: when the run ended}
@@ -64,10 +90,16 @@ jobs:
 """
 
 _POLL_SECONDS = 0.5
+_SECONDS_BETWEEN_LOOKS = 5
+_WAITING = ("scheduled", "queued")
 _FINAL_STATES = ("success", "failed")
 _SERVER_ERROR = 500
 # Airflow looks for living jobs among those of one page only: without the rest, a page of ended ones would hide them.
 _LIVING_JOBS = {"is_alive": "true", "job_state": "running", "order_by": "-latest_heartbeat", "limit": "100"}
+
+
+class BusyError(Exception):
+    """All slots that could take the waiting tasks are taken."""
 
 
 class DagRun:
@@ -78,7 +110,9 @@ class DagRun:
         self._api = AirflowApi(params)
         self._path = f"/api/v2/dags/{segment(params['dag_id'])}"
         self._run_id = f"manual__{datetime.now(UTC).isoformat()}"
-        self.seen: dict[str, Any] = {"stage": "api", "task_instances": [], "jobs": []}
+        self._began = datetime.now(UTC).isoformat()
+        self._looked = 0.0
+        self.seen: dict[str, Any] = {"stage": "api", "task_instances": [], "jobs": [], "busy": {}}
 
     def run(self) -> None:
         """Go through all stages. Raises AirflowApiError at the first that fails; `seen` tells which."""
@@ -90,7 +124,11 @@ class DagRun:
         self.seen["stage"] = "parse"
         self._wait(self._created, self._params["parse_timeout"], "was not parsed")
         self.seen["stage"] = "schedule"
-        self._wait(self._ended, self._params["run_timeout"], "did not end")
+        try:
+            self._await_end()
+        except BusyError:
+            self.seen["stage"] = "busy"
+            return
         if self.seen["state"] != "success":
             raise AirflowApiError(f"DAG {self._params['dag_id']}: the run ended in state {self.seen['state']}")
         self.seen["stage"] = "logs"
@@ -117,6 +155,52 @@ class DagRun:
             if time.monotonic() > limit:
                 raise problem
             time.sleep(_POLL_SECONDS)
+
+    def _await_end(self) -> None:
+        """Wait for the end of the run. Raises BusyError if there is no slot for it."""
+        began = time.monotonic()
+
+        def ended() -> bool:
+            if self._ended():
+                return True
+            now = time.monotonic()
+            if now - began > self._params["busy_timeout"] and now - self._looked > _SECONDS_BETWEEN_LOOKS:
+                self._looked = now
+                if self._taken() and all(row["begun"] for row in self.seen["busy"].values()):
+                    raise BusyError
+            return False
+
+        try:
+            self._wait(ended, self._params["run_timeout"], "did not end")
+        except AirflowApiError:
+            with suppress(AirflowApiError):
+                if self._taken():
+                    raise BusyError from None
+            raise
+
+    def _taken(self) -> bool:
+        """Look whether all slots are taken that could take the waiting tasks. The most that ever ran count.
+
+        Between two tasks, a slot is free for a moment.
+        """
+        before, self.seen["busy"] = self.seen["busy"], {}
+        for queue in sorted({task["queue"] for task in self.seen["task_instances"] if task["state"] in _WAITING}):
+            workers = [worker for worker in self._params["slots"] if queue in worker["queues"]]
+            queues = sorted({name for worker in workers for name in worker["queues"]})
+            self.seen["busy"][queue] = {
+                "slots": sum(worker["slots"] for worker in workers),
+                "running": max(self._count(queues, state="running"), before.get(queue, {}).get("running", 0)),
+                "queued": self._count(queues, state="queued"),
+                "begun": self._count(queues, start_date_gte=self._began),
+            }
+        rows = self.seen["busy"].values()
+        return bool(rows) and all(0 < row["slots"] <= row["running"] for row in rows)
+
+    def _count(self, queues: list[str], **wanted: str) -> int:
+        """Return the number of task instances of some queues, of all DAGs."""
+        query = {"queue": queues, "limit": "1", **wanted}
+        found = self._api.request("GET", "/api/v2/dags/~/dagRuns/~/taskInstances", query=query)
+        return int(found["total_entries"])
 
     def _parsed(self) -> bool:
         try:
@@ -179,7 +263,17 @@ def main() -> None:
         "tag": {"type": "str"},
         "conf": {"type": "dict", "default": {}},
         "parse_timeout": {"type": "int", "default": 120},
-        "run_timeout": {"type": "int", "default": 300},
+        "run_timeout": {"type": "int", "default": 330},
+        "busy_timeout": {"type": "int", "default": 60},
+        "slots": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": {
+                "queues": {"type": "list", "elements": "str", "required": True},
+                "slots": {"type": "int", "required": True},
+            },
+        },
     }
     module = AnsibleModule(argument_spec=spec)
     dag_run = DagRun(module.params)

@@ -20,6 +20,7 @@ from urllib.parse import unquote
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.airstrip.core.plugins.module_utils import host_stores
 from ansible_collections.airstrip.core.plugins.module_utils.directory_access import open_directory, who_may_write
+from ansible_collections.airstrip.core.plugins.module_utils.host_system import system
 
 DOCUMENTATION = r"""
 module: site_host_facts
@@ -71,6 +72,14 @@ options:
     default: {}
   known: {description: All components, in the order in which they stop., type: dict, default: {}}
   record: {description: File with what the last run has placed., type: path}
+  system:
+    description: What of the system may stand in the way.
+    type: dict
+    suboptions:
+      ports: {description: TCP ports., type: list, elements: int, default: []}
+      programs: {description: Directories from which programs will run., type: list, elements: path, default: []}
+      user: {description: "C(name) and C(id) of a user.", type: dict, default: {}}
+      group: {description: "C(name) and C(id) of a group.", type: dict, default: {}}
   stores:
     description: The database and the broker that are to run here.
     type: dict
@@ -151,6 +160,13 @@ leaving:
   description: Components that are placed here no more, as they stop, each with C(component), its C(units) and C(paths).
   type: list
   elements: dict
+  returned: success
+system:
+  description: >-
+    C(listeners) at those ports, each with C(port), C(process) and C(unit), empty if unknown; C(no_exec), the
+    directories from which no program runs; of the C(user), C(uid) (none without a user of that name), its
+    C(processes), and the C(owner) of the wanted id; of the C(group), C(gid) and C(owner).
+  type: dict
   returned: success
 stores:
   description: By C(postgresql) and C(redis), what a server holds that Airstrip has not set up; empty for none.
@@ -426,6 +442,7 @@ def facts(given: dict[str, Any]) -> dict[str, Any]:
         "units": bool(ours(units)) if units else False,
         "record": record,
         "leaving": leaving(given["placed"], given["known"], record["components"], units) if units else [],
+        "system": system(given["system"]) if given["system"] else {},
         "stores": {
             "postgresql": host_stores.postgresql(postgresql["version"], Path(postgresql["configuration"]))
             if postgresql
@@ -468,6 +485,15 @@ def main() -> None:
             },
             "placed": {"type": "dict", "default": {}},
             "known": {"type": "dict", "default": {}},
+            "system": {
+                "type": "dict",
+                "options": {
+                    "ports": {"type": "list", "elements": "int", "default": []},
+                    "programs": paths,
+                    "user": {"type": "dict", "default": {}},
+                    "group": {"type": "dict", "default": {}},
+                },
+            },
             "stores": {
                 "type": "dict",
                 "default": {},

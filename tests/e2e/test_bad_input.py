@@ -102,7 +102,7 @@ RUNS = {
     ),
     "downgrade": Run(variables={"site_airflow_version": "3.1.7"}),
     "jump": Run(
-        variables={"site_install_directory": f"{SCRATCH}/airflow-2"},
+        variables={"site_install_directory": f"{SCRATCH}/airflow-2", "site_uid": 34, "site_gid": 34},
         before=f"mkdir -p {SCRATCH}/airflow-2 && ln -sfn releases/2.10.5-0123456789ab {SCRATCH}/airflow-2/current",
     ),
     "system": Run(
@@ -117,9 +117,18 @@ RUNS = {
         after="umount $(readlink -f /etc/os-release) /etc/debian_version",
     ),
     "disk": Run(
-        variables={"site_install_directory": f"{SCRATCH}/small"},
-        before=f"mkdir -p {SCRATCH}/small && mount -t tmpfs -o size=10m tmpfs {SCRATCH}/small",
-        after=f"umount {SCRATCH}/small",
+        variables={
+            "site_install_directory": f"{SCRATCH}/small",
+            "site_user": "backup",
+            "site_group": "backup",
+            "site_broker_port": 63999,
+        },
+        before=(
+            f"mkdir -p {SCRATCH}/small && mount -t tmpfs -o size=10m,noexec tmpfs {SCRATCH}/small"
+            " && systemd-run --quiet --collect --unit=squatter python3 -m http.server 63999"
+            " && timeout 9 sh -c 'until ss -lnt | grep -q :63999; do sleep 0.1; done'"
+        ),
+        after=f"umount {SCRATCH}/small && systemctl stop squatter",
     ),
     "endpoints": Run(
         groups=ALL,
@@ -279,6 +288,12 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "operating system": ("system", ("the operating system is Debian 11", "Use Debian 12 or 13")),
     "python": ("system", ("airflow_release_python is Python not there", "3.11, 3.12 or 3.13")),
     "too little disk": ("disk", (f"{SCRATCH}/small has", "MB free, and 2000 MB are needed", "Free space")),
+    "file system without programs": ("disk", (f"{SCRATCH}/small is on a file system", "noexec", "Mount it with exec")),
+    "port of somebody else": ("disk", ("site_broker_port: port 63999 is held by python3 (squatter", "Stop it")),
+    "user with another id": ("disk", ("site_user: there is a user backup with the id 34", "Set site_uid to 34")),
+    "group with another id": ("disk", ("site_group: there is a group backup with the id 34", "Set site_gid to 34")),
+    "id of another user": ("jump", ("site_uid: the id 34 is that of the user backup", "Set site_uid to one")),
+    "id of another group": ("jump", ("site_gid: the id 34 is that of the group backup", "Set site_gid to one")),
     "database that does not answer": ("endpoints", ("site_database_host: 127.0.0.1", "port 54399", "Correct")),
     "broker that does not answer": ("endpoints", ("site_broker_host: 127.0.0.1", "port 63999", "Correct")),
     "index that does not answer": (

@@ -12,7 +12,8 @@ from typing import Any
 
 # Status and body (JSON, or text as it is).
 Answer = tuple[int, Any]
-# By method and path, the query included. Of a list, each request gets the next one, and the last one is repeated.
+# By method and path, the query included; one that ends with a star is for all that begin so.
+# Of a list, each request gets the next one, and the last one is repeated.
 Answers = Mapping[str, Answer | list[Answer]]
 
 
@@ -33,7 +34,8 @@ class Server:
         """Remember a request; return its answer: 404 for one that was not foreseen."""
         before = self.asked().count(request)
         self.requests.append((request, authorization, body))
-        found = self.answers.get(request, (404, {"detail": "not foreseen"}))
+        begins = (text for text in self.answers if text.endswith("*") and request.startswith(text[:-1]))
+        found = self.answers.get(request) or self.answers.get(next(begins, ""), (404, {"detail": "not foreseen"}))
         return found[min(before, len(found) - 1)] if isinstance(found, list) else found
 
 

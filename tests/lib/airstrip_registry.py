@@ -19,18 +19,22 @@ from ansible_collections.airstrip.core.plugins.module_utils.site_views import fa
 __all__ = ["declared", "entries", "fact", "registry", "wiring", "work_out"]
 
 
+# What the next three give is parsed once, and nobody changes it.
+@cache
 def entries() -> dict[str, Any]:
     """Return what the files say, by the names of the components."""
     tree = Tree()
     return {path.stem: tree.load(path) for path in tree.files("registry/*.yml") if path.stem != "site"}
 
 
+@cache
 def declared() -> dict[str, Variable]:
     """Return the variables of the site by name."""
     tree = Tree()
     return read_all_variables({path.stem: tree.load(path) for path in tree.files("registry/*.yml")})
 
 
+@cache
 def registry() -> dict[str, Component]:
     """Return the components by name."""
     return read_registry(entries(), declared())

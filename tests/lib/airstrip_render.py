@@ -173,9 +173,10 @@ class Role:
         self._templar = self._of(self._values | found.get("vars", {}))
         return found
 
-    def evaluate(self, expression: str) -> Any:
-        """Return the value of an expression, without the braces."""
-        return self._templar.template(trust_as_template("{{ " + expression + " }}"))
+    def evaluate(self, expression: str, **own: Any) -> Any:
+        """Return the value of an expression, without the braces; `own` are variables of its task."""
+        templar = self._of(self._values | own) if own else self._templar
+        return templar.template(trust_as_template("{{ " + expression + " }}"))
 
     def template(self, value: Any) -> Any:
         """Return a value that Ansible has read with its templates evaluated."""
@@ -185,10 +186,10 @@ class Role:
         """Return a text with its templates evaluated."""
         return str(self.template(trust_as_template(text)))
 
-    def render(self, template: str) -> str:
-        """Return what a template of the role gives."""
+    def render(self, template: str, **own: Any) -> str:
+        """Return what a template of the role gives; `own` are variables of its task."""
         path = self.path / "templates" / template
-        return str(self.evaluate(f"lookup('airstrip_template', '{path}')"))
+        return str(self.evaluate(f"lookup('airstrip_template', '{path}')", **own))
 
 
 def _flat(tasks: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -211,11 +212,8 @@ def written(role: str, tasks: str, on: Role) -> list[dict[str, Any]]:
 
 def component_units(component: str, variables: Mapping[str, Any] | None = None) -> dict[str, str]:
     """Return the units of a component of Airflow by file name."""
-    given = {**(variables or {}), "airflow_component": component}
-    instances = Role("airflow", given).evaluate("__airflow_component.instances")
+    role = Role("airflow", {**(variables or {}), "airflow_component": component})
     return {
-        f"{instance['unit']}.service": Role("airflow", given | {"airflow_instance": instance}).render(
-            "component.service.j2"
-        )
-        for instance in instances
+        f"{instance['unit']}.service": role.render("component.service.j2", airflow_instance=instance)
+        for instance in role.evaluate("__airflow_component.instances")
     }

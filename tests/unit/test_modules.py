@@ -230,6 +230,43 @@ def test_failure_tells_how_far_it_came(tmp_path: Path, answers: Any, stage: str,
     assert message in result["msg"]
 
 
+ALL_TASKS = "GET /api/v2/dags/~/dagRuns/~/taskInstances?queue=default&queue=mail&limit=1"
+WORKERS = [{"queues": ["default", "mail"], "slots": 2}, {"queues": ["reports"], "slots": 8}]
+WAITS = {f"GET {RUN}/r1/taskInstances": (200, {"task_instances": [TASK | {"state": "queued", "queue": "default"}]})}
+
+
+def counts(**number: int) -> dict[str, Any]:
+    """Return what the API says of the tasks of the first worker's queues."""
+    queries = {"running": "state=running", "queued": "state=queued", "begun": "start_date_gte=*"}
+    return {
+        f"{ALL_TASKS}&{query}": (200, {"task_instances": [], "total_entries": number[name]})
+        for name, query in queries.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("counted", "workers", "busy"),
+    [
+        ({"running": 2, "begun": 1}, WORKERS, True),
+        # Tasks of a worker that is gone, maybe; not if Airflow has not missed their heartbeats by then.
+        ({"running": 2, "begun": 0}, WORKERS, True),
+        ({"running": 1, "begun": 1}, WORKERS, False),
+        ({"running": 2, "begun": 1}, [], False),
+        ({"running": 2, "begun": 1}, WORKERS[1:], False),
+    ],
+    ids=["progress", "long tasks", "a free slot", "no workers", "no worker for it"],
+)
+def test_a_run_without_a_slot_is_no_failure(tmp_path: Path, counted: dict[str, int], workers: Any, busy: bool) -> None:
+    answers = {**TOKEN, **VERSION, **JOBS, **DAG, **STARTED, **WAITS, f"GET {RUN}/r1": (200, {"state": "running"})}
+    with serving({**answers, **counts(queued=7, **counted)}) as server:
+        given = api(server, dag_id="nightly", run_timeout=3, busy_timeout=1, slots=workers)
+        result = run(tmp_path, "airflow_dag_run", given)
+    assert result["failed"] is not busy, result
+    assert result["stage"] == ("busy" if busy else "run")
+    if busy:
+        assert result["busy"] == {"default": {"slots": 2, "queued": 7, **counted}}
+
+
 def test_error_of_the_server_that_passes_is_no_failure(tmp_path: Path) -> None:
     lines = [{"event": "hello", "timestamp": "2026-11-21T00:00:00Z"}]
     answers = {**TOKEN, **VERSION, **JOBS, **STARTED, **ENDED, LOG: (200, {"content": lines})}

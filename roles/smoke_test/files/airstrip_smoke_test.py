@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import zlib
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,13 +17,21 @@ QUEUES = json.loads((HERE / "queues.json").read_text())
 # By this tag the test knows that the DAG processor has read these very files.
 VERSION = hashlib.sha256(Path(__file__).read_bytes() + (HERE / "queues.json").read_bytes()).hexdigest()[:12]
 
+
+def named_by(queue: str) -> str:
+    """Return a task's id for a queue, whose name may have characters that an id may not."""
+    name = re.sub("[^A-Za-z0-9_.-]", "_", queue)
+    return f"queue_{name}" if name == queue else f"queue_{name}_{zlib.crc32(queue.encode()):08x}"
+
+
 with DAG(
     dag_id="airstrip_smoke_test",
     description="Airstrip: proves that every component does its work.",
     schedule=None,
     catchup=False,
     is_paused_upon_creation=False,
-    default_args={"retries": 0},
+    # Before all else that waits for a slot.
+    default_args={"retries": 0, "priority_weight": 1_000_000, "weight_rule": "absolute"},
     tags=["airstrip", VERSION],
 ):
 
@@ -50,7 +60,7 @@ with DAG(
 
     for queue in QUEUES:
 
-        @task(task_id=f"queue_{queue}", queue=queue)
+        @task(task_id=named_by(queue), queue=queue)
         def on_queue(name: str) -> str:
             """Run on one queue."""
             print(f"airstrip: queue {name}")

@@ -162,7 +162,7 @@ def test_old_home_is_roots(node: Any, proposal: dict[str, Any]) -> None:
 
 def test_user_has_the_old_numbers(node: Any, proposal: dict[str, Any]) -> None:
     """Else what the old installation has written is somebody else's."""
-    assert node.user("airflow").uid == proposal["base_uid"]
+    assert node.user("airflow").uid == proposal["site_uid"]
     assert node.file(f"{proposal['airflow_log_directory']}/dag_id={DAG}/run_id=made_by_hand").user == "airflow"
 
 

@@ -24,6 +24,8 @@ def run(stage: str = "done", *states: str | None, **other: Any) -> dict[str, Any
     ("result", "failing"),
     [
         pytest.param(run(), "", id="done"),
+        pytest.param(run("busy", "success", "queued"), "", id="busy"),
+        pytest.param(run("busy", "queued", jobs=JOBS[:2]), "triggerer", id="busy, and no triggerer lives"),
         pytest.param(run("api", jobs=[]), "api_server", id="no answer"),
         pytest.param(run("parse"), "dag_processor", id="not parsed"),
         pytest.param(run("schedule"), "scheduler", id="not scheduled"),
@@ -72,6 +74,20 @@ def test_table() -> None:
         "worker (default)  w1        3.3.2    healthy  1.2 s",
         "worker (gpu)      w2        3.3.2    healthy  2.0 s",
         "4 tasks succeeded in 10.0 s; a log of each was read back.",
+    ]
+
+
+def test_table_of_a_busy_site() -> None:
+    tasks = [instance("default", "01.5", "02.75"), instance("mail", "01.5", None) | {"state": "queued"}]
+    result = {
+        "stage": "busy", "version": "3.3.2", "api_host": "vm", "api_seconds": 0.1, "jobs": [], "task_instances": tasks,
+        "busy": {"mail": {"slots": 16, "running": 16, "queued": 40, "begun": 3}},
+    }  # fmt: skip
+    lines = smoke_test_table(result, COMPONENTS)
+    assert [" ".join(line.split()) for line in lines[3:]] == [
+        "worker (default) w1 3.3.2 healthy 1.2 s",
+        "worker (mail) all of them 3.3.2 BUSY 16 of 16 slots taken, 40 tasks queued",
+        "All slots are busy with tasks that progress: 1 of 2 tasks of the test succeeded yet.",
     ]
 
 

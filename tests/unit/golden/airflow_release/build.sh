@@ -5,6 +5,8 @@
 # Builds the release in whose directory it lies, and marks it as complete. It outlives a controller that dies, so the
 # next run may find it at work: one builds at a time on a host. The lock ends with the processes that hold it.
 set -eu
+# Its users read it, whatever root's own umask is.
+umask 022
 # Index, proxies and wheelhouse: their URLs may have passwords, which are for root alone and for no argument list.
 # shellcheck source=/dev/null
 . /opt/airflow/releases/3.3.2-2ac05bb8f2b1/build.env

@@ -18,6 +18,8 @@ from ansible_collections.airstrip.core.plugins.module_utils.site_variables impor
 SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 # Load balancers first: the address moves to one that stays. Then who reads and writes, and at last what is written to.
 _ORDER = ("load_balancer", "airflow", "broker", "database")
+# Airflow's own of operators.default_queue, and of core.parallelism, which is what each scheduler's LocalExecutor runs.
+_DEFAULT_QUEUE, _PARALLELISM = "default", 32
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -166,6 +168,21 @@ def worker_sets(site: Site) -> dict[str, list[str]]:
             if worker.get("name") and isinstance(queues, list):
                 found.setdefault(str(worker["name"]), set()).update(map(str, queues))
     return {name: sorted(found[name]) for name in sorted(found)}
+
+
+def task_slots(site: Site) -> list[dict[str, Any]]:
+    """Return who runs tasks: `queues`, and how many `slots` it has, of each instance of each worker's host."""
+    if local := site.placed.get("scheduler", []) if site.variables["site_executor"] == "LocalExecutor" else []:
+        return [{"queues": [_DEFAULT_QUEUE], "slots": _PARALLELISM * len(local)}]
+    return [
+        {
+            "queues": sorted(map(str, instance.get("queues") or [])),
+            "slots": sizing.slots_of(instance, sizing.concurrency(site, host)),
+        }
+        for host in site.placed.get("worker", ())
+        for instance in site.instances("worker", host)
+        if isinstance(instance.get("queues") or [], list)
+    ]
 
 
 def entries(site: Site) -> list[dict[str, Any]]:
@@ -392,7 +409,7 @@ def fact(site: Site) -> dict[str, Any]:
     budget        connections to the database; `databases` and `database_roles`, as the role postgresql takes them
     broker_users  of the workers, `broker_secrets` the names of their passwords
     ca_bundle     file of the authorities that Airflow trusts, where the site has one of its own
-    slots         of all workers; `worker_sets`, the queues of those of each name, and all `queues`
+    slots         of all workers; `worker_sets`, the queues of those of each name, and all `queues`; `task_slots`
     entries       the lines of /etc/hosts
     proxy         variables of the environment
     hosts         by name: `address`, `components`, in `vars` the variables that may differ, and what the functions
@@ -417,6 +434,7 @@ def fact(site: Site) -> dict[str, Any]:
         "budget": budget,
         "slots": sum(sizing.host_slots(site, name) for name in site.hosts),
         "worker_sets": sets,
+        "task_slots": task_slots(site),
         "queues": sorted({queue for queues in sets.values() for queue in queues}),
         "entries": entries(site),
         "proxy": proxy(site),
