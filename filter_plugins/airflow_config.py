@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.airstrip.core.plugins.plugin_utils.checks import as_mapping
@@ -24,8 +25,9 @@ _BAD_SECTION = re.compile(r"[\s\[\]]|^$|^DEFAULT$")
 _BAD_OPTION = re.compile(r"[\s\[\]=:]|^$|^[#;]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _INDENT = "    "
+_AUTH_MANAGER = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
 # Options that Airstrip gives to the components by their environment, which wins over airflow.cfg; and their variables.
-_CREDENTIALS = {
+_GIVEN_ELSEWHERE = {
     "api.secret_key": "airflow_api_secret_key",
     "api_auth.jwt_secret": "airflow_jwt_secret",
     "celery.broker_url": "site_broker_host and the other variables airflow_broker_*",
@@ -207,7 +209,7 @@ def _secret_in(name: str, value: object, where: str, sensitive: Mapping[str, Seq
     """Return what is wrong with a secret among the options, given as "section.option"; nothing if it is none."""
     section, _, option = name.lower().partition(".")
     bare = f"{section}.{re.sub('_(cmd|secret)$', '', option)}"
-    known = _CREDENTIALS.get(f"{section}.{option}") or _CREDENTIALS.get(bare)
+    known = _GIVEN_ELSEWHERE.get(f"{section}.{option}") or _GIVEN_ELSEWHERE.get(bare)
     if value is None:
         return ""
     if known:
@@ -234,21 +236,48 @@ def airflow_config_secrets(overrides: object, environment: object, options: obje
     sections = as_mapping(given.get("sections", {}), "airflow_config_secrets: options.sections")
     renamed = as_mapping(given.get("renamed", {}), "airflow_config_secrets: options.renamed")
     sensitive = {name: section.get("sensitive") or [] for name, section in sections.items()}
-    variables = {
-        ".".join(name.lower().split("__", 2)[1:]): value
-        for name, value in as_mapping(environment, "airflow_environment").items()
-        if name.startswith("AIRFLOW__")
-    }
-    found = [
-        *(
-            ("airflow_config_overrides", f"{section}.{option}", value)
-            for section, entries in users.items()
-            for option, value in entries.items()
-        ),
-        *(("airflow_environment", renamed.get(name, name), value) for name, value in variables.items()),
-    ]
-    problems = (_secret_in(name, value, where, sensitive) for where, name, value in found)
+    problems = (_secret_in(name, value, where, sensitive) for where, name, value in _given(users, environment, renamed))
     return [problem for problem in problems if problem]
+
+
+def _given(users: Options, environment: object, renamed: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """Yield the options that users give: by which variable, "section.option", and the value."""
+    for section, entries in users.items():
+        for option, value in entries.items():
+            yield "airflow_config_overrides", f"{section}.{option}", value
+    for variable, value in as_mapping(environment, "airflow_environment").items():
+        if variable.startswith("AIRFLOW__"):
+            name = ".".join(variable.lower().split("__", 2)[1:])
+            yield "airflow_environment", renamed.get(name, name), value
+
+
+def airflow_config_unsupported(overrides: object, environment: object, base_url: str) -> list[str]:
+    """
+    List the options with which a site would not work, and what to do: another auth manager, a path in the URL.
+
+    Example: `airflow_config_overrides | airflow_config_unsupported(airflow_environment, airflow_base_url)`. Raises
+    AnsibleFilterError on wrong types only.
+    """
+    users = _sections({} if overrides is None else overrides, "airflow_config_overrides")
+    found = list(_given(users, environment, {}))
+    problems = [
+        f"{where}: {name} is {value}, and a site's users, roles and logins are those of FAB. Take it out; LDAP, OAuth "
+        "and OpenID Connect are FAB's as well, by airflow_webserver_config."
+        for where, name, value in found
+        if name.lower() == "core.auth_manager" and value != _AUTH_MANAGER
+    ]
+    urls = [("airflow_base_url", str(base_url or ""))]
+    urls += [(f"{where}: {name}", str(value)) for where, name, value in found if name.lower() == "api.base_url"]
+    for where, url in urls:
+        parts = urlsplit(url)
+        if url and (parts.scheme not in ("http", "https") or not parts.hostname):
+            problems.append(f"{where} is {url!r}, which is no URL. Write it as https://airflow.example.com.")
+        elif parts.path.strip("/") or parts.query or parts.fragment:
+            problems.append(
+                f"{where} is {url}, which has more than a host and a port: tasks, load balancers and health checks ask "
+                "for the API at the root. Give Airflow a host name of its own, and take the path out."
+            )
+    return problems
 
 
 def _readers(value: object) -> dict[str, dict[str, list[str]]]:
@@ -294,6 +323,7 @@ class FilterModule:
             "airflow_config_merge": airflow_config_merge,
             "airflow_config_value": airflow_config_value,
             "airflow_config_unknown": airflow_config_unknown,
+            "airflow_config_unsupported": airflow_config_unsupported,
             "airflow_config_read_by": airflow_config_read_by,
             "airflow_config_secrets": airflow_config_secrets,
         }

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from ansible.errors import AnsibleFilterError
 from ansible_collections.airstrip.core.plugins.plugin_utils.checks import as_mapping
 
 _TABLES = ("alembic_version", "alembic_version_fab")
-# Where the tables of FAB are missing, as they may be in an installation that was made by hand, PostgreSQL names them
-# instead of giving a row.
-_WITHOUT_FAB = re.compile(r'relation "(alembic_version_fab|ab_user)"')
 
 
 def airflow_schema(answer: object, expected: Mapping[str, str]) -> dict[str, Any]:
@@ -19,15 +16,22 @@ def airflow_schema(answer: object, expected: Mapping[str, str]) -> dict[str, Any
     Return what the database's answer means for a release that expects these revisions.
 
     Example: `__airflow_schema_answer | airflow_schema(airflow_release.revisions)`. `answer` is what the module
-    community.postgresql.postgresql_query has returned for a row with the revisions and `admin_exists`. Returned are
+    community.postgresql.postgresql_query has returned for a row with `has_schema`, the revisions (those of FAB may be
+    missing in an installation that was made by hand) and `admin_exists`. Returned are
     `empty`, whether the database has been asked and has no schema; `revisions`, by table; `expected`; `due`, whether
     the release changes it (for a version without a lock, it may); `stops`, whether components have to stop for that;
-    and `admin_exists`. Raises AnsibleFilterError on wrong types.
+    and `admin_exists`. Raises AnsibleFilterError on wrong types, and if the database has not answered.
     """
     given = as_mapping(answer, "airflow_schema: the answer")
+    # `failed_when` has taken the mark of its failure.
+    if given.get("msg") and not given.get("query_result") and not given.get("skipped"):
+        raise AnsibleFilterError(
+            f"site_database_host: the metadata database does not answer: {given.get('msg')}. Correct the variables "
+            "site_database_* and the password, or mend the server."
+        )
     rows = given.get("query_result") or []
     row = rows[0] if rows else {}
-    exists = bool(row) or bool(_WITHOUT_FAB.search(str(given.get("msg", ""))))
+    exists = bool(row.get("has_schema"))
     revisions = {table: str(row.get(table) or "") for table in _TABLES}
     due = revisions != dict(expected)
     return {

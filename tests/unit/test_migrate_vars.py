@@ -9,12 +9,18 @@ import yaml
 from airflow_schema import airflow_schema
 from airstrip_render import Role
 from airstrip_tree import PROJECT
+from ansible.errors import AnsibleFilterError
 
 EXPECTED = {"alembic_version": "a", "alembic_version_fab": "b"}
-EMPTY = {"failed": False, "msg": 'relation "alembic_version" does not exist\nLINE 1: SELECT (SELECT version_num'}
-HANDMADE = {"failed": False, "msg": 'relation "alembic_version_fab" does not exist\nLINE 1: SELECT (SELECT'}
-MIGRATED = {"failed": False, "query_result": [{**EXPECTED, "admin_exists": True}]}
-OLD = {"failed": False, "query_result": [{"alembic_version": "0", "alembic_version_fab": "b", "admin_exists": False}]}
+
+
+def answer_of(main: str | None, fab: str | None, *, admin_exists: bool = False) -> dict[str, Any]:
+    row = {"has_schema": main is not None, "alembic_version": main, "alembic_version_fab": fab}
+    return {"failed": False, "query_result": [row | {"admin_exists": admin_exists}]}
+
+
+EMPTY, HANDMADE, MIGRATED = answer_of(None, None), answer_of("a", None), answer_of("a", "b", admin_exists=True)
+OLD = answer_of("0", "b")
 NOT_ASKED = {"skipped": True}
 (REFUSAL,) = yaml.safe_load((PROJECT / "roles/airflow_schema/tasks/refuse.yml").read_text(encoding="utf-8"))
 
@@ -70,6 +76,12 @@ def test_an_interrupted_first_run_goes_on() -> None:
 def test_components_stop_where_a_schema_changes(answer: dict[str, Any], due: bool, stops: bool) -> None:
     found = airflow_schema(answer, EXPECTED)
     assert (found["due"], found["stops"]) == (due, stops)
+
+
+def test_a_database_that_does_not_answer_is_none_without_a_schema() -> None:
+    failed = {"failed": False, "msg": "unable to connect to database: connection refused"}
+    with pytest.raises(AnsibleFilterError, match=r"site_database_host: .* connection refused\. Correct the variables"):
+        airflow_schema(failed, EXPECTED)
 
 
 def test_the_administrator_is_created_once() -> None:

@@ -117,6 +117,26 @@ NOBODY: dict[str, Any] = {"spare": ["vm"]}
             {"placed": PLACED, "hosts": {"control": {"site_host_address": "c.example.com"}}},
         ),
         (
+            "control has the address 2001:db8::2, and hosts are reached by IPv4: a site of IPv6 alone does not work "
+            "yet. Give the host an IPv4 address, and set site_host_address to it.",
+            {"placed": PLACED, "hosts": {"control": {"site_host_address": "2001:db8::2"}}},
+        ),
+        (
+            "redis is the name of a host and of a group in the inventory: Ansible takes one for the other. Give the "
+            "host another name there.",
+            {"placed": PLACED | {"redis": ["redis"]}},
+        ),
+        (
+            f"The inventory calls a host '{'v' * 65}'. It stands in certificates, so it has at most 64 letters, "
+            "digits, dots, hyphens and underscores. Give it another name there, and its address in ansible_host.",
+            {"placed": PLACED | {"redis": ["v" * 65]}},
+        ),
+        (
+            "The inventory calls a host 'vm 1'. It stands in certificates, so it has at most 64 letters, digits, dots, "
+            "hyphens and underscores. Give it another name there, and its address in ansible_host.",
+            {"placed": PLACED | {"redis": ["vm 1"]}},
+        ),
+        (
             "control has no address. Correct its name or set site_host_address for it.",
             {"placed": PLACED, "said": {"control": facts(2, "control", default_ipv4={})}},
         ),

@@ -83,6 +83,7 @@ BASE: dict[str, Any] = {
 }
 EDGE: dict[str, Any] = {
     "haproxy_execution_clients": ["192.0.2.11", "2001:db8::11"],
+    "haproxy_sticky_seconds": 86400,
     "haproxy_listen_addresses": ["0.0.0.0", "::"],  # noqa: S104 - a load balancer listens to everybody
 }
 PLAIN: dict[str, Any] = {

@@ -17,7 +17,8 @@ OLD, NEW = "aaa", "bbb"
 
 
 def row(revision: str) -> dict[str, Any]:
-    return {"query_result": [{"alembic_version": revision, "alembic_version_fab": "f", "admin_exists": True}]}
+    found = {"has_schema": True, "alembic_version": revision, "alembic_version_fab": "f", "admin_exists": True}
+    return {"query_result": [found]}
 
 
 def manifest(**content: Any) -> dict[str, str]:

@@ -6,7 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow_config import airflow_config_merge, airflow_config_secrets, airflow_config_unknown, airflow_config_value
+from airflow_config import (
+    airflow_config_merge,
+    airflow_config_secrets,
+    airflow_config_unknown,
+    airflow_config_unsupported,
+    airflow_config_value,
+)
 from ansible.errors import AnsibleFilterError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -288,6 +294,58 @@ def test_commands_and_what_is_no_secret_pass() -> None:
 
 def test_there_are_shipped_versions() -> None:
     assert len(list(LOCKS.glob("*/options.json"))) >= 3
+
+
+FAB = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
+SIMPLE = "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "environment", "base_url"),
+    [
+        (None, {}, ""),
+        (
+            {"core": {"auth_manager": FAB}},
+            {"AIRFLOW__API__BASE_URL": "https://air.example.com/"},
+            "http://10.0.0.1:8080",
+        ),
+    ],
+)
+def test_what_a_site_can_have_is_supported(overrides: Any, environment: Any, base_url: str) -> None:
+    assert airflow_config_unsupported(overrides, environment, base_url) == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "environment", "base_url", "message"),
+    [
+        (
+            {"core": {"auth_manager": SIMPLE}},
+            {},
+            "",
+            f"airflow_config_overrides: core.auth_manager is {SIMPLE}, and a site's users, roles and logins are those "
+            "of FAB. Take it out; LDAP, OAuth and OpenID Connect are FAB's as well, by airflow_webserver_config.",
+        ),
+        ({}, {"AIRFLOW__CORE__AUTH_MANAGER": "x"}, "", "airflow_environment: core.auth_manager is x, and"),
+        (
+            {},
+            {},
+            "https://tools.example.com/airflow",
+            "airflow_base_url is https://tools.example.com/airflow, which has more than a host and a port: tasks, "
+            "load balancers and health checks ask for the API at the root. Give Airflow a host name of its own, and take "
+            "the path out.",
+        ),
+        ({"api": {"base_url": "http://a/b/"}}, {}, "", "airflow_config_overrides: api.base_url is http://a/b/, which"),
+        (
+            {},
+            {},
+            "airflow.example.com",
+            "airflow_base_url is 'airflow.example.com', which is no URL. Write it as https://",
+        ),
+    ],
+)
+def test_what_a_site_cannot_have_is_refused(overrides: Any, environment: Any, base_url: str, message: str) -> None:
+    (problem,) = airflow_config_unsupported(overrides, environment, base_url)
+    assert problem.startswith(message)
 
 
 def test_unknown_refuses_wrong_types() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator, Mapping
 
 from ansible_collections.airstrip.core.plugins.module_utils.host_status import KINDS, seconds_of
@@ -11,6 +12,10 @@ from ansible_collections.airstrip.core.plugins.module_utils.site_registry import
 from ansible_collections.airstrip.core.plugins.module_utils.site_sizing import memory_needed
 from ansible_collections.airstrip.core.plugins.module_utils.site_views import ports
 
+_IPV4 = 4
+# A name is a certificate's common name, which has 64 characters at most (RFC 5280, ub-common-name).
+_MAX_NAME = 64
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?")
 # The kernel keeps part of a machine's memory to itself; "4 GB" show up as some 3.8.
 _MEMORY_TOLERANCE = 0.1
 
@@ -92,6 +97,31 @@ def _addresses(site: Site) -> Iterator[str]:
             )
 
 
+def _ipv6(site: Site) -> Iterator[str]:
+    for name, host in site.hosts.items():
+        found = _ip(host.address)
+        if found and found.version > _IPV4:
+            yield (
+                f"{name} has the address {host.address}, and hosts are reached by IPv4: a site of IPv6 alone does not "
+                "work yet. Give the host an IPv4 address, and set site_host_address to it."
+            )
+
+
+def _names(site: Site) -> Iterator[str]:
+    for name in site.hosts:
+        if name in site.groups:
+            yield (
+                f"{name} is the name of a host and of a group in the inventory: Ansible takes one for the other. Give "
+                "the host another name there."
+            )
+        if len(name) > _MAX_NAME or not _NAME.fullmatch(name):
+            yield (
+                f"The inventory calls a host {name!r}. It stands in certificates, so it has at most {_MAX_NAME} "
+                "letters, digits, dots, hyphens and underscores. Give it another name there, and its address in "
+                "ansible_host."
+            )
+
+
 def _ports(site: Site) -> Iterator[str]:
     for host in site.hosts:
         owners: dict[int, list[str]] = {}
@@ -132,5 +162,5 @@ def _muted(site: Site) -> Iterator[str]:
 
 def problems(site: Site) -> list[str]:
     """List what is wrong with a site."""
-    checks = (_placement, _too_many, _both, _idle, _addresses, _ports, _memory, _extra_clients, _muted)
+    checks = (_names, _placement, _too_many, _both, _idle, _addresses, _ipv6, _ports, _memory, _extra_clients, _muted)
     return [problem for check in checks for problem in check(site)]

@@ -104,7 +104,7 @@ class Site:
         variables: Mapping[str, Any],
         hosts: Mapping[str, Host],
     ) -> None:
-        self.registry, self.variables, self.hosts = registry, variables, hosts
+        self.registry, self.groups, self.variables, self.hosts = registry, groups, variables, hosts
         self.members = {name: _unique(groups.get(entry.group, ())) for name, entry in registry.items()}
         self.components = {name: entry for name, entry in registry.items() if entry.when.hold(variables)}
         self.placed = {name: self.members[name] for name in self.components}

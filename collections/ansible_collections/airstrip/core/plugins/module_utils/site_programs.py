@@ -24,6 +24,7 @@ def programs(site: Site, host: str) -> dict[str, dict[str, Any]]:
     uses          what the role adds, see site_registry.PARTS
     runs_tasks    whether its processes run tasks
     stop_timeout  seconds that it has to stop, if they do not
+    memory_bound  percent of the host's memory that it may take, 0 for no bound
     drain, probe  as in the registry
     instances     its units on this host, see `_instances`
     """
@@ -47,6 +48,7 @@ def _row(site: Site, host: str, entry: Component, program: Program) -> dict[str,
         "uses": _holding(site, program.uses),
         "runs_tasks": bool(program.runs_tasks and program.runs_tasks.hold(site.variables)),
         "stop_timeout": program.stop_timeout,
+        "memory_bound": sizing.memory_bound(site, host, entry.name),
         "drain": program.drain,
         "probe": asdict(entry.probe),
         "instances": _instances(site, host, entry, unit),

@@ -27,6 +27,8 @@ _SLOTS_PER_CORE = 8
 _MIN_SLOTS = 2
 _MAX_SLOTS = 64
 _POOL = 5 + 10
+# Percent: of 2 GB, the least that a site runs on, a component needs more than this.
+_LEAST_BOUND = 20
 
 
 def _own_mb(entry: Component, host: Host, instances: int) -> int:
@@ -73,6 +75,19 @@ def memory_needed(site: Site, name: str) -> int:
     entries = [site.components[component] for component in site.of(name)]
     own = sum(entry.memory.mb * len(site.instances(entry.name, name)) for entry in entries)
     return _SYSTEM_MB + own + host_slots(site, name) * max((entry.memory.slot_mb for entry in entries), default=0)
+
+
+def memory_bound(site: Site, name: str, component: str) -> int:
+    """Return the part of a host's memory, in percent, that a component may take: all that the others leave at rest.
+
+    In steps of 5, so that the few MB by which two kernels differ change nothing; 0 where the memory is not known, or
+    too little to bound anything by it.
+    """
+    host = site.hosts[name]
+    others = [site.components[other] for other in site.of(name) if other != component]
+    taken = _SYSTEM_MB + sum(_own_mb(entry, host, len(site.instances(entry.name, name))) for entry in others)
+    left = (host.memory_mb - taken) * 100 // host.memory_mb if host.memory_mb else 0
+    return left // 5 * 5 if left >= _LEAST_BOUND else 0
 
 
 def _connections(site: Site) -> Iterator[tuple[str, str, int]]:

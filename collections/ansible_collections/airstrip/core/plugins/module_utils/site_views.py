@@ -193,10 +193,15 @@ def entries(site: Site) -> list[dict[str, Any]]:
 
 
 def proxy(site: Site) -> dict[str, str]:
-    """Return the variables of the environment that name the proxies; the site's own hosts are reached without."""
+    """Return the variables of the environment that name the proxies; what is the site's own is reached without.
+
+    That is all hosts by address and name, and the addresses and names by which people and tasks come.
+    """
     given = {f"{kind}_proxy": str(site.variables[f"site_{kind}_proxy"]) for kind in ("http", "https")}
     found = {name: url for name, url in given.items() if url}
-    own = _unique([*site.variables["site_no_proxy"], *(host.address for host in site.hosts.values())])
+    known = [name for entry in entries(site) for name in (entry["address"], *entry["names"])]
+    public = [site.variables["site_virtual_address"], site.variables["site_public_name"]]
+    own = _unique([*site.variables["site_no_proxy"], *known, *public])
     return found | ({"no_proxy": ",".join(own)} if found else {})
 
 
