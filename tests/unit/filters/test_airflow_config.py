@@ -331,8 +331,8 @@ def test_what_a_site_can_have_is_supported(overrides: Any, environment: Any, bas
             {},
             "https://tools.example.com/airflow",
             "airflow_base_url is https://tools.example.com/airflow, which has more than a host and a port: tasks, "
-            "load balancers and health checks ask for the API at the root. Give Airflow a host name of its own, and take "
-            "the path out.",
+            "load balancers and health checks ask for the API at the root. Give Airflow a host name of its own, and "
+            "take the path out.",
         ),
         ({"api": {"base_url": "http://a/b/"}}, {}, "", "airflow_config_overrides: api.base_url is http://a/b/, which"),
         (
