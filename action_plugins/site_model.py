@@ -14,7 +14,12 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.airstrip.core.plugins.module_utils.site_checks import problems
 from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import wiring as wiring_of
-from ansible_collections.airstrip.core.plugins.module_utils.site_inventory import FACTS, Inventory, Unknown
+from ansible_collections.airstrip.core.plugins.module_utils.site_inventory import (
+    FACTS,
+    Inventory,
+    Unknown,
+    networks,
+)
 from ansible_collections.airstrip.core.plugins.module_utils.site_names import name_problems
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import (
     Component,
@@ -154,7 +159,8 @@ class Found:
             if not isinstance(said, Mapping) or "hostname" not in said:
                 self.silent.append(host)
             told = self.known[host] if host in self.silent else said
-            self.facts[host] = {name: told[name] for name in FACTS if name in told}
+            more = {} if host in self.silent else {"networks": networks(told)}
+            self.facts[host] = {name: told[name] for name in FACTS if name in told} | more
 
     def _overridden(self, host: str, name: str, wiring: Mapping[str, Any]) -> bool:
         return name in self.raw[host] and self.raw[host][name] != wiring.get(name)

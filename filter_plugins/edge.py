@@ -41,12 +41,13 @@ def _virtual_address(facts: Facts) -> Iterator[str]:
     if address is None:
         yield f"site_virtual_address is {virtual!r}, which is no IP address. Set it to one."
         return
-    for host, network in balancers.items():
-        # Of a host that does not answer it may not be known.
-        if network and address not in ipaddress.ip_network(network, strict=False):
+    for host, networks in balancers.items():
+        # Of a host that does not answer they may not be known.
+        if networks and not any(address in ipaddress.ip_network(network, strict=False) for network in networks):
+            known = f"{networks[0]}, the network" if len(networks) == 1 else f"{', '.join(networks)}, the networks"
             yield (
-                f"site_virtual_address: {virtual} is not in {network}, the network of {host}. Set it to a free "
-                "address in the network of all load balancers."
+                f"site_virtual_address: {virtual} is not in {known} of {host}. Set it to a free address in a network "
+                "of all load balancers."
             )
     owners = [host for host, known in facts["addresses"].items() if _address(known) == address]
     found = [mac for mac in facts["neighbours"].values() if mac and mac not in facts["own_neighbours"]]
@@ -70,22 +71,17 @@ def _plain(facts: Facts) -> Iterator[str]:
         )
 
 
-def _network(ipv4: Mapping[str, Any]) -> str:
-    """Return the network (CIDR) of a host's default address; empty where it is not known."""
-    return f"{ipv4['network']}/{ipv4['netmask']}" if {"network", "netmask"} <= set(ipv4) else ""
-
-
 def _facts(site: Facts, answers: Facts) -> Facts:
-    """Return what the checks need: each load balancer's network and neighbour, the addresses, and the variables."""
+    """Return what the checks need: each load balancer's networks and neighbour, the addresses, and the variables."""
     balancers, variables = list(site["placed"]["load_balancer"]), site["vars"]
     addresses = {host: entry["address"] for host, entry in site["hosts"].items()}
-    ipv4 = {host: site["facts"].get(host, {}).get("default_ipv4") or {} for host in balancers}
+    networks = {host: site["facts"].get(host, {}).get("networks") or [] for host in balancers}
     return {
-        "load_balancers": {host: _network(found) for host, found in ipv4.items()},
+        "load_balancers": {host: [row["network"] for row in rows] for host, rows in networks.items()},
         "virtual_address": variables["virtual_address"],
         "addresses": addresses,
         "neighbours": {host: answers[host]["neighbour"] for host in balancers if host in answers},
-        "own_neighbours": [found.get("macaddress", "") for found in ipv4.values()],
+        "own_neighbours": [row["macaddress"] for rows in networks.values() for row in rows],
         "public": [addresses[host] for host in balancers or site["placed"]["api_server"]],
         "tls": variables["tls_enabled"],
         "plain_allowed": variables["plain_http_allowed"],

@@ -16,7 +16,7 @@ FOUND = {
     "names of the inventory that no role documents": 2,
     "facts and results that shadow a variable": 0,
     "templated values of more than 200 characters": 0,
-    "lines of the wiring": 107,
+    "lines of the wiring": 108,
     "lines of roles' vars": 853,
 }
 

@@ -3,7 +3,9 @@
 from typing import Any
 
 import pytest
-from airstrip_imagined import ALONE, BALANCED, PLACED, imagined, sites
+from airstrip_imagined import ALONE, BALANCED, PLACED, facts, imagined, inventory, sites
+from airstrip_registry import declared, registry
+from ansible_collections.airstrip.core.plugins.module_utils.site_inventory import networks
 from ansible_collections.airstrip.core.plugins.module_utils.site_views import fact
 from hypothesis import given
 
@@ -120,6 +122,41 @@ def test_workers_of_a_name_are_one_set_with_a_user_of_their_own() -> None:
         "worker": "b", "user": "me-worker-b", "queues": ["x", "y"], "secret": "airflow_broker_password_b",
     }  # fmt: skip
     assert fact(imagined(PLACED | {"redis": []}, broker_host="b"))["broker_users"] == []
+
+
+# As Ansible tells of them: a name with a hyphen is another one as a fact.
+INTERFACES: dict[str, Any] = {
+    "default_ipv4": {"address": "10.0.0.5", "interface": "eth0"},
+    "interfaces": ["lo", "br-site.7", "eth0"],
+    "lo": {"ipv4": {"address": "127.0.0.1", "network": "127.0.0.0", "netmask": "255.0.0.0"}},
+    "eth0": {
+        "macaddress": "02:00:00:00:00:01",
+        "ipv4": {"address": "10.0.0.5", "network": "10.0.0.0", "netmask": "255.255.255.0"},
+        "ipv4_secondaries": [{"address": "10.9.0.5", "network": "10.9.0.0", "netmask": "255.255.255.0"}],
+    },
+    "br_site.7": {"ipv4": {"address": "172.16.0.5", "network": "172.16.0.0", "netmask": "255.255.0.0"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("address", "interface"),
+    [
+        ("10.0.0.100", "eth0"),
+        ("10.9.0.100", "eth0"),
+        ("172.16.7.100", "br-site.7"),
+        # Of another network: refused by its own check.
+        ("192.0.2.1", "eth0"),
+        ("2001:db8::1", "eth0"),
+        ("", ""),
+    ],
+)
+def test_the_virtual_address_is_in_the_interface_of_its_network(address: str, interface: str) -> None:
+    known = facts(1, "edge1") | {"networks": networks(INTERFACES)}
+    told = inventory(BALANCED, {"site_virtual_address": address}, said={"edge1": known})
+    hosts = fact(told.site(registry(), declared()))["hosts"]
+    assert hosts["edge1"]["virtual_interface"] == interface
+    # One that has told nothing.
+    assert hosts["edge2"]["virtual_interface"] == ""
 
 
 def test_entries_and_proxy_name_all_hosts() -> None:

@@ -23,9 +23,9 @@ def problems(
     """Return what is wrong with a site, given the network of each load balancer; empty where it is not known."""
     edge = dict.fromkeys(MACS, "10.0.0.0/255.255.255.0") if networks is None else networks
     facts = {}
-    for host, network in edge.items():
-        keys = dict(zip(("network", "netmask"), network.split("/"), strict=True)) if network else {}
-        facts[host] = {"default_ipv4": keys | {"macaddress": MACS[host]}} if network else {}
+    for host, known in edge.items():
+        rows = [{"interface": "eth0", "network": network, "macaddress": MACS[host]} for network in known.split()]
+        facts[host] = {"networks": rows}
     site = {
         "placed": {"load_balancer": list(edge), "api_server": ["app"]},
         "hosts": {host: {"address": address} for host, address in (ADDRESSES | (addresses or {})).items()},
@@ -40,6 +40,7 @@ def problems(
     "given",
     [
         {},
+        {"networks": {"edge-1": "192.168.7.0/24 10.0.0.0/24"}, "neighbours": {}},
         {"networks": {"edge-1": "10.0.0.0/24"}, "virtual_address": ""},
         {"networks": {}, "virtual_address": ""},
         # One that does not answer, of which the network is not known.

@@ -12,7 +12,21 @@ from ansible_collections.airstrip.core.plugins.module_utils.site_registry import
 from ansible_collections.airstrip.core.plugins.module_utils.site_variables import Variable, VariableError, shown
 
 # What of a host's facts concerns other hosts: addresses, names, and what the slots of workers are worked out from.
-FACTS = (*NAMES, "memtotal_mb", "processor_vcpus", "default_ipv4", "default_ipv6")
+FACTS = (*NAMES, "memtotal_mb", "processor_vcpus", "default_ipv4", "default_ipv6", "networks")
+
+
+def networks(facts: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return the IPv4 networks of a host, that of the default route first: `interface`, `network` and `macaddress`."""
+    default, found = facts.get("default_ipv4") or {}, []
+    names = [str(name) for name in facts.get("interfaces") or []]
+    for name in sorted(names, key=lambda name: (name != default.get("interface"), name)):
+        # Facts have no hyphen in their names.
+        entry = facts.get(name.replace("-", "_")) or {}
+        for ipv4 in (entry.get("ipv4"), *(entry.get("ipv4_secondaries") or [])):
+            if isinstance(ipv4, Mapping) and {"network", "netmask"} <= {*ipv4}:
+                network = f"{ipv4['network']}/{ipv4['netmask']}"
+                found.append({"interface": name, "network": network, "macaddress": str(entry.get("macaddress", ""))})
+    return found
 
 
 @dataclass(frozen=True)
@@ -96,6 +110,11 @@ class Inventory:
             names=tuple(str(facts[fact]) for fact in ("fqdn", "hostname") if facts.get(fact)),
             memory_mb=_number(facts.get("memtotal_mb")),
             cores=_number(facts.get("processor_vcpus")),
+            networks=tuple(
+                (str(row["network"]), str(row["interface"]))
+                for row in facts.get("networks") or ()
+                if isinstance(row, Mapping) and {"network", "interface"} <= {*row}
+            ),
             has_address=bool(address),
             variables=own,
         )

@@ -27,6 +27,7 @@ class Host:
 
     address      at which the others reach it; its name, where none is known
     has_address  whether one is known
+    networks     those of IPv4 in which it is, each with its interface, that of the default route first
     names        by which it calls itself, the full one first
     memory_mb    of the host, 0 where that is not known
     cores        processors, likewise
@@ -39,6 +40,7 @@ class Host:
     memory_mb: int = 0
     cores: int = 0
     has_address: bool = True
+    networks: tuple[tuple[str, str], ...] = ()
     variables: Mapping[str, Any] = field(default_factory=dict)
 
 

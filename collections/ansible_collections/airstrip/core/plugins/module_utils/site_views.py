@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from ansible_collections.airstrip.core.plugins.module_utils import site_sizing as sizing
@@ -141,6 +142,18 @@ def urls(site: Site, host: str) -> dict[str, str]:
         "base": public if balanced and name != LOOPBACK else "",
         "execution_api": f"{scheme}://{api.address}:{api.port}/execution/" if api else "",
     }
+
+
+def virtual_interface(site: Site, host: str) -> str:
+    """Return the network interface of a host that is to have the virtual address: the first in whose network it is.
+
+    Nothing where no network of the host is known; the default route's, where it is in none of them.
+    """
+    known = site.hosts[host].networks
+    with suppress(ValueError, IndexError):
+        address = ip_address(str(site.variables["site_virtual_address"]))
+        return next((name for network, name in known if address in ip_network(network, strict=False)), known[0][1])
+    return ""
 
 
 def certificates(site: Site, host: str) -> dict[str, list[str]]:
@@ -386,6 +399,7 @@ def _host(site: Site, name: str) -> dict[str, Any]:
         "outside": outside(site, name),
         "urls": urls(site, name),
         "certificates": certificates(site, name),
+        "virtual_interface": virtual_interface(site, name),
         "logs": site.logs(name),
         "programs": programs(site, name),
         "placed": placed(site, site.placed_on(name)),
