@@ -18,7 +18,11 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.airstrip.core.plugins.plugin_utils.checks import as_list, as_mapping, as_number
-from ansible_collections.airstrip.core.plugins.plugin_utils.store_checks import plaintext_problems, store_problems
+from ansible_collections.airstrip.core.plugins.plugin_utils.store_checks import (
+    login_problems,
+    plaintext_problems,
+    store_problems,
+)
 
 Facts = Mapping[str, Any]
 
@@ -356,6 +360,7 @@ _CHECKS: tuple[tuple[tuple[str, ...], Callable[[Facts], Iterator[str]]], ...] = 
     (("secret_loss_problems",), lambda facts: _findings(facts, "secret_loss_problems")),
     (("unreached",), lambda facts: _findings(facts, "unreached")),
     (("stores",), _stores),
+    (("external_logins",), lambda facts: iter(login_problems(**facts["external_logins"]))),
     (("remote_stores",), lambda facts: iter(plaintext_problems(facts["remote_stores"]))),
     (("disk",), _disk),
     (("open_ways",), _open_ways),

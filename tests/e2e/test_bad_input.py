@@ -282,6 +282,24 @@ RUNS = {
             "airflow_broker_tls_enabled": False,
         },
     ),
+    # The host's own server by another port, as an external one that the controller reaches, too.
+    "external": Run(
+        groups=ALL,
+        variables={
+            "site_database_host": "{{ ansible_facts['default_ipv4']['address'] }}",
+            "site_database_port": 54322,
+            "site_plain_database_allowed": True,
+            "airflow_database_options": {"sslmode": "prefer"},
+            "airflow_database_password": "qV7-another-2bK-one-9wJ",
+            "site_broker_host": "127.0.0.1",
+        },
+        before=(
+            "apt-get -qq install -y --no-install-recommends socat >/dev/null && systemd-run --quiet --collect"
+            " --unit=relay socat TCP-LISTEN:54322,fork,reuseaddr TCP:127.0.0.1:5432"
+            " && timeout 9 sh -c 'until ss -lnt | grep -q :54322; do sleep 0.1; done'"
+        ),
+        after="systemctl stop relay && apt-get -qq purge -y --auto-remove socat >/dev/null",
+    ),
     "overridden": Run(
         variables={
             "airflow_config_overrides": {
@@ -428,6 +446,9 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "broker of others": ("foreign", ("a Redis that Airstrip has not set up", "dump.rdb", "redis_takeover_allowed")),
     "database in the clear": ("remote", ("site_database_host: the password", "verify-full", "site_plain_data")),
     "broker in the clear": ("remote", ("site_broker_host: the password", "airflow_broker_tls_enabled", "plain_bro")),
+    "password of an external database": ("external", ("does not let airflow into", "Correct airflow_database_pass")),
+    "external database of results": ("external", ("not let airflow_results into", "CREATE DATABASE", "celery_results")),
+    "reader of results": ("external", ("not let airflow_results_reader into", "Correct airflow_results_reader_pass")),
     "database as an override": ("overridden", ("database.sql_alchemy_conn is a credential", "site_database_host")),
     "broker as a command": ("overridden", ("celery.broker_url_cmd is a credential", "site_broker_host")),
     "secret as an override": ("overridden", ("sentry.sentry_dsn is a secret to Airflow", "sentry.sentry_dsn_cmd")),

@@ -13,6 +13,21 @@ WORKER = {"name": "default", "queues": ["default"]}
 STORES = {"seen": {}, "known_databases": ["airflow"], "postgresql_allowed": False, "redis_allowed": False}
 STORE = {"external": True, "host": "db.example.com", "verified": "verify-full", "plain_allowed": False}
 REMOTE = {"database": STORE, "broker": STORE}
+LOGINS: dict[str, dict[str, Any]] = {
+    name: {
+        "database": "airflow",
+        "user": "airflow",
+        "variable": "airflow_database_password",
+        "answer": {"query_result": [{"ready": True}]},
+    }
+    for name in ("metadata", "results", "results_view")
+}
+
+
+def _login(name: str, **answer: Any) -> dict[str, Any]:
+    return {"external_logins": {"host": "db", "logins": LOGINS | {name: LOGINS[name] | {"answer": answer}}}}
+
+
 FINE: dict[str, Any] = {
     "host": "app1",
     "airflow": AIRFLOW,
@@ -34,6 +49,8 @@ FINE: dict[str, Any] = {
     "secret_problems": [],
     "stores": STORES,
     "remote_stores": REMOTE,
+    "external_logins": {"host": "db", "logins": LOGINS},
+    "host_problems": [],
     "disk": [{"path": "/opt", "free_mb": 2000, "needed_mb": 2000}],
     "open_ways": [],
     "clock_offsets": {"app1": -1.5, "w1": 3.5, "w2": 0},
@@ -174,6 +191,26 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
         {"stores": STORES | {"seen": {"redis": {"answers": True, "keys": 3, "files": [], "changed": False}}}},
         "app1: a Redis that Airstrip has not set up holds 3 keys.",
     ),
+    (
+        "password of the database",
+        _login("metadata", msg='connection to server at "db", port 5432 failed: FATAL:  no'),
+        'site_database_host: db does not let airflow into the database airflow: connection to server at "db", port '
+        '5432 failed: FATAL: no. Correct airflow_database_password, or make them there: CREATE ROLE "airflow" LOGIN '
+        'PASSWORD \'...\'; CREATE DATABASE "airflow" OWNER "airflow";',
+    ),
+    (
+        "no database for results",
+        _login("results", msg="FATAL: Datenbank »r« existiert nicht"),
+        "site_database_host: db does not let airflow into the database airflow: FATAL: Datenbank »r« existiert nicht. "
+        "Correct airflow_database_password, or make them there: CREATE ROLE \"airflow\" LOGIN PASSWORD '...'; CREATE "
+        'DATABASE "airflow"; roles/postgresql/files/celery_results.sql, which says how it is run, makes the rest',
+    ),
+    (
+        "database without results",
+        _login("results", query_result=[{"ready": False}]),
+        "site_results_database_name: the database airflow on db is not made for Celery's results. roles/postgresql/",
+    ),
+    ("host", {"host_problems": ["site_uid: taken"]}, "app1: site_uid: taken"),
     (
         "database in the clear",
         {"remote_stores": REMOTE | {"database": REMOTE["database"] | {"verified": "require"}}},

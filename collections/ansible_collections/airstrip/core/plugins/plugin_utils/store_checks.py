@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,6 +14,12 @@ _REMOTE_KEYS = frozenset({"database", "broker"})
 # Without a check of the name, any certificate of a trusted authority would do: that is for an authority of one's own.
 _VERIFIED = ("verify-ca", "verify-full")
 _CERTIFICATE_NEEDED = ("required", "CERT_REQUIRED")
+
+# What libpq itself says, in the controller's language, where it has not come to a server. All else a server has said,
+# in its own language.
+_NO_SERVER = re.compile(
+    "Connection refused|timeout expired|could not translate host name|No route to host|Network is unreachable|timed out"
+)
 
 Facts = Mapping[str, Any]
 
@@ -102,3 +109,32 @@ def plaintext_problems(stores: object) -> list[str]:
         and not _is_here(store["host"])
         and store["verified"] not in (*_VERIFIED, *_CERTIFICATE_NEEDED)
     ]
+
+
+def login_problems(logins: object, host: str) -> list[str]:
+    """
+    Say which logins of a site an external database does not let in, or lacks what they need, with the SQL to make it.
+
+    `logins` have by name (metadata, results, results_view) `database`, `user`, the `variable` of its password, and in
+    `answer` what the module community.postgresql.postgresql_query returned, on the controller, for a row with `ready`.
+    A server that the controller cannot reach is not judged. Raises AnsibleFilterError on wrong facts.
+    """
+    problems = []
+    for name, given in _facts(logins, frozenset({"metadata", "results", "results_view"}), "login_problems").items():
+        login = _facts(given, frozenset({"database", "user", "variable", "answer"}), f"login_problems: {name}")
+        answer, database, user = login["answer"], login["database"], login["user"]
+        rows, message = answer.get("query_result") or [], " ".join(str(answer.get("msg") or "").split())
+        make = f'CREATE ROLE "{user}" LOGIN PASSWORD \'...\'; CREATE DATABASE "{database}"'
+        script = "roles/postgresql/files/celery_results.sql, which says how it is run, makes the rest"
+        if rows and not rows[0]["ready"]:
+            problems.append(
+                f"site_results_database_name: the database {database} on {host} is not made for Celery's results. "
+                f"{script}."
+            )
+        elif message and not rows and not _NO_SERVER.search(message):
+            more = f' OWNER "{user}";' if name == "metadata" else f"; {script}"
+            problems.append(
+                f"site_database_host: {host} does not let {user} into the database {database}: {message}. Correct "
+                f"{login['variable']}, or make them there: {make}{more}"
+            )
+    return problems
