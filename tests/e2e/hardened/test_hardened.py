@@ -1,0 +1,213 @@
+"""A host as a security guide leaves it, with nothing where it is by default: it is a site like any other.
+
+And what a site at work has to bear: slots that are all taken, new files, API servers that are replaced.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import requests
+from airstrip_airflow import Airflow
+from airstrip_outsider import Outsider, outside
+from airstrip_postgresql import sql
+from airstrip_site import PROJECT, Site
+from airstrip_units import processes
+
+DAGS = "/srv/data/team-dags"
+PROBES = PROJECT / "tests" / "testinfra" / "dags"
+PLACES = (
+    "/opt/airflow",
+    "/etc/airflow",
+    "/var/lib/airflow",
+    "/srv/airflow",
+    "/var/log/airflow",
+    "/var/backups/airflow",
+)
+PORTS = (80, 443, 8443, 8405, 8080, 8793, 8794, 5432, 6379)
+
+
+@pytest.fixture(scope="module")
+def airflow(site: Site) -> Airflow:
+    url = f"https://{site.address(site.hosts[0])}:{site.variable(site.hosts[0], 'site_https_port')}"
+    secret = site.secrets["airflow_admin_password"]
+    return Airflow(url, "ada.admin@example.com", secret, site.directory / ".certificates" / "ca.crt")
+
+
+@pytest.fixture(scope="module")
+def crowd(node: Any, airflow: Airflow) -> Iterator[str]:
+    """A DAG with as many tasks as one likes; how soon it is known, another test asks."""
+    put(node, "airstrip_probe.py", (PROBES / "airstrip_probe.py").read_text())
+    limit = time.monotonic() + 120
+    while not airflow.has_dag("airstrip_crowd"):
+        assert time.monotonic() < limit
+        time.sleep(1)
+    yield "airstrip_crowd"
+    node.check_output(f"rm {DAGS}/airstrip_probe.py")
+
+
+def put(node: Any, name: str, text: str) -> None:
+    """Write a DAG file, as the DAGs' author would."""
+    encoded = base64.b64encode(text.encode()).decode()
+    node.check_output(f"echo {encoded} | base64 -d >{DAGS}/{name} && chmod 0644 {DAGS}/{name}")
+
+
+def test_the_host_is_what_the_scenario_says(node: Any) -> None:
+    assert node.check_output("umask") == "0077"
+    assert "noexec" in node.check_output("findmnt --noheadings --output OPTIONS /tmp")
+    assert node.check_output("getent hosts $(hostname)").startswith("127.0.1.1 ")
+
+
+def test_nothing_is_where_it_is_by_default(node: Any) -> None:
+    assert [path for path in PLACES if node.file(path).exists] == []
+    listening = set(map(int, re.findall(r":(\d+) ", node.check_output("ss --listening --tcp --numeric --no-header"))))
+    assert listening & set(PORTS) == set()
+    assert {8880, 8881, 8882, 8883, 8884, 8887, 8888} <= listening
+    assert node.user("data-platform").uid == 4711
+    assert not node.user("airflow").exists
+
+
+def test_the_release_can_be_read_by_those_who_run_it(node: Any) -> None:
+    release = node.check_output("readlink /srv/app/airflow/current")
+    assert node.check_output(f"find {release}/bin {release}/lib -not -type l -not -perm -o+r") == ""
+
+
+def test_the_server_speaks_german(node: Any) -> None:
+    assert sql(node, "SHOW lc_messages", "postgres") == "de_DE.UTF-8"
+    refused = node.run("cd / && runuser -u postgres -- psql -d postgres -c 'SELECT * FROM nothing'")
+    assert "existiert nicht" in refused.stderr
+
+
+def test_every_queue_has_run_its_task(airflow: Airflow) -> None:
+    last = airflow.request("GET", "/api/v2/dags/airstrip_smoke_test/dagRuns", order_by="-start_date", limit="1")
+    run = last["dag_runs"][0]["dag_run_id"]
+    tasks = {task["queue"]: task for task in airflow.tasks("airstrip_smoke_test", run) if "queue_" in task["task_id"]}
+    assert set(tasks) == {"default", "team:a", "Reports.Daily", "mail_1-high"}
+    assert {task["state"] for task in tasks.values()} == {"success"}
+    for queue, task in tasks.items():
+        assert f"airstrip: queue {queue}" in airflow.log("airstrip_smoke_test", run, task)
+
+
+def test_the_site_calls_itself_well(node: Any) -> None:
+    assert node.check_output("airstrip-status").splitlines()[0].startswith("OK")
+
+
+def test_a_second_run_and_a_check_change_nothing(site: Site) -> None:
+    result = site.command("ansible-playbook", "site.yml", "--check", "--diff")
+    assert result.returncode == 0, result.stdout[-4000:]
+    assert re.findall(r"changed=(\d+)", result.stdout) == ["0"]
+
+
+def test_a_new_dag_is_there_within_30_seconds(node: Any, airflow: Airflow) -> None:
+    text = "from airflow.sdk import DAG\nwith DAG(dag_id='airstrip_new', schedule=None):\n    pass"
+    for number in range(3):
+        name = f"airstrip_new_{number}"
+        put(node, f"{name}.py", text.replace("airstrip_new", name))
+        began = time.monotonic()
+        while not airflow.has_dag(name):
+            assert time.monotonic() - began < 30
+            time.sleep(0.5)
+    node.check_output(f"rm {DAGS}/airstrip_new_*.py")
+
+
+@contextmanager
+def taken(airflow: Airflow, dag_id: str, tasks: int, seconds: int) -> Iterator[str]:
+    """Have all slots of the queue `default` taken for as long as the context lasts."""
+    run = airflow.start(dag_id, tasks=tasks, seconds=seconds)
+    limit = time.monotonic() + 60
+    while sum(task["state"] == "running" for task in airflow.tasks(dag_id, run)) < 2:
+        assert time.monotonic() < limit
+        time.sleep(0.5)
+    try:
+        yield run
+    finally:
+        airflow.request("PATCH", f"/api/v2/dags/{dag_id}/dagRuns/{run}", {"state": "failed"})
+
+
+@pytest.mark.parametrize(
+    ("load", "variables"),
+    [
+        pytest.param((60, 10), {"smoke_test_busy_timeout": 20}, id="short tasks"),
+        pytest.param(
+            (4, 600), {"smoke_test_run_timeout": 20, "smoke_test_busy_timeout": 10}, id="tasks of ten minutes"
+        ),
+    ],
+)
+def test_a_full_site_is_busy_and_no_failure(
+    site: Site, airflow: Airflow, crowd: str, load: tuple[int, int], variables: dict[str, int]
+) -> None:
+    given = [text for name, value in variables.items() for text in ("-e", f"{name}={value}")]
+    with taken(airflow, crowd, *load):
+        result = site.command("ansible-playbook", "site.yml", "--tags", "verify", *given)
+    assert result.returncode == 0, result.stdout[-4000:]
+    assert re.search(r"worker \(default\) +all of them +\S+ +BUSY +2 of 2 slots taken, \d+ tasks queued", result.stdout)
+    assert "All slots are busy with tasks that progress" in result.stdout
+
+
+def test_api_servers_are_replaced_without_a_failed_request(node: Any, airflow: Airflow) -> None:
+    unit, drop_in = "airflow-api-server.service", "/run/systemd/system/airflow-api-server.service.d/test.conf"
+    node.check_output(
+        f"mkdir -p $(dirname {drop_in}) && printf '[Service]\nEnvironment=AIRFLOW__API__WORKER_REFRESH_INTERVAL=20\n'"
+        f" >{drop_in} && systemctl daemon-reload && systemctl restart {unit}"
+    )
+    airflow.wait_until_healthy()
+    before, answers, end = set(processes(node, unit)), [], threading.Event()
+
+    def ask() -> None:
+        while not end.is_set():
+            try:
+                airflow.request("GET", "/api/v2/dags", limit="5")
+                answers.append("")
+            except requests.RequestException as error:
+                answers.append(str(error))
+
+    asking = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in asking:
+        thread.start()
+    limit = time.monotonic() + 150
+    # Its main process stays.
+    while len(before & set(processes(node, unit))) > 1 and time.monotonic() < limit:
+        time.sleep(1)
+    end.set()
+    for thread in asking:
+        thread.join()
+    left = before & set(processes(node, unit))
+    node.check_output(f"rm {drop_in} && systemctl daemon-reload && systemctl restart {unit}")
+    airflow.wait_until_healthy()
+    assert len(left) <= 1
+    assert [answer for answer in answers if answer] == []
+
+
+@pytest.fixture
+def proxy(site: Site) -> Iterator[Outsider]:
+    """A host with a proxy, as companies have one: it lets nobody connect to ports but 443."""
+    with outside(site.scenario) as found:
+        found.check_output(["apt-get", "-qq", "update"])
+        found.check_output(["apt-get", "-qq", "install", "-y", "--no-install-recommends", "tinyproxy-bin"])
+        lines = ["Port 3128", "Listen 0.0.0.0", "LogFile /root/proxy.log", "LogLevel Connect", "ConnectPort 443"]
+        found.check_output(["tee", "/root/proxy.conf"], given="\n".join(lines) + "\n")
+        found.check_output(["tinyproxy", "-c", "/root/proxy.conf"])
+        yield found
+
+
+def test_nothing_of_the_sites_goes_through_the_proxy(site: Site, airflow: Airflow, crowd: str, proxy: Outsider) -> None:
+    url = f"http://{proxy.address}:3128"
+    given = ["-e", f"site_http_proxy={url}", "-e", f"site_https_proxy={url}"]
+    result = site.command("ansible-playbook", "site.yml", "--tags", "airflow,verify", *given)
+    assert result.returncode == 0, result.stdout[-4000:]
+    # A log that is read while its task runs comes from the worker's log server.
+    with taken(airflow, crowd, 2, 60) as run:
+        task = next(task for task in airflow.tasks(crowd, run) if task["state"] == "running")
+        airflow.log(crowd, run, task)
+    asked = proxy.check_output(["cat", "/root/proxy.log"])
+    result = site.command("ansible-playbook", "site.yml", "--tags", "airflow")
+    assert result.returncode == 0, result.stdout[-4000:]
+    own = [site.address(site.hosts[0]), *site.hosts, "127.0.0.1", "localhost"]
+    assert [name for name in own if re.search(rf"\b{re.escape(name)}\b", asked, re.IGNORECASE)] == [], asked
