@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from typing import Any
 
 import pytest
 import testinfra
 from airstrip_site import Site
+from airstrip_units import properties
 
 # Directories with files of ours that say so in their first line, and those where all files are ours.
 MARKED = "/etc /usr/local/bin"
@@ -102,6 +104,30 @@ ln -s /etc/proof/file {file}
 """
 LED_ASTRAY = "cd {directory} && mv conf.d kept && ln -s /etc/proof conf.d"
 PUT_BACK = "cd {directory} && rm conf.d && mv kept conf.d"
+
+
+def since(host: Any, unit: str) -> int:
+    """Return when systemd has started or reloaded a unit last, in microseconds of the host's uptime."""
+    return int(properties(host, unit, "StateChangeTimestampMonotonic")["StateChangeTimestampMonotonic"])
+
+
+@pytest.mark.only_in("single_node_bookworm")
+def test_services_read_what_a_killed_run_has_written(host: Any, site: Site) -> None:
+    cluster = host.check_output("ls -d /etc/postgresql/*/main")
+    files = {
+        f"postgresql@{cluster.split('/')[3]}-main.service": f"{cluster}/pg_hba.conf",
+        "redis-server.service": "/etc/redis/users.acl",
+        "haproxy.service": "/etc/haproxy/haproxy.cfg",
+    }
+    before = {unit: since(host, unit) for unit in files}
+    # As if the run had been killed between the file and its handler.
+    host.check_output(f"touch {' '.join(files.values())}")
+    tags = ("--tags", "postgresql,redis,haproxy")
+    result = site.command("ansible-playbook", "site.yml", *tags)
+    assert result.returncode == 0, result.stdout[-4000:]
+    assert [unit for unit in files if since(host, unit) <= before[unit]] == []
+    again = site.command("ansible-playbook", "site.yml", *tags)
+    assert re.findall(r"changed=(\d+)", again.stdout) == ["0"], again.stdout[-4000:]
 
 
 @pytest.mark.only_in("single_node")
