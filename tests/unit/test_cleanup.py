@@ -164,6 +164,14 @@ def test_what_is_to_be_kept_stays_wherever_it_lies(logs: Path) -> None:
     assert left(logs) == {"shared", "shared/dags", "shared/dags/a.py"}
 
 
+def test_a_directory_that_is_not_for_logs_alone_is_refused(logs: Path) -> None:
+    log(logs, "a", 400 * DAY)
+    (logs.parent / "link").symlink_to(logs)
+    with pytest.raises(OSError, match="is not for logs alone"):
+        clean(logs, 30, 1, logs.parent / "link")
+    assert left(logs) == {"a"}
+
+
 def test_too_many_directories_in_one_another_are_told(logs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     deep = logs.joinpath(*["d"] * 150)
     deep.mkdir(parents=True)

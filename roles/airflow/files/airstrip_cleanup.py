@@ -299,7 +299,10 @@ def clean_logs(logs: Path, given: argparse.Namespace, report: Report, now: float
     """Remove logs of more than some days, and the oldest ones of too many. Raises OSError if there is no directory."""
     # Root's choice, who may have made a link of it.
     with opened(logs, flags=_DIRECTORY & ~os.O_NOFOLLOW) as directory:
-        device, owners, kept = os.fstat(directory).st_dev, owners_of(directory), identities(given.keep)
+        info, owners, kept = os.fstat(directory), owners_of(directory), identities(given.keep)
+        device = info.st_dev
+        if (device, info.st_ino) in kept:
+            raise OSError(errno.EPERM, "is not for logs alone, so nothing is removed")
         seen = Aged(now, given.days, tells_leases(directory))
         Sweep(seen, report, owners, device, kept).sweep(directory, str(logs))
         if not given.mb or seen.total <= given.mb * MB:
