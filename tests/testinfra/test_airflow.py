@@ -243,7 +243,8 @@ find "$logs"/* -exec touch --no-dereference --date='-60 days' {} +
 touch --date='-29 days' "$logs/young/attempt=1.log"
 find "$bundle/versions"/* "$tracking/old" "$tracking/used" -exec touch --date='-3 days' {} +
 # A task that runs, of which nothing else tells.
-$as sh -c 'exec flock --no-fork --shared "$2" sleep 66 >>"$1"' sh "$logs/open/attempt=1.log" "$tracking/used" 2>/dev/null &
+task='exec flock --no-fork --shared "$2" sleep 66 >>"$1" 2>&1'
+$as sh -c "$task" sh "$logs/open/attempt=1.log" "$tracking/used" &
 until flock --nonblock --conflict-exit-code=0 "$tracking/used" false; do sleep 0.02; done
 touch --date='-60 days' "$logs/open/attempt=1.log"
 """
