@@ -405,14 +405,13 @@ def leaving(placed: dict[str, Any], known: dict[str, Any], record: dict[str, Any
         gone.setdefault(name, known.get(name, {"units": [unit], "owns": [f"{units}/{unit}"]}))
     order = [*known, *sorted(gone)]
     kept = {pattern for entry in placed.values() for pattern in entry["owns"]}
-    return [
-        {
-            "component": name,
-            "units": present_units(gone[name]["units"], units),
-            "paths": sorted(path for own in set(gone[name]["owns"]) - kept for path in expanded(own)),
-        }
-        for name in sorted(gone, key=order.index)
-    ]
+    found = []
+    for name in sorted(gone, key=order.index):
+        paths = sorted(path for own in set(gone[name]["owns"]) - kept for path in expanded(own))
+        # A timer is nobody's unit, and stops with the last component that has it.
+        timers = [Path(path).name for path in paths if path.endswith(".timer")]
+        found.append({"component": name, "units": timers + present_units(gone[name]["units"], units), "paths": paths})
+    return found
 
 
 def facts(given: dict[str, Any]) -> dict[str, Any]:

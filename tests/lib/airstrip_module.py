@@ -35,6 +35,8 @@ def load(path: Path) -> Any:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    # Where dataclasses look for the types that they name.
+    sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
 

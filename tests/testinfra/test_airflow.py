@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -218,3 +220,66 @@ def test_options_reach_airflow(host: Any) -> None:
     }
     for option, value in wanted.items():
         assert host.check_output(f"airflow config get-value core {option}").splitlines()[-1] == value
+
+
+CLEANUP = "airstrip-cleanup.service"
+PLANT = r"""
+set -eu
+logs=$1/dag_id=airstrip-test bundle=$2/airstrip-test tracking=$2/_tracking/airstrip-test
+as="setpriv --reuid=airflow --regid=airflow --clear-groups"
+$as mkdir --parents "$logs/old" "$logs/young" "$logs/open" "$bundle/versions" "$tracking"
+for log in old young open; do $as sh -c 'echo airstrip >"$1"' sh "$logs/$log/attempt=1.log"; done
+# What a task could put there, and what is not its own.
+$as ln --symbolic /etc/passwd "$logs/young/link"
+$as ln --symbolic /etc "$logs/young/directory"
+$as mkfifo "$logs/young/pipe"
+echo root >"$logs/young/root"
+for version in old used newest; do
+    $as mkdir "$bundle/versions/$version"
+    $as sh -c 'echo >"$1"' sh "$bundle/versions/$version/dag.py"
+    $as sh -c 'echo >"$1"' sh "$tracking/$version"
+done
+find "$logs"/* -exec touch --no-dereference --date='-60 days' {} +
+touch --date='-29 days' "$logs/young/attempt=1.log"
+find "$bundle/versions"/* "$tracking/old" "$tracking/used" -exec touch --date='-3 days' {} +
+# A task that runs, of which nothing else tells.
+task='exec flock --no-fork --shared "$2" sleep 66 >>"$1" 2>&1'
+$as sh -c "$task" sh "$logs/open/attempt=1.log" "$tracking/used" &
+until flock --nonblock --conflict-exit-code=0 "$tracking/used" false; do sleep 0.02; done
+touch --date='-60 days' "$logs/open/attempt=1.log"
+"""
+
+
+@pytest.fixture
+def planted(host: Any) -> Iterator[tuple[str, str]]:
+    """Logs and versions of a bundle, old and young, used and not: their directories."""
+    logs = host.check_output("sed -n 's/^base_log_folder = //p' /etc/airflow/airflow.cfg")
+    unit = host.check_output("find /var/lib/airflow -mindepth 1 -maxdepth 1 -user airflow | sort | head -n 1")
+    try:
+        host.check_output(f"bash -c {shlex.quote(PLANT)} plant {logs} {unit}/bundles")
+        yield f"{logs}/dag_id=airstrip-test", f"{unit}/bundles/airstrip-test/versions"
+    finally:
+        host.run("pkill --uid airflow --exact --full 'sleep 66'")
+        host.check_output(
+            f"rm -rf {logs}/dag_id=airstrip-test {unit}/bundles/airstrip-test"
+            f" {unit}/bundles/_tracking/airstrip-test {unit}/bundles/_locks/airstrip-test.lock"
+        )
+
+
+def test_old_logs_and_versions_go_by_themselves(host: Any, planted: tuple[str, str]) -> None:
+    timer = host.service("airstrip-cleanup.timer")
+    assert timer.is_enabled
+    assert timer.is_running
+    logs, versions = planted
+    host.check_output(f"systemctl start {CLEANUP}")
+    left = host.check_output(f"cd {logs} && find . -not -type d | sort").split()
+    assert left == ["./open/attempt=1.log", "./young/attempt=1.log", "./young/root"]
+    assert host.run(f"test -e {logs}/old").rc == 1
+    assert host.check_output("head -c 5 /etc/passwd") == "root:"
+    assert host.check_output(f"ls {versions}").split() == ["newest", "used"]
+    journal = host.check_output(f"journalctl --no-pager --output=cat --unit={CLEANUP} --lines=9")
+    assert re.search(r"removed \d+ files \(\d+\.\d MB\), \d+ directories and \d+ versions of bundles", journal)
+
+
+def test_cleanup_is_hardened(host: Any) -> None:
+    assert exposure(host, CLEANUP) <= MAXIMUM_EXPOSURE

@@ -54,3 +54,12 @@ def test_hosts_know_each_other_by_name(host: Any, site: Site) -> None:
     assert len(site.hosts) > 1
     for name in site.hosts:
         assert host.check_output(f"getent -s files ahostsv4 {name}").split()[0] == site.address(name)
+
+
+def test_the_journal_has_bounds_that_are_read(host: Any) -> None:
+    path = "/etc/systemd/journald.conf.d/50-airstrip.conf"
+    bounds = host.check_output("systemd-analyze cat-config systemd/journald.conf").splitlines()
+    assert {"SystemMaxUse=2048M", "MaxRetentionSec=30day"} <= set(bounds)
+    started = host.check_output('date --date="$(systemctl show -P ActiveEnterTimestamp systemd-journald)" +%s')
+    assert int(started) >= int(host.check_output(f"stat --format=%Y {path}"))
+    assert host.check_output("journalctl --no-pager --lines=1 --output=cat")

@@ -158,6 +158,19 @@ NOBODY: dict[str, Any] = {"spare": ["vm"]}
             {"placed": PLACED, "hosts": {"control": {"site_broker_port": "6380"}}},
         ),
         ("site_broker_port is 0. Set it to a port between 1 and 65535.", {"placed": PLACED, "broker_port": 0}),
+        *(
+            (
+                f"site_log_days is {found}. Set it to a whole number from 0 to 10000000.",
+                {"placed": PLACED, "log_days": value},
+            )
+            for found, value in (
+                ("-1", -1),
+                ("'a month'", "a month"),
+                ("0.5", 0.5),
+                ("True", True),
+                ("10000001", 10000001),
+            )
+        ),
         (
             "site_redis_engine is 'rabbit'. Set it to one of redis, valkey.",
             {"placed": PLACED, "redis_engine": "rabbit"},
@@ -208,6 +221,7 @@ def test_no_value_stops_the_model(name: str, value: Any, said: dict[str, Any]) -
     ("variable", "given", "read"),
     [
         ("site_broker_port", "6380", 6380),
+        ("site_log_days", "0", 0),
         ("site_tls_enabled", "yes", True),
         ("site_tls_enabled", "false", False),
         ("site_database_name", 5, "5"),
@@ -233,11 +247,12 @@ def test_texts_of_the_command_line_are_converted(variable: str, given: Any, read
             {"site_a": {"type": "str", "description": "d", "defualt": 1}},
             "unknown key 'defualt'; known are change, choices, def",
         ),
-        ({"site_a": {"type": "text", "description": "d"}}, "needs a description, and a type of bool, dict, int"),
+        ({"site_a": {"type": "text", "description": "d"}}, "needs a description, and a type of bool, count, dict"),
         ({"site_a": {"type": "str"}}, "needs a description"),
         ({"site_a": {"type": "str", "description": "d", "change": "no"}}, "site_a.change is 'no'; allowed are carried"),
         ({"site_a": {"type": "port", "description": "d", "default": 0}}, "its default is no port"),
         ({"site_a": {"type": "int", "description": "d", "default": "1"}}, "its default is no int"),
+        ({"site_a": {"type": "count", "description": "d", "default": -1}}, "its default is no count"),
         ({"site_a": {"type": "str", "description": "d", "default": "c", "choices": ["a"]}}, "its default is no str"),
     ],
 )

@@ -221,6 +221,16 @@ def test_what_the_record_knows_leaves_in_the_order_of_stopping(tmp_path: Path) -
     ]
 
 
+def test_a_timer_stops_with_the_last_component_that_has_it(tmp_path: Path) -> None:
+    timer = unit(tmp_path, "web.timer", "[Timer]\n")
+    components = known(str(tmp_path), "scheduler", "worker")
+    for entry in components.values():
+        entry["owns"] = [timer]
+    (tmp_path / "placed.json").write_text(json.dumps({"components": components}), encoding="utf-8")
+    alone = said(tmp_path, placed=())["leaving"]
+    assert [(entry["units"], entry["paths"]) for entry in alone] == [(["web.timer"], [timer])] * 2
+
+
 @pytest.mark.parametrize(
     "text",
     [

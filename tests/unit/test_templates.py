@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airstrip_module import load
 from airstrip_render import FACTS, HOST, SECRETS, Role, component_units, programs
 from airstrip_tree import PROJECT, RENDERED, Tree, write
 from ansible.parsing.dataloader import DataLoader
@@ -64,6 +65,17 @@ CONFIGURED: dict[str, Any] = {
     "airflow_site_slots": 48,
     "airflow_proxy_environment": {"https_proxy": "http://proxy.example.com:3128"},
     "airflow_api_server_forwarded_allow_ips": ["192.0.2.20", "192.0.2.21"],
+}
+BUNDLES: dict[str, Any] = {
+    "airflow_config_overrides": {"dag_processor": {"dag_bundle_storage_path": "/srv/bundles"}},
+    "airflow_dag_bundles": [
+        {"name": "git", "classpath": "airflow.providers.git.bundles.git.GitDagBundle", "kwargs": {"tracking_ref": "a"}},
+        {
+            "name": "own",
+            "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+            "kwargs": {"path": "/srv/own"},
+        },
+    ],
 }
 CLIENTS: dict[str, Any] = {
     "postgresql_clients": [
@@ -138,6 +150,8 @@ BROKER_USERS = [
 # Golden file, role, template and variables.
 FILES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("airflow/airflow.cfg", "airflow", "airflow.cfg.j2", {}),
+    ("airflow/airstrip-cleanup.service", "airflow", "airstrip-cleanup.service.j2", BUNDLES),
+    ("airflow/airstrip-cleanup.timer", "airflow", "airstrip-cleanup.timer.j2", {"airflow_cleanup_service": "unit"}),
     ("airflow/logs.mount", "airflow", "logs.mount.j2", {}),
     ("airflow/webserver_config", "airflow", "webserver_config.py.j2", CONFIGURED),
     ("airflow/airflow.cfg.configured", "airflow", "airflow.cfg.j2", CONFIGURED),
@@ -180,6 +194,8 @@ FILES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("base/50-airflow.conf", "base", "50-airflow.conf.j2", {}),
     ("base/80airstrip-proxy", "base", "80airstrip-proxy.j2", BASE),
     ("base/80airstrip-proxy.none", "base", "80airstrip-proxy.j2", {}),
+    ("base/50-airstrip.conf", "base", "50-airstrip.conf.j2", {}),
+    ("base/50-airstrip.conf.none", "base", "50-airstrip.conf.j2", {"base_journal_days": 0, "base_journal_mb": 0}),
     ("base/airstrip.sources", "base", "airstrip.sources.j2", BASE),
     ("base/locale", "base", "locale.j2", BASE),
     ("base/pip.conf", "base", "pip.conf.j2", {}),
@@ -532,20 +548,53 @@ def test_systemd_understands_the_units_and_finds_them_closed(component: str, tmp
             ),
             encoding="utf-8",
         )
-        verify = subprocess.run(
-            ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(path)],
-            capture_output=True,
-            check=False,
-            text=True,
-        )
-        assert (verify.returncode, verify.stdout + verify.stderr) == (0, "")
-        security = subprocess.run(
-            ["systemd-analyze", "security", "--offline=true", "--no-pager", f"--threshold={EXPOSURE}", str(path)],
-            capture_output=True,
-            check=False,
-            text=True,
-        )
-        assert security.returncode == 0, security.stdout.splitlines()[-1]
+        assert_sound(path)
+        assert_closed(path)
+
+
+def assert_sound(*paths: Path) -> None:
+    """Fail if systemd finds a fault in units."""
+    verify = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *map(str, paths)],
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert (verify.returncode, verify.stdout + verify.stderr) == (0, "")
+
+
+def assert_closed(path: Path) -> None:
+    """Fail if a unit is more open than ours are."""
+    security = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--no-pager", f"--threshold={EXPOSURE}", str(path)],
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert security.returncode == 0, security.stdout.splitlines()[-1]
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not here")
+def test_systemd_understands_the_cleanup_and_when_it_runs(tmp_path: Path) -> None:
+    program = tmp_path / "airstrip-cleanup"
+    program.write_text("#!/bin/sh\n", encoding="utf-8")
+    program.chmod(0o755)
+    units = [tmp_path / f"airstrip-cleanup.{kind}" for kind in ("service", "timer")]
+    for path in units:
+        text = (GOLDEN / "airflow" / path.name).read_text(encoding="utf-8")
+        path.write_text(text.replace("/usr/local/bin/airstrip-cleanup", str(program)), encoding="utf-8")
+    assert_sound(*units)
+    # As above.
+    units[0].write_text(units[0].read_text().replace("\n[Service]\n", "\n[Service]\nPrivateMounts=yes\n"))
+    assert_closed(units[0])
+
+
+def test_the_cleanup_takes_its_arguments() -> None:
+    text = (GOLDEN / "airflow" / "airstrip-cleanup.service").read_text(encoding="utf-8")
+    command = re.findall(r"^ExecStart=(.*)$", text, re.MULTILINE)
+    given = load(PROJECT / "roles" / "airflow" / "files" / "airstrip_cleanup.py").arguments(command[0].split()[1:])
+    assert (str(given.logs), given.days, given.mb, given.hours) == ("/var/log/airflow", 30, 10240, 24)
+    assert list(map(str, given.keep))[-1] == "/srv/own"
 
 
 @pytest.mark.parametrize(

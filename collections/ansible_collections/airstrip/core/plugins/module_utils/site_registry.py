@@ -21,7 +21,8 @@ An entry is a mapping with these keys, and `read_component` refuses any other:
   placement   on how many hosts; see Placement
   probe       how it is seen that it works; see Probe
   airflow     how a component of Airflow runs; see Program
-  owns        paths, as patterns of a shell, that are removed from a host which it leaves; `{site_x}` as in units
+  owns        paths, as patterns of a shell, that are removed from a host which it leaves; `{site_x}` as in units. A
+              timer among them is stopped before
 """
 
 from __future__ import annotations

@@ -32,6 +32,8 @@ from ansible_collections.airstrip.core.plugins.module_utils.site_registry import
 
 PREFIX = "site_"
 _LAST_PORT = 65535
+# What programs can still reckon with: so many days in microseconds are less than 2**64.
+_GREATEST_COUNT = 10**7
 
 
 class VariableError(ValueError):
@@ -93,6 +95,13 @@ def _whole(value: Any) -> int:
     return int(value)
 
 
+def _count(value: Any) -> int:
+    number = _whole(value)
+    if not 0 <= number <= _GREATEST_COUNT:
+        raise ValueError
+    return number
+
+
 def _port(value: Any) -> int:
     number = _whole(value)
     if not 1 <= number <= _LAST_PORT:
@@ -115,6 +124,7 @@ def _dict(value: Any) -> dict[Any, Any]:
 # What a value of each type is, in a message, and how it is read.
 TYPES: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "bool": ("true or false", boolean),
+    "count": (f"a whole number from 0 to {_GREATEST_COUNT}", _count),
     "dict": ("a mapping", _dict),
     "int": ("a whole number", _whole),
     "list": ("a list", _list),
