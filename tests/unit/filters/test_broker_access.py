@@ -33,6 +33,13 @@ def test_no_two_sets_share_keys_or_channels_of_their_own() -> None:
     assert not set(first.values()) & set(second.values())
 
 
+def test_a_name_with_dots_leaves_the_channel_its_only_one() -> None:
+    # kombu takes the prefix off up to the first one.
+    prefix = airflow_broker_transport("a.b", {"database": 0})["fanout_prefix"]
+    assert prefix == "/0/a,b."
+    assert prefix != airflow_broker_transport("a-b", {"database": 0})["fanout_prefix"]
+
+
 def test_a_set_may_use_its_queues_and_no_others() -> None:
     access = rights("reports", ["mail", "reports"])
     assert (access["name"], access["password"]) == ("w-reports", "secret")

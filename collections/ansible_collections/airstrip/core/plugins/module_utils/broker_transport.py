@@ -7,10 +7,10 @@ def transport_options(worker: str, database: int | str) -> dict[str, str]:
     """Return what the workers of a name have for themselves: their channel and their keys of unacknowledged messages.
 
     Sources: kombu 5.6, kombu/transport/redis.py (`unacked_key`, `unacked_index_key`, `unacked_mutex_key`,
-    `fanout_prefix`).
+    `fanout_prefix`, which for `_receive_one` ends at its first dot: one of the name is a comma, which no name has).
     """
     return {
-        "fanout_prefix": f"/{database}/{worker}.",
+        "fanout_prefix": f"/{database}/{worker.replace('.', ',')}.",
         "unacked_key": f"unacked.{worker}",
         "unacked_index_key": f"unacked_index.{worker}",
         "unacked_mutex_key": f"unacked_mutex.{worker}",
