@@ -185,6 +185,19 @@ def test_api_servers_are_replaced_without_a_failed_request(node: Any, airflow: A
     assert [answer for answer in answers if answer] == []
 
 
+HOLD = "import fcntl, time; f = open('/var/lib/dpkg/lock-frontend', 'w'); fcntl.lockf(f, fcntl.LOCK_EX); time.sleep(75)"
+
+
+def test_a_run_waits_for_another_user_of_apt(site: Site, node: Any) -> None:
+    # Ansible itself gives up after 60 s.
+    node.check_output(f'systemd-run --quiet --collect --unit=airstrip-holder python3 -c "{HOLD}"')
+    more = '{"base_extra_packages": ["sl"]}'
+    result = site.command("ansible-playbook", "site.yml", "--tags", "base", "-e", more)
+    assert result.returncode == 0, result.stdout[-4000:]
+    assert node.package("sl").is_installed
+    assert not node.service("airstrip-holder").is_running
+
+
 @pytest.fixture
 def proxy(site: Site) -> Iterator[Outsider]:
     """A host with a proxy, as companies have one: it lets nobody connect to ports but 443."""
