@@ -16,8 +16,8 @@ FOUND = {
     "names of the inventory that no role documents": 2,
     "facts and results that shadow a variable": 0,
     "templated values of more than 200 characters": 0,
-    "lines of the wiring": 107,
-    "lines of roles' vars": 848,
+    "lines of the wiring": 113,
+    "lines of roles' vars": 906,
 }
 
 TREE = {
