@@ -126,6 +126,35 @@ def _release_change(facts: Facts) -> Iterator[str]:
         )
 
 
+def _left_out(facts: Facts) -> Iterator[str]:
+    """Refuse an upgrade of some hosts while others are in service: old components on a new schema, or a new API."""
+    given = as_mapping(facts["left_out"], "left_out")
+    wanted, named = str(given.get("wanted")), as_list(given.get("named") or [], "preflight_out_of_service")
+    said = {
+        host: as_mapping(answer, f"left_out.hosts.{host}")
+        for host, answer in as_mapping(given.get("hosts"), "left_out.hosts").items()
+        if host not in named
+    }
+    found = f"site_airflow_version is {wanted}, and"
+    serving = {host: answer.get("installed_version") for host, answer in said.items() if not answer.get("drained")}
+    behind = {host: version for host, version in serving.items() if version and version != wanted}
+    if behind:
+        hosts, versions = " and ".join(behind), " and ".join(sorted(set(behind.values())))
+        yield (
+            f"{found} {hosts}, left out by --limit, would stay in service with {versions}. Run without --limit; or "
+            f"take out of service first what is to wait (playbooks/drain.yml --limit {','.join(behind)}): "
+            "playbooks/undrain.yml then gives it the new release."
+        )
+    silent = [host for host, version in serving.items() if version is None]
+    # A host that is new to a site with dead ones is no upgrade.
+    if silent and any(as_list(given.get("installed"), "left_out.installed")):
+        yield (
+            f"{found} {' and '.join(silent)}, which the run leaves out, does not answer and may be in service with "
+            "another version. Bring it back; or, if it is off or drained, say so by "
+            f"-e '{{\"preflight_out_of_service\": {json.dumps(silent)}}}', and run site.yml when it comes back."
+        )
+
+
 def _overlooked(facts: Facts) -> Iterator[str]:
     # Not read any more, because components could once write it.
     yield (
@@ -350,6 +379,7 @@ _CHECKS: tuple[tuple[tuple[str, ...], Callable[[Facts], Iterator[str]]], ...] = 
     (("airflow",), _lock),
     (("version_problems",), lambda facts: _findings(facts, "version_problems")),
     (("release_change",), _release_change),
+    (("left_out",), _left_out),
     (("overlooked",), _overlooked),
     (("override_problems",), lambda facts: _findings(facts, "override_problems")),
     (("override_secret_problems",), lambda facts: _findings(facts, "override_secret_problems")),

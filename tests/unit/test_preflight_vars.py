@@ -167,6 +167,34 @@ def test_hosts_outside_of_the_run_are_asked_for_what_is_missing() -> None:
 
 
 @pytest.mark.parametrize(
+    ("installed", "allowed", "asked"),
+    [
+        ({"a": "3.3.2", "data": ""}, False, []),
+        ({"a": "3.2.2", "data": ""}, False, ["b", "c"]),
+        # A host that is new gets the new version, too.
+        ({"a": "3.3.2", "n": ""}, False, ["b", "c"]),
+        ({"a": "3.2.2"}, "true", []),
+    ],
+)
+def test_hosts_that_an_upgrade_leaves_out_are_asked(
+    installed: dict[str, str], allowed: bool | str, asked: list[str]
+) -> None:
+    variables: dict[str, Any] = {
+        "site": {"airflow_hosts": ["a", "b", "c", "n"], "vars": {"airflow_version": "3.3.2"}},
+        "ansible_play_hosts": list(installed),
+        "ansible_play_hosts_all": [*installed, "n"],
+        "hostvars": {host: {"preflight_facts": {"installed_version": version}} for host, version in installed.items()},
+        "preflight_drained_allowed": allowed,
+        "__preflight_outside": {"results": [{"preflight_host": "b", "unreachable": True}, {"preflight_host": "x"}]},
+    }
+    role = Role("preflight", variables)
+    assert role.evaluate("__preflight_left_out") == asked
+    found = role.evaluate("__preflight_site_facts.left_out")
+    assert [*found["hosts"]] == (["b"] if asked else [])
+    assert found["wanted"] == "3.3.2"
+
+
+@pytest.mark.parametrize(
     ("certificate", "first", "expected"),
     [
         ("internal", "vm1", ["load_balancer", "authority"]),

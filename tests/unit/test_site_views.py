@@ -211,6 +211,16 @@ def test_what_is_placed_has_its_units_and_paths_in_the_order_of_stopping() -> No
     assert fact(imagined(PLACED, redis_engine="valkey"))["known"]["redis"]["units"] == ["valkey-server.service"]
 
 
+def test_a_whole_site_stops_from_its_tasks_to_what_they_need() -> None:
+    found = fact(imagined(BALANCED | {"firewall": ["edge1"]}, virtual_address="10.0.0.100"))["stopping"]
+    assert (found[0], found[4:]) == ("worker", ["api_server", "keepalived", "load_balancer", "redis", "postgresql"])
+    assert {*found[1:4]} == {"dag_processor", "scheduler", "triggerer"}
+    assert "keepalived" not in fact(imagined(BALANCED))["stopping"]
+    # Where the scheduler runs the tasks, it goes first.
+    alone = fact(imagined(ALONE, executor="LocalExecutor"))["stopping"]
+    assert (alone[0], alone[-2:]) == ("scheduler", ["api_server", "postgresql"])
+
+
 def test_a_host_is_told_what_is_to_be_seen_on_it() -> None:
     workers = [{"name": "default", "queues": ["default"]}, {"name": "big", "queues": ["big"]}]
     found = here("worker1", BALANCED, workers=workers)["status"]

@@ -44,6 +44,17 @@ FINE: dict[str, Any] = {
         "migration_host": "app1",
         "hosts": ["app1", "w1"],
     },
+    "left_out": {
+        "wanted": "3.3.2",
+        "installed": ["3.2.2", ""],
+        "hosts": {
+            "away": {"installed_version": "3.2.2", "drained": "{}"},
+            "new": {"installed_version": "", "drained": ""},
+            "there": {"installed_version": "3.3.2", "drained": ""},
+            "off": {"unreachable": True},
+        },
+        "named": ["off"],
+    },
     "overlooked": None,
     "override_problems": [],
     "secret_problems": [],
@@ -101,6 +112,10 @@ def _firewall(**options: Any) -> dict[str, Any]:
 
 def _change(**options: Any) -> dict[str, Any]:
     return {"release_change": FINE["release_change"] | options}
+
+
+def _left_out(**options: Any) -> dict[str, Any]:
+    return {"left_out": FINE["left_out"] | options}
 
 
 def _unit(name: object) -> dict[str, Any]:
@@ -172,6 +187,25 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
         "app1: site_airflow_version is 3.3.2, 3.2.2 is installed, and app1, which migrates the database, is outside of "
         "this run. Set site_airflow_version back, run with that host, or take it out of the group airflow_scheduler if "
         "it does not come back.",
+    ),
+    (
+        "new version that leaves hosts in service",
+        _left_out(hosts={host: {"installed_version": "3.2.2", "drained": ""} for host in ("c2", "w1")}),
+        "site_airflow_version is 3.3.2, and c2 and w1, left out by --limit, would stay in service with 3.2.2. Run "
+        "without --limit; or take out of service first what is to wait (playbooks/drain.yml --limit c2,w1): "
+        "playbooks/undrain.yml then gives it the new release.",
+    ),
+    (
+        "new host with a new version",
+        _left_out(installed=[""], hosts={"w1": {"installed_version": "3.2.2", "drained": ""}}),
+        "w1, left out by --limit, would stay in service with 3.2.2.",
+    ),
+    (
+        "new version without a host that does not answer",
+        _left_out(named=[]),
+        "site_airflow_version is 3.3.2, and off, which the run leaves out, does not answer and may be in service with "
+        'another version. Bring it back; or, if it is off or drained, say so by -e \'{"preflight_out_of_service": '
+        '["off"]}\', and run site.yml when it comes back.',
     ),
     (
         "configuration that is not read",
@@ -348,6 +382,8 @@ def test_one_mistake_has_one_message(change: dict[str, Any], message: str) -> No
         pytest.param(_change(tags=["redis"]), id="a tag of no component"),
         pytest.param(_change(needed=False, tags=["airflow_worker"], hosts=[]), id="no new version"),
         pytest.param(_change(migration_host="", hosts=["w1"]), id="nobody has to migrate"),
+        pytest.param(_left_out(installed=[""], named=[]), id="a new host beside one that is dead"),
+        pytest.param(_left_out(installed=[], hosts={}), id="all have the version"),
         pytest.param(
             {"leaving": FINE["leaving"] | {"tags": ["airflow", "removal"]}}, id="a tag that stops what leaves"
         ),

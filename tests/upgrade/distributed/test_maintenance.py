@@ -45,6 +45,16 @@ def test_restart_of_a_host_restarts_what_runs_on_it(site: Site, hosts: dict[str,
     assert found == {("control-2", unit) for unit in units(hosts["control-2"], "airflow-*")}
 
 
+def test_the_last_host_of_a_component_is_not_drained_unasked(site: Site, hosts: dict[str, Any]) -> None:
+    for limit in ((), ("--limit", "worker-1,worker-2")):
+        refused = site.command("ansible-playbook", "playbooks/drain.yml", *limit)
+        assert refused.returncode != 0
+        said = " ".join(refused.stdout.split())
+        assert "This run would leave worker without a host in service: worker-1 and worker-2 would go" in said
+        assert "-e airflow_maintenance_all_allowed=true" in said
+    assert not any(hosts[name].file("/etc/airflow/drained").exists for name in site.group("airflow"))
+
+
 @pytest.mark.usefixtures("load_dags")
 def test_a_drained_worker_ends_its_tasks_and_gets_no_more(site: Site, hosts: dict[str, Any]) -> None:
     airflow = site.airflow()

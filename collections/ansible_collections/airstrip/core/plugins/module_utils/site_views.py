@@ -19,6 +19,8 @@ from ansible_collections.airstrip.core.plugins.module_utils.site_variables impor
 SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 # Load balancers first: the address moves to one that stays. Then who reads and writes, and at last what is written to.
 _ORDER = ("load_balancer", "airflow", "broker", "database")
+# Of a whole site that stops: tasks come to their end through the load balancers. Stages stand for all other tiers.
+_WHOLE = ("after_airflow", "airflow", "load_balancer", "before_airflow", "broker", "database")
 # Airflow's own of operators.default_queue, and of core.parallelism, which is what each scheduler's LocalExecutor runs.
 _DEFAULT_QUEUE, _PARALLELISM = "default", 32
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -319,6 +321,21 @@ def _stops(site: Site, entry: Component) -> tuple[int, int, str]:
     return _ORDER.index(entry.tier) if entry.tier in _ORDER else len(_ORDER), needed, entry.name
 
 
+def stopping(site: Site) -> list[str]:
+    """Return the components of a site in the order in which the whole of it stops: who runs tasks, then what they need.
+
+    A firewall, which neither offers nor needs anything, stays.
+    """
+
+    def moment(entry: Component) -> tuple[Any, ...]:
+        tier = next((tier for tier in (entry.tier, entry.stage) if tier in _WHOLE), _WHOLE[0])
+        tasks = entry.airflow and entry.airflow.runs_tasks and entry.airflow.runs_tasks.hold(site.variables)
+        return _WHOLE.index(tier), not tasks, _stops(site, entry)
+
+    found = [entry for entry in site.components.values() if site.placed[entry.name] and (entry.services or entry.needs)]
+    return [entry.name for entry in sorted(found, key=moment)]
+
+
 def status(site: Site, host: str) -> dict[str, Any]:
     """Return what is to be on a host, as the module host_status and the command airstrip-status take it."""
     entries = [entry for name in reversed(placed(site, site.placed_on(host))) for entry in [site.components[name]]]
@@ -422,6 +439,7 @@ def fact(site: Site) -> dict[str, Any]:
                   of the site
     placed        by name, the hosts
     known         units and paths of all components, in the order in which they stop; `holds_data` names those with data
+    stopping      components in the order in which the whole site stops
     airflow_hosts those of the components of Airflow
     connections   every way, see Connection
     public        what everybody may reach, see Opening
@@ -459,6 +477,7 @@ def fact(site: Site) -> dict[str, Any]:
         "proxy": proxy(site),
         "placed": {name: site.placed.get(name, []) for name in site.registry},
         "known": placed(site, site.registry),
+        "stopping": stopping(site),
         "holds_data": [name for name, entry in site.registry.items() if entry.holds_data],
         "airflow_hosts": [name for name, host in hosts.items() if host["is_airflow"]],
         "databases": databases(site),
