@@ -42,6 +42,17 @@ def _programs(said: Given, _here: Given, _site: Given) -> Iterator[str]:
         )
 
 
+def _folders(said: Given, _here: Given, site: Given) -> Iterator[str]:
+    own = {f"airflow_{name}_folder": f"{site['vars']['shared_storage_path']}/{name}" for name in ("dags", "plugins")}
+    for name, path in said["system"]["missing"].items():
+        # Airflow would find nothing there, and not complain.
+        if path != own[name]:
+            yield (
+                f"{name} is {path}, and there is no such directory. Make it, or leave {name} out: then it is "
+                f"{own[name]}, which a run makes."
+            )
+
+
 def _user(said: Given, _here: Given, site: Given) -> Iterator[str]:
     found, name, uid = said["system"]["user"], site["vars"]["user"], site["vars"]["uid"]
     if found["uid"] is not None and found["uid"] != uid:
@@ -72,7 +83,7 @@ def _group(said: Given, _here: Given, site: Given) -> Iterator[str]:
         )
 
 
-_CHECKS = (_ports, _programs, _user, _group)
+_CHECKS = (_ports, _programs, _folders, _user, _group)
 
 
 def airflow_host_problems(said: object, here: object, site: object) -> list[str]:

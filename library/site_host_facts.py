@@ -78,6 +78,7 @@ options:
     suboptions:
       ports: {description: TCP ports., type: list, elements: int, default: []}
       programs: {description: Directories from which programs will run., type: list, elements: path, default: []}
+      present: {description: Directories by the variable that says so., type: dict, default: {}}
       user: {description: "C(name) and C(id) of a user.", type: dict, default: {}}
       group: {description: "C(name) and C(id) of a group.", type: dict, default: {}}
   stores:
@@ -164,8 +165,9 @@ leaving:
 system:
   description: >-
     C(listeners) at those ports, each with C(port), C(process) and C(unit), empty if unknown; C(no_exec), the
-    directories from which no program runs; of the C(user), C(uid) (none without a user of that name), its
-    C(processes), and the C(owner) of the wanted id; of the C(group), C(gid) and C(owner).
+    directories from which no program runs; C(missing), those of the directories that are none; of the C(user), C(uid)
+    (none without a user of that name), its C(processes), and the C(owner) of the wanted id; of the C(group), C(gid) and
+    C(owner).
   type: dict
   returned: success
 stores:
@@ -489,6 +491,7 @@ def main() -> None:
                 "options": {
                     "ports": {"type": "list", "elements": "int", "default": []},
                     "programs": paths,
+                    "present": {"type": "dict", "default": {}},
                     "user": {"type": "dict", "default": {}},
                     "group": {"type": "dict", "default": {}},
                 },

@@ -186,6 +186,7 @@ RUNS = {
             "site_user": "backup",
             "site_group": "backup",
             "site_broker_port": 63999,
+            "airflow_dags_folder": "/nowhere/dags",
         },
         before=(
             f"mkdir -p {SCRATCH}/small && mount -t tmpfs -o size=10m,noexec tmpfs {SCRATCH}/small"
@@ -424,6 +425,7 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "too little disk": ("disk", (f"{SCRATCH}/small has", "MB free, and 2000 MB are needed", "Free space")),
     "file system without programs": ("disk", (f"{SCRATCH}/small is on a file system", "noexec", "Mount it with exec")),
     "port of somebody else": ("disk", ("site_broker_port: port 63999 is held by python3 (squatter", "Stop it")),
+    "folder that is not there": ("disk", ("airflow_dags_folder is /nowhere/dags", "no such dir", "Make it, or leave")),
     "user with another id": ("disk", ("site_user: there is a user backup with the id 34", "Set site_uid to 34")),
     "group with another id": ("disk", ("site_group: there is a group backup with the id 34", "Set site_gid to 34")),
     "id of another user": ("jump", ("site_uid: the id 34 is that of the user backup", "Set site_uid to one")),

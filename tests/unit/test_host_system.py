@@ -12,7 +12,7 @@ from typing import Any
 from ansible_collections.airstrip.core.plugins.module_utils.host_system import system
 from ansible_collections.airstrip.core.plugins.module_utils.listening_ports import listeners
 
-NOTHING: dict[str, Any] = {"ports": [], "programs": [], "user": {}, "group": {}}
+NOTHING: dict[str, Any] = {"ports": [], "programs": [], "present": {}, "user": {}, "group": {}}
 
 
 def free_id(taken: set[int]) -> int:
@@ -65,3 +65,10 @@ def test_accounts_are_told_by_name_and_by_id() -> None:
 # One from which none runs, tests/e2e/test_bad_input.py mounts on a real host.
 def test_programs_run_in_a_directory_that_is_not_there_yet(tmp_path: Path) -> None:
     assert system(NOTHING | {"programs": [f"{tmp_path}/not/there"]})["no_exec"] == []
+
+
+def test_directories_that_are_none_are_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    asked = {"there": f"{tmp_path}", "file": f"{tmp_path}/file", "none": f"{tmp_path}/none"}
+    found = system(NOTHING | {"present": asked})["missing"]
+    assert found == {name: asked[name] for name in ("file", "none")}

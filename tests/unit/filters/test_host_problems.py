@@ -12,7 +12,7 @@ SITE = {
         "postgresql": {"units": ["postgresql@*-main.service"]},
         "worker": {"units": ["airflow-worker@*.service"]},
     },
-    "vars": {"user": "airflow", "uid": 50000, "group": "airflow", "gid": 50000},
+    "vars": {"shared_storage_path": "/srv/airflow", "user": "airflow", "uid": 50000, "group": "airflow", "gid": 50000},
 }
 FREE: dict[str, Any] = {"uid": None, "processes": [], "owner": ""}
 
@@ -20,7 +20,14 @@ FREE: dict[str, Any] = {"uid": None, "processes": [], "owner": ""}
 def problems(placed: str = "", **system: Any) -> list[str]:
     said = {
         "record": {"components": {"old": {"units": [placed]}} if placed else {}},
-        "system": {"listeners": [], "no_exec": [], "user": FREE, "group": {"gid": None, "owner": ""}, **system},
+        "system": {
+            "listeners": [],
+            "no_exec": [],
+            "missing": {},
+            "user": FREE,
+            "group": {"gid": None, "owner": ""},
+            **system,
+        },
     }
     return airflow_host_problems(said, HERE, SITE)
 
@@ -33,6 +40,8 @@ def listener(port: int = 8080, process: str = "python3", unit: str = "") -> dict
     "given",
     [
         {},
+        # Before the first run.
+        {"missing": {"airflow_plugins_folder": "/srv/airflow/plugins"}},
         {"listeners": [listener(5432, "postgres", "postgresql@17-main.service")]},
         # Of no registry any more, and about to leave.
         {"listeners": [listener(8080, "cat", "old.service")], "placed": "old.service"},
@@ -67,6 +76,11 @@ def test_these_are_fine(given: dict[str, Any]) -> None:
             {"no_exec": ["/opt/airflow"]},
             "site_install_directory: /opt/airflow is on a file system that is mounted with noexec, so nothing "
             "installed there could run. Mount it with exec, or set site_install_directory to another directory.",
+        ),
+        (
+            {"missing": {"airflow_dags_folder": "/srv/dags"}},
+            "airflow_dags_folder is /srv/dags, and there is no such directory. Make it, or leave airflow_dags_folder "
+            "out: then it is /srv/airflow/dags, which a run makes.",
         ),
         (
             {"user": {"uid": 1001, "processes": ["sleep"], "owner": ""}},

@@ -62,12 +62,14 @@ def system(asked: dict[str, Any]) -> dict[str, Any]:
 
     ports     TCP ports: `listeners`, see there
     programs  paths: `no_exec`, those from where no program runs
+    present   paths by the variable that says so: `missing`, those of them that are no directory
     user      `name` and `id`: `user`, see _account
     group     `name` and `id`: `group`, see _group
     """
     return {
         "listeners": listeners(asked["ports"]),
         "no_exec": _no_exec(asked["programs"]),
+        "missing": {name: path for name, path in asked["present"].items() if not Path(path).is_dir()},
         "user": _account(asked["user"]["name"], asked["user"]["id"]) if asked["user"] else {},
         "group": _group(asked["group"]["name"], asked["group"]["id"]) if asked["group"] else {},
     }
