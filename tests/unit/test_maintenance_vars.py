@@ -62,6 +62,15 @@ def test_a_controller_does_not_restart_itself(connection: dict[str, str], restar
     assert role.evaluate("__airflow_maintenance_was_drained") is False
 
 
+@pytest.mark.parametrize(("by", "taken_over"), [("update_packages", True), ("operator", False)])
+def test_an_operator_takes_over_what_an_update_has_drained(by: str, taken_over: bool) -> None:
+    mark = Role("airflow_maintenance", {"airflow_maintenance_by": by, "airflow_config_directory": "/etc/airflow"})
+    written = mark.evaluate("__airflow_maintenance_words | to_nice_json")
+    found = maintenance(airflow_maintenance_host_facts={"drained": written})
+    assert found.evaluate("__airflow_maintenance_was_updated") is taken_over
+    assert found.evaluate("__airflow_maintenance_was_drained") is True
+
+
 @pytest.mark.parametrize(("active", "units"), [("active", ["airflow-worker@default.service"]), ("inactive", [])])
 def test_tasks_run_in_the_units_of_workers(active: str, units: list[str]) -> None:
     state = {"facts": {"units": [{"unit": "airflow-worker@default.service", "active": active}], "drained": None}}
