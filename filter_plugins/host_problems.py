@@ -62,7 +62,7 @@ def _user(said: Given, _here: Given, site: Given) -> Iterator[str]:
             f"site_uid to {found['uid']} if every host has it, take an old installation of Airflow over "
             "(docs/operations-adopt.md), remove that user, or set site_user to another name."
         )
-    elif found["owner"] and found["owner"] != name:
+    if found["owner"] and found["owner"] != name:
         yield (
             f"site_uid: the id {uid} is that of the user {found['owner']}. Set site_uid to one that is free on all "
             "hosts."
@@ -76,7 +76,7 @@ def _group(said: Given, _here: Given, site: Given) -> Iterator[str]:
             f"site_group: there is a group {name} with the id {found['gid']}, and the site's has {gid}. Set site_gid "
             f"to {found['gid']} if every host has it, remove that group, or set site_group to another name."
         )
-    elif found["owner"] and found["owner"] != name:
+    if found["owner"] and found["owner"] != name:
         yield (
             f"site_gid: the id {gid} is that of the group {found['owner']}. Set site_gid to one that is free on all "
             "hosts."
