@@ -122,8 +122,14 @@ def test_a_new_dag_is_there_within_30_seconds(node: Any, airflow: Airflow) -> No
 @contextmanager
 def taken(airflow: Airflow, dag_id: str, tasks: int, seconds: int) -> Iterator[str]:
     """Have all slots of the queue `default` taken for as long as the context lasts."""
-    run = airflow.start(dag_id, tasks=tasks, seconds=seconds)
-    limit = time.monotonic() + 60
+    limit, run = time.monotonic() + 60, ""
+    while not run:
+        # A DAG can be known some time before it can be run.
+        try:
+            run = airflow.start(dag_id, tasks=tasks, seconds=seconds)
+        except requests.HTTPError:
+            assert time.monotonic() < limit
+            time.sleep(1)
     while sum(task["state"] == "running" for task in airflow.tasks(dag_id, run)) < 2:
         assert time.monotonic() < limit
         time.sleep(0.5)
@@ -155,9 +161,11 @@ def test_a_full_site_is_busy_and_no_failure(
 
 def test_api_servers_are_replaced_without_a_failed_request(node: Any, airflow: Airflow) -> None:
     unit, drop_in = "airflow-api-server.service", "/run/systemd/system/airflow-api-server.service.d/test.conf"
+    few = "GUNICORN_CMD_ARGS=--max-requests 200 --max-requests-jitter 200"
     node.check_output(
-        f"mkdir -p $(dirname {drop_in}) && printf '[Service]\nEnvironment=AIRFLOW__API__WORKER_REFRESH_INTERVAL=20\n'"
-        f" >{drop_in} && systemctl daemon-reload && systemctl restart {unit}"
+        f"mkdir -p $(dirname {drop_in}) && echo '{few}' >/run/airstrip-test.env"
+        f" && printf '[Service]\nEnvironmentFile=/run/airstrip-test.env\n' >{drop_in}"
+        f" && systemctl daemon-reload && systemctl restart {unit}"
     )
     airflow.wait_until_healthy()
     before, answers, end = set(processes(node, unit)), [], threading.Event()
@@ -181,7 +189,7 @@ def test_api_servers_are_replaced_without_a_failed_request(node: Any, airflow: A
     for thread in asking:
         thread.join()
     left = before & set(processes(node, unit))
-    node.check_output(f"rm {drop_in} && systemctl daemon-reload && systemctl restart {unit}")
+    node.check_output(f"rm {drop_in} /run/airstrip-test.env && systemctl daemon-reload && systemctl restart {unit}")
     airflow.wait_until_healthy()
     assert len(left) <= 1
     assert [answer for answer in answers if answer] == []
@@ -192,6 +200,7 @@ HOLD = "import fcntl, time; f = open('/var/lib/dpkg/lock-frontend', 'w'); fcntl.
 
 def test_a_run_waits_for_another_user_of_apt(site: Site, node: Any) -> None:
     # Ansible itself gives up after 60 s.
+    node.check_output("apt-get -qq purge -y sl || true")
     node.check_output(f'systemd-run --quiet --collect --unit=airstrip-holder python3 -c "{HOLD}"')
     more = '{"base_extra_packages": ["sl"]}'
     result = site.command("ansible-playbook", "site.yml", "--tags", "base", "-e", more)
@@ -206,7 +215,7 @@ def proxy(site: Site) -> Iterator[Outsider]:
     with outside(site.scenario) as found:
         found.check_output(["apt-get", "-qq", "update"])
         found.check_output(["apt-get", "-qq", "install", "-y", "--no-install-recommends", "tinyproxy-bin"])
-        lines = ["Port 3128", "Listen 0.0.0.0", "LogFile /root/proxy.log", "LogLevel Connect", "ConnectPort 443"]
+        lines = ["Port 3128", "Listen 0.0.0.0", 'LogFile "/root/proxy.log"', "LogLevel Connect", "ConnectPort 443"]
         found.check_output(["tee", "/root/proxy.conf"], given="\n".join(lines) + "\n")
         found.check_output(["tinyproxy", "-c", "/root/proxy.conf"])
         yield found
