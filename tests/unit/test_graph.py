@@ -17,7 +17,7 @@ FOUND = {
     "facts and results that shadow a variable": 0,
     "templated values of more than 200 characters": 0,
     "lines of the wiring": 114,
-    "lines of roles' vars": 943,
+    "lines of roles' vars": 944,
 }
 
 TREE = {
