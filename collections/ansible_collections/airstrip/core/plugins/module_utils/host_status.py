@@ -400,7 +400,16 @@ def shown(text: str) -> Iterator[dict[str, str]]:
 
 
 def _systemctl(names: Iterable[str]) -> list[dict[str, str]]:
-    argv = ["systemctl", "show", "--property=" + ",".join(_PROPERTIES), "--", *names]
+    """Return the properties of units; patterns stand for those that systemd knows, whether or not they run."""
+    wanted = list(names)
+    # `show` takes a pattern for units that run alone.
+    listed = _answer(["systemctl", "list-units", "--all", "--plain", "--no-legend", "--no-pager", "--", *wanted])
+    found = {line.split()[0]: None for line in listed.splitlines() if line.strip()}
+    found |= dict.fromkeys(name for name in wanted if not set("*?[") & set(name))
+    return list(shown(_answer(["systemctl", "show", "--property=" + ",".join(_PROPERTIES), "--", *found])))
+
+
+def _answer(argv: list[str]) -> str:
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
     try:
         result = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=SYSTEMD, env=environment)
@@ -408,7 +417,7 @@ def _systemctl(names: Iterable[str]) -> list[dict[str, str]]:
         raise AnswerError(f"systemd does not answer within {SYSTEMD} s") from None
     except (OSError, subprocess.SubprocessError) as error:
         raise AnswerError(f"systemd does not answer: {clean(getattr(error, 'stderr', '') or error)}") from error
-    return list(shown(result.stdout))
+    return result.stdout
 
 
 def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
