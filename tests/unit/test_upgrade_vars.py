@@ -228,3 +228,31 @@ def test_git_ignores_what_is_generated_beside_an_inventory(path: str) -> None:
     for inventory in ("inventory", "inventory/production"):
         argv = ["git", "check-ignore", "--quiet", "--no-index", f"{inventory}/{path}"]
         assert subprocess.run(argv, check=False, cwd=PROJECT).returncode == 0, f"{inventory}/{path}"
+
+
+def imports(*paths: str) -> dict[str, str]:
+    """Return the result of a command that lists these files as ones that cannot be imported."""
+    return {"stdout": json.dumps([{"filepath": path, "error": "ImportError: x"} for path in paths])}
+
+
+NEW_FAULT = ["b.py: ImportError: x"]
+
+
+@pytest.mark.parametrize(
+    ("first", "both", "found"),
+    [
+        pytest.param(imports("a.py"), [imports("a.py", "b.py")], NEW_FAULT, id="all bundles"),
+        # The first one has read nothing, and was asked again without the bundle.
+        pytest.param({"stdout": ""}, [imports("a.py"), imports("a.py", "b.py")], NEW_FAULT, id="a bundle left out"),
+        pytest.param({"stdout": ""}, [imports("a.py"), imports("a.py")], [], id="nothing new"),
+    ],
+)
+def test_the_new_release_is_compared_with_the_present_one(
+    first: dict[str, str], both: list[dict[str, str]], found: list[str]
+) -> None:
+    role = upgrade(airflow_first_imports=first, airflow_imports={"results": both})
+    assert role.evaluate("__airflow_upgrade_import_errors") == found
+
+
+def test_a_host_that_has_not_compared_finds_nothing() -> None:
+    assert upgrade().evaluate("__airflow_upgrade_import_errors") == []
