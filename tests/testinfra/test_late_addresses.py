@@ -20,10 +20,10 @@ ip address del {address}/{prefix} dev {interface}
 systemctl start --no-block {units}
 sleep 5
 systemctl is-active {units}
-ip address add {address}/{prefix} dev {interface}
+ip address add {address}/{prefix} broadcast + dev {interface}
 ip route add $route
 for _ in $(seq 60); do
-    systemctl is-active --quiet {units} && break
+    test "$(systemctl is-active {units} | sort -u)" = active && break
     sleep 1
 done
 systemctl is-active {units}
