@@ -77,7 +77,7 @@ RUNS = {
     "more_secrets": Run(
         variables={
             "airflow_fernet_key": ",".join([Fernet.generate_key().decode()] * 2).replace(",", f",{BAD_FERNET_KEY},"),
-            "airflow_jwt_secret": 1234567890123456,
+            "airflow_jwt_secret": "1234567890123456",
             "airflow_api_secret_key": f"{SHORT_KEY}\n",
             "airflow_database_password": "abcdefghijklmnopqrstuv",
         }
@@ -352,7 +352,7 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "empty redis password": ("secrets", ("redis_admin_password is not set", "openssl rand")),
     "short role password": ("secrets", ("postgresql_roles[app].password has 9 characters", "at least 16", "openssl")),
     "fernet key among others": ("more_secrets", ("airflow_fernet_key is no Fernet key", "openssl rand -base64 32")),
-    "key as a number": ("more_secrets", ("airflow_jwt_secret must be a string, found int; quote it", "openssl rand")),
+    "key that counts": ("more_secrets", ("airflow_jwt_secret is a repetition or a sequence", "openssl rand")),
     "key with a newline": ("more_secrets", ("airflow_api_secret_key contains a newline", "openssl rand")),
     "sequence as a password": ("more_secrets", ("airflow_database_password is a repetition or a seq", "openssl rand")),
     "input of a role": ("variables", ("airflow_version is set", "set site_airflow_version in its place")),
