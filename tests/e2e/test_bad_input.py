@@ -378,7 +378,7 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "auth manager": ("more_names", ("core.auth_manager is SimpleAuthManager", "Take it out", "airflow_webserver_con")),
     "auth manager by environment": ("more_names", ("airflow_environment: core.auth_manager is Keyc", "Take it out")),
     "URL that is none": ("more_names", ("api.base_url is 'tools.example.com', which is no URL", "Write it as https")),
-    "option of Airflow 2": ("more_names", ("dag_dir_list_interval' is unknown", "'dag_processor.refresh_interval' now")),
+    "option of Airflow 2": ("more_names", ("dag_dir_list_interval' is unk", "called 'dag_processor.refresh_int")),
     "network of SSH": ("more_names", ("firewall_ssh_sources: 'somewhere' is neither", "Write it like 192.0.2.10")),
     "worker without name": ("more_names", ("site_workers: a worker has no name", "Give it one")),
     "no slots": ("more_names", ("the worker none has the concurrency 0", "Set it to a whole number, at least 1")),
