@@ -216,7 +216,7 @@ RUNS = {
     ),
     "dead": Run(hosts={"node-1": {}, "gone": DEAD}),
     "unknown": Run(hosts={"node-1": {}, "gone": DEAD}, limit="node-1"),
-    "clones": Run(hosts=PAIR | {"second": {**PAIR["second"], "site_http_proxy": "http://192.0.2.1:3128"}}),
+    "clones": Run(hosts={**PAIR, "second": {**PAIR["second"], "site_http_proxy": "http://192.0.2.1:3128"}}),
     "renamed": Run(
         hosts=PAIR,
         before=f"""hostname >{MARKER}-name; python3 -c 'import socket; socket.sethostname("a\\n192.0.2.1 pypi.org")'""",
