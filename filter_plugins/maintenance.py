@@ -30,9 +30,7 @@ _UPDATE = "update_packages"
 def _seen(value: object, name: str) -> Seen:
     """Return what is known of a site. Raises AnsibleFilterError if something is missing."""
     seen = as_mapping(value, f"{name}: what is known")
-    if missing := [
-        key for key in ("components", "hosts", "outside", "run", "limit", "wanted", "allowed") if key not in seen
-    ]:
+    if missing := [key for key in _KNOWN if key not in seen]:
         raise AnsibleFilterError(f"{name}: '{missing[0]}' is missing")
     answers = {row["airflow_maintenance_host"]: row for row in as_list(seen["outside"], f"{name}: outside")}
     return seen | {"hosts": answers | as_mapping(seen["hosts"], f"{name}: hosts")}

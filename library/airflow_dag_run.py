@@ -109,8 +109,8 @@ class DagRun:
         self._params = params
         self._api = AirflowApi(params)
         self._path = f"/api/v2/dags/{segment(params['dag_id'])}"
-        self._run_id = f"manual__{datetime.now(UTC).isoformat()}"
         self._began = datetime.now(UTC).isoformat()
+        self._run_id = f"manual__{self._began}"
         self._looked = 0.0
         self.seen: dict[str, Any] = {"stage": "api", "task_instances": [], "jobs": [], "busy": {}}
 

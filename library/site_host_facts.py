@@ -20,7 +20,7 @@ from urllib.parse import unquote
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.airstrip.core.plugins.module_utils import host_stores
 from ansible_collections.airstrip.core.plugins.module_utils.directory_access import open_directory, who_may_write
-from ansible_collections.airstrip.core.plugins.module_utils.host_system import system
+from ansible_collections.airstrip.core.plugins.module_utils.host_system import nearest, system
 
 DOCUMENTATION = r"""
 module: site_host_facts
@@ -184,10 +184,7 @@ _MOST_BYTES = 2**22
 
 def free_mb(path: str) -> int:
     """Return the MB free on the file system of `path`, or of its nearest parent that exists."""
-    present = Path(path)
-    while not present.exists():
-        present = present.parent
-    status = os.statvfs(present)
+    status = os.statvfs(nearest(path))
     return status.f_bavail * status.f_frsize // 2**20
 
 

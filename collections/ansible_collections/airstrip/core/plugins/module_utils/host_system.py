@@ -15,7 +15,7 @@ from ansible_collections.airstrip.core.plugins.module_utils.listening_ports impo
 _PROC = Path("/proc")
 
 
-def _nearest(path: str) -> Path:
+def nearest(path: str) -> Path:
     """Return a path, or its nearest parent that exists."""
     present = Path(path)
     while not present.exists():
@@ -25,7 +25,7 @@ def _nearest(path: str) -> Path:
 
 def _no_exec(paths: list[str]) -> list[str]:
     """Return those of some paths that are on a file system from which no program runs."""
-    return [path for path in paths if os.statvfs(_nearest(path)).f_flag & os.ST_NOEXEC]
+    return [path for path in paths if os.statvfs(nearest(path)).f_flag & os.ST_NOEXEC]
 
 
 def _processes(uid: int) -> Iterator[str]:
