@@ -13,6 +13,7 @@ import yaml
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.airstrip.core.plugins.module_utils.site_checks import problems
+from ansible_collections.airstrip.core.plugins.module_utils.site_hosts import group_problems, site_hosts
 from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import wiring as wiring_of
 from ansible_collections.airstrip.core.plugins.module_utils.site_inventory import (
     FACTS,
@@ -38,8 +39,10 @@ name: site_model
 author: Airstrip
 short_description: Work out what stands where in a site, and who talks to whom
 description:
-  - Reads the registry of components, the inventory's groups, and of all hosts the variables that the registry declares
-    and the facts, and returns the site. It connects to no host, and gives the same with and without C(--limit).
+  - Reads the registry of components, the inventory's groups, and of all hosts of the site the variables that the
+    registry declares and the facts, and returns the site. It connects to no host, and gives the same with and without
+    C(--limit).
+  - Hosts of the site are those of its groups; an inventory may have others.
   - It never fails for what is wrong with a site, but lists that in RV(problems), and goes on with defaults.
   - Fails for a registry that has no meaning.
 options:
@@ -95,7 +98,7 @@ facts:
   type: dict
   returned: always
 departed:
-  description: Hosts of an earlier run that are not in the inventory any more.
+  description: Hosts of an earlier run that are not in the inventory, or in no group of the site, any more.
   type: list
   elements: str
   returned: always
@@ -133,7 +136,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         except RegistryError as error:
             raise AnsibleActionFail(str(error)) from error
         known = known_facts(Path(options["known_facts_file"]))
-        found = Found(given["hostvars"], [str(host) for host in given["groups"]["all"]], declared, known)
+        hosts = site_hosts(registry, given["groups"])
+        found = Found(given["hostvars"], hosts, declared, known)
         wiring = yaml.safe_load(Path(options["wiring"]).read_text(encoding="utf-8")) | wiring_of(registry, declared)
         return result | found.site(registry, given["groups"], wiring, options["known_facts_file"])
 
@@ -228,7 +232,7 @@ class Found:
         self, registry: Mapping[str, Component], groups: Mapping[str, Any], wiring: Mapping[str, Any], file: str
     ) -> dict[str, Any]:
         """Return the site, with what else is known of it."""
-        inventory = Inventory(groups, self.given, self.facts)
+        inventory = Inventory(self.hosts, groups, self.given, self.facts)
         site = inventory.site(registry, self.declared)
         result = fact(site)
         self._certificates(result, registry, wiring)
@@ -240,6 +244,7 @@ class Found:
             *self.misplaced(wiring),
             *self.renamed(RENAMED, wiring),
             *self.misspelt(wiring),
+            *group_problems(registry, groups, self.hosts),
             *inventory.problems,
             *self._unknown(file),
             *problems(site),

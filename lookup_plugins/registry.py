@@ -1,4 +1,4 @@
-"""Lookup of what the registry adds to the plays, which no playbook names."""
+"""Lookup of what the registry adds to the plays, which no playbook names, and of the site's hosts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
+from ansible_collections.airstrip.core.plugins.module_utils.site_hosts import site_hosts
 from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import added, members, users
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import STAGES, RegistryError
 from ansible_collections.airstrip.core.plugins.module_utils.site_variables import read_directory
@@ -15,7 +16,7 @@ from ansible_collections.airstrip.core.plugins.module_utils.site_variables impor
 DOCUMENTATION = """
 name: registry
 author: Airstrip
-short_description: Hosts and roles of the components that no playbook names
+short_description: The site's hosts, and hosts and roles of the components that no playbook names
 description:
   - For the keywords of a play, which Ansible works out before there is a host, and so before C(site) is known.
     Conditions of the registry are not among what this knows, so hosts may turn out to have nothing to do.
@@ -23,7 +24,8 @@ options:
   _terms:
     description:
       - What is wanted of the components, V(hosts) on which they are placed or their V(roles); or V(users), the hosts of
-        all of them and of what needs them.
+        all of them and of what needs them. V(site) are the hosts of the site's groups; others of an inventory are
+        left alone.
     required: true
   stage:
     description: Those whose roles are applied then alone.
@@ -61,6 +63,7 @@ class LookupModule(LookupBase):  # type: ignore[misc]
             "hosts": members(own, given["groups"]),
             "roles": list(dict.fromkeys(entry.role for entry in own)),
             "users": members(users(registry), given["groups"]),
+            "site": site_hosts(registry, given["groups"]),
         }
         if unknown := [term for term in terms if term not in found]:
             raise AnsibleLookupError(f"registry: {unknown[0]!r} is none of {', '.join(found)}")

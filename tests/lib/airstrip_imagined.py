@@ -41,9 +41,8 @@ def inventory(
     names = list(dict.fromkeys(host for members in placed.values() for host in members))
     own, told = hosts or {}, said or {}
     given = {name: {**(variables or {}), **own.get(name, {})} for name in names}
-    return Inventory(
-        {"all": names, **placed}, given, {name: told.get(name, facts(n, name)) for n, name in enumerate(names, 1)}
-    )
+    said_by = {name: told.get(name, facts(n, name)) for n, name in enumerate(names, 1)}
+    return Inventory(names, {"all": names, **placed}, given, said_by)
 
 
 def imagined(placed: Mapping[str, Sequence[str]], **variables: Any) -> Site:

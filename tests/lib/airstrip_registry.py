@@ -11,6 +11,7 @@ from airstrip_tree import PROJECT, Tree
 
 start()  # before anything of a collection is imported: Ansible's own finder comes too late else
 
+from ansible_collections.airstrip.core.plugins.module_utils.site_hosts import site_hosts  # noqa: E402
 from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import wiring as wiring_of  # noqa: E402
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component, read_registry  # noqa: E402
 from ansible_collections.airstrip.core.plugins.module_utils.site_variables import Variable, read_all_variables  # noqa: E402
@@ -59,6 +60,6 @@ def _action() -> Any:
 def work_out(hostvars: Any, groups: Mapping[str, Any], file: Path = Path("/nowhere")) -> dict[str, Any]:
     """Return the site of an inventory, as Ansible's own `hostvars` and `groups` give it."""
     action = _action()
-    found = action.Found(hostvars, list(groups["all"]), declared(), action.known_facts(file))
+    found = action.Found(hostvars, site_hosts(registry(), groups), declared(), action.known_facts(file))
     site: dict[str, Any] = found.site(registry(), groups, wiring(), str(file))
     return site

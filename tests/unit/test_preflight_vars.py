@@ -151,7 +151,7 @@ def test_hosts_outside_of_the_run_are_asked_for_what_is_missing() -> None:
     variables: dict[str, Any] = NOT_KEPT | {
         "preflight_held_secrets": {"airflow_jwt_secret": {}},
         "airflow_jwt_secret": trust_as_template(GENERATED),
-        "groups": {"all": ["a", "b"]},
+        "site": {"hosts": {"a": {}, "b": {}}},
         "ansible_play_hosts_all": ["a"],
         "ansible_play_hosts": ["a"],
         "hostvars": {"a": {"preflight_facts": {"secrets": []}}},

@@ -46,12 +46,16 @@ SAY = {
 
 
 def provide(directory: Path, host_variables: Mapping[str, Mapping[str, Any]]) -> Path:
-    """Write the inventory of a small site, with the project's own wiring; return its file."""
+    """Write the inventory of a small site, with the project's own wiring; return its file.
+
+    Hosts with variables that are none of the site's are in no group.
+    """
+    known = {"ansible_connection": "local"}
     hosts = {
-        host: {"site_host_address": address, "site_known_facts": {"hostname": host}, "ansible_connection": "local"}
-        | dict(host_variables.get(host, {}))
+        host: {"site_host_address": address, "site_known_facts": {"hostname": host}} | known
         for host, address in HOSTS.items()
     }
+    hosts = {host: {**hosts.get(host, known), **host_variables.get(host, {})} for host in {**hosts, **host_variables}}
     children: dict[str, Any] = {group: {"hosts": {host: {} for host in members}} for group, members in GROUPS.items()}
     inventory = {"all": {"hosts": hosts, "children": children}}
     (directory / "hosts.yml").write_text(yaml.safe_dump(inventory), encoding="utf-8")
@@ -66,7 +70,7 @@ def run(
     directory: Path, *arguments: str, first: list[dict[str, Any]] | None = None, **settings: str
 ) -> subprocess.CompletedProcess[str]:
     """Run the action for the site, after other tasks."""
-    play = [{"hosts": "all", "gather_facts": False, "tasks": [*(first or []), *TASKS]}]
+    play = [{"hosts": "{{ lookup('registry', 'site') }}", "gather_facts": False, "tasks": [*(first or []), *TASKS]}]
     (directory / "play.yml").write_text(yaml.safe_dump(play), encoding="utf-8")
     program = Path(sys.executable).with_name("ansible-playbook")
     argv = [str(program), "--inventory", str(provide(directory, {})), str(directory / "play.yml"), *arguments]
@@ -85,13 +89,26 @@ def by_command(directory: Path, *arguments: str, **settings: str) -> dict[str, A
 
 def site(directory: Path, extra: Mapping[str, Any] | None = None, **host_variables: dict[str, Any]) -> dict[str, Any]:
     """Return the site, as the action works it out in this process."""
+    return model(provide(directory, host_variables), extra)
+
+
+def model(file: Path, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the site of an inventory."""
     loader = DataLoader()
-    loader.set_basedir(str(directory))
-    inventory = InventoryManager(loader=loader, sources=[str(provide(directory, host_variables))])
+    loader.set_basedir(str(file.parent))
+    inventory = InventoryManager(loader=loader, sources=[str(file)])
     variables = VariableManager(loader=loader, inventory=inventory)
     variables._extra_vars = dict(extra or {})
     hostvars = HostVars(inventory, variables, loader)
-    return work_out(hostvars, inventory.get_groups_dict(), directory / ".facts.json")
+    return work_out(hostvars, inventory.get_groups_dict(), file.parent / ".facts.json")
+
+
+def regroup(file: Path, members: Mapping[str, str]) -> Path:
+    """Put a host into each of some more groups of an inventory."""
+    text = yaml.safe_load(file.read_text(encoding="utf-8"))
+    text["all"]["children"] |= {group: {"hosts": {member: {}}} for group, member in members.items()}
+    file.write_text(yaml.safe_dump(text), encoding="utf-8")
+    return file
 
 
 def test_a_site_is_the_same_for_a_part_of_its_hosts(tmp_path: Path) -> None:
@@ -132,6 +149,54 @@ def test_a_host_that_left_the_inventory_is_named_until_it_is_forgotten(tmp_path:
     assert found["departed"] == ["gone"]
     # What is noted knows it still.
     assert {*found["facts"]} == {*HOSTS, "gone"}
+
+
+def test_hosts_that_are_none_of_the_sites_are_left_alone(tmp_path: Path) -> None:
+    found = site(tmp_path, web={"site_broker_port": 1})
+    assert list(found["hosts"]) == list(HOSTS)
+    assert found["problems"] == []
+    assert "web" not in found["facts"]
+
+
+def test_a_host_that_left_the_sites_groups_is_named_until_it_is_forgotten(tmp_path: Path) -> None:
+    (tmp_path / ".facts.json").write_text(json.dumps({"web": {"hostname": "web"}}), encoding="utf-8")
+    found = site(tmp_path, web={})
+    assert (list(found["hosts"]), found["departed"]) == (list(HOSTS), ["web"])
+    found = site(tmp_path, {"site_forget_hosts": ["web"]}, web={})
+    assert found["departed"] == []
+    assert "web" not in found["facts"]
+
+
+def test_playbooks_take_the_sites_hosts(tmp_path: Path) -> None:
+    inventory = regroup(provide(tmp_path, {"web": {}, "old": {}}), {"retired": "old"})
+    for name in ("site.yml", "playbooks/stop.yml"):
+        argv = [str(Path(sys.executable).with_name("ansible-playbook")), "--list-hosts", "-i", str(inventory), name]
+        result = subprocess.run(argv, cwd=PROJECT, check=False, capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+        assert {"one", "old", "web"} & {*result.stdout.split()} == {"one", "old"}
+
+
+@pytest.mark.parametrize(
+    ("groups", "problems"),
+    [
+        (
+            {"airflow_workers": "web", "postgres": "data"},
+            [
+                "The inventory group airflow_workers is none of the site's, so nothing would be installed on web. "
+                "Did you mean airflow_worker? If not, give that group another name."
+            ],
+        ),
+        (
+            {"retired": "two"},
+            [
+                "two is in the group retired and in airflow and airflow_api_server and airflow_triggerer and "
+                "airflow_worker. Take it out of one or the other."
+            ],
+        ),
+    ],
+)
+def test_groups_that_mislead_are_refused(tmp_path: Path, groups: dict[str, str], problems: list[str]) -> None:
+    assert model(regroup(provide(tmp_path, {"web": {}}), groups))["problems"] == problems
 
 
 @pytest.mark.parametrize(

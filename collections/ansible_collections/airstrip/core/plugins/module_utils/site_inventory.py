@@ -40,20 +40,17 @@ class Unknown:
 class Inventory:
     """What is given.
 
-    groups  hosts by group, in the inventory's order
+    hosts   those of the site, in the inventory's order
+    groups  hosts by group, likewise
     given   by host, the values that the inventory sets for declared variables
     facts   by host, its facts: none of one that did not answer and is not known
     """
 
+    hosts: Sequence[str]
     groups: Mapping[str, Sequence[str]]
     given: Mapping[str, Mapping[str, Any]]
     facts: Mapping[str, Mapping[str, Any]]
     problems: list[str] = field(default_factory=list)
-
-    @property
-    def hosts(self) -> list[str]:
-        """All hosts, in the inventory's order."""
-        return [str(host) for host in self.groups["all"]]
 
     def value(self, variable: Variable, host: str) -> Any:
         """Return what a host has for a variable, its default where that is no value of it; Unknown stays so."""
