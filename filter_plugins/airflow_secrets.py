@@ -14,14 +14,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import hmac
 import itertools
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import unquote
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.airstrip.core.plugins.module_utils.held_secret import digest, held_secret
 from ansible_collections.airstrip.core.plugins.plugin_utils.checks import as_mapping
 
 _KINDS = ("fernet", "password", "key")
@@ -177,8 +176,7 @@ def _fernet_problems(facts: Mapping[str, Mapping[str, Any]], site: Mapping[str, 
     losing = []
     for host, said in facts.items():
         found = said.get("fernet_key") or {}
-        salt = str(found.get("salt", "")).encode()
-        kept = [hmac.new(salt, key.encode(), "sha256").hexdigest() for key in str(site["fernet_key"]).split(",")]
+        kept = [digest(str(found.get("salt", "")), key) for key in str(site["fernet_key"]).split(",")]
         if found.get("digests") and found["digests"][0] not in kept:
             losing.append(host)
     if not losing:
@@ -191,9 +189,26 @@ def _fernet_problems(facts: Mapping[str, Mapping[str, Any]], site: Mapping[str, 
     ]
 
 
+def _changed_problems(facts: Mapping[str, Mapping[str, Any]], site: Mapping[str, Any]) -> list[str]:
+    """Say which secrets are others than those of what runs on hosts: a run would cut it off before it restarts it."""
+    changed: dict[str, list[str]] = {}
+    for host, said in facts.items():
+        found = said.get("secret_digests") or {}
+        for name, held in found.get("digests", {}).items():
+            known = name in site["values"] and name not in (*site["missing"], *site["wanted"])
+            if known and held != digest(str(found["salt"]), str(site["values"][name])):
+                changed.setdefault(name, []).append(host)
+    return [
+        f"{name} is another one than {', '.join(hosts)} has: what runs would be cut off, and tasks fail, until all has "
+        "restarted. Set the old one again; or stop the site by playbooks/stop.yml and run site.yml with "
+        f"""-e '{{"preflight_new_secrets": ["{name}"]}}' (docs/secrets.md, "Changing one")."""
+        for name, hosts in changed.items()
+    ]
+
+
 def airflow_secret_loss_problems(facts: object, site: object) -> list[str]:
     """
-    Say which secrets a run would make anew, or exchange, to the loss of a site that is installed.
+    Say which secrets a run would make anew, or exchange, to the loss of a site that is installed or at work.
 
     Example: `{'w1': {'secrets': ['airflow_jwt_secret']}} | airflow_secret_loss_problems({'missing':
     ['airflow_jwt_secret'], ...})`, where the facts are what the module site_host_facts returns. A secret that no host
@@ -204,15 +219,7 @@ def airflow_secret_loss_problems(facts: object, site: object) -> list[str]:
     for name in ("missing", "wanted"):
         if not isinstance(wanted.get(name), Sequence) or isinstance(wanted[name], str):
             raise AnsibleFilterError(f"{what}: {name} must be a list, found {type(wanted.get(name)).__name__}")
-    return _missing_problems(given, wanted) + _fernet_problems(given, wanted)
-
-
-def _recovered(text: str, place: Mapping[str, Any]) -> str:
-    """Return the secret in a host's file: all of it, or the password of the user of a URL; nothing if it is not his."""
-    if "user" not in place:
-        return text
-    user, _, password = text.partition("://")[2].partition("@")[0].partition(":")
-    return unquote(password) if unquote(user) == place["user"] else ""
+    return _missing_problems(given, wanted) + _fernet_problems(given, wanted) + _changed_problems(given, wanted)
 
 
 def airflow_recovered_secrets(files: object, places: object) -> dict[str, str]:
@@ -229,7 +236,7 @@ def airflow_recovered_secrets(files: object, places: object) -> dict[str, str]:
     for name, entry in as_mapping(places, f"{what}: the places").items():
         place = as_mapping(entry, f"{what}: {name}")
         for host, contents in hosts.items():
-            if place.get("is_held", True) and (value := _recovered(str(contents.get(place["path"], "")), place)):
+            if place.get("is_held", True) and (value := held_secret(str(contents.get(place["path"], "")), place)):
                 found.setdefault(name, {}).setdefault(value, []).append(host)
     for name, values in found.items():
         if len(values) > 1:

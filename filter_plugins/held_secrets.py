@@ -16,6 +16,14 @@ _FILES = {
     "airflow_results_reader_password": ("results_view_url", "results_reader_user"),
     "airflow_broker_password": ("broker_url", "broker_user"),
 }
+# What cuts off who still has the old one, unless it is that of an external server: which variable names one.
+_CUTTING_OFF = {
+    "airflow_jwt_secret": "",
+    "airflow_database_password": "database_host",
+    "airflow_results_database_password": "database_host",
+    "airflow_results_reader_password": "database_host",
+    "airflow_broker_password": "broker_host",
+}
 
 
 def airflow_held_secrets(site: Mapping[str, Any], broker_users: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -23,16 +31,20 @@ def airflow_held_secrets(site: Mapping[str, Any], broker_users: Sequence[Mapping
     Return where hosts hold each secret: what is there is not made anew, and can be recovered.
 
     Example: `site.vars | airflow_held_secrets(site.broker_users)`. By the secret's name, `path`, `user` if it is the
-    password in a URL, and `is_held: false` where the file only tells that the secret was in use.
+    password in a URL, `is_held: false` where the file only tells that the secret was in use, and `cuts_off: true` where
+    a new one cuts off who still has the old one.
     """
     directory = f"{site['config_directory']}/credentials"
     found: dict[str, Any] = {
         name: {"path": f"{directory}/{file}"} | ({"user": site[user]} if user else {})
         for name, (file, user) in _FILES.items()
     }
+    for name, server in _CUTTING_OFF.items():
+        found[name]["cuts_off"] = not (server and site[server])
     found["airflow_ca_key"] = {"path": f"{site['config_directory']}/ca.crt", "is_held": False}
     for user in broker_users:
-        found[user["secret"]] = {"path": f"{directory}/broker_url.{user['worker']}", "user": user["user"]}
+        path = f"{directory}/broker_url.{user['worker']}"
+        found[user["secret"]] = {"path": path, "user": user["user"], "cuts_off": not site["broker_host"]}
     return found
 
 

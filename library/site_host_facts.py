@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import fnmatch
 import glob
-import hmac
 import json
 import os
 import re
@@ -15,11 +14,11 @@ import subprocess
 import time
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.airstrip.core.plugins.module_utils import host_stores
 from ansible_collections.airstrip.core.plugins.module_utils.directory_access import open_directory, who_may_write
+from ansible_collections.airstrip.core.plugins.module_utils.held_secret import digest, held_secret
 from ansible_collections.airstrip.core.plugins.module_utils.host_system import nearest, system
 
 DOCUMENTATION = r"""
@@ -53,11 +52,12 @@ options:
       data: {description: Directory where upgrades leave their marks., type: path}
   secrets:
     description:
-      - By name, a dictionary with the C(path) of a file with the secret, and with the C(user) in it, if it is a
-        password in a URL.
+      - By name, a dictionary with the C(path) of a file with the secret, with the C(user) in it, if it is a password
+        in a URL, and with C(cuts_off), if a digest of it is wanted.
     type: dict
     default: {}
   fernet_key: {description: File of the Fernet key., type: path}
+  authority: {description: File with the certificate of the site's authority., type: path}
   database:
     description: The metadata database on this host.
     type: dict
@@ -152,6 +152,11 @@ postgresql_upgrades:
   type: dict
   returned: success
 secrets: {description: Names of the secrets that the host has., type: list, elements: str, returned: success}
+secret_digests:
+  description: A C(salt), and with it C(digests) of the secrets with C(cuts_off), by name.
+  type: dict
+  returned: success
+authority: {description: Certificates of the authorities (PEM) that the host trusts., type: str, returned: success}
 fernet_key: {description: "A C(salt), and C(digests) of the Fernet keys with it.", type: dict, returned: success}
 schema: {description: Whether that database has the schema of Airflow., type: bool, returned: success}
 webserver_config: {description: Whether that file exists., type: bool, returned: success}
@@ -298,20 +303,17 @@ def postgresql_upgrades(data: Path) -> dict[str, dict[str, Any]]:
     }
 
 
-def holds(place: dict[str, str]) -> bool:
-    """Tell whether there is the file of a secret, and in a URL the user whose password it is."""
-    text = read(place["path"])
-    user = unquote(text.partition("://")[2].partition("@")[0].partition(":")[0])
-    return text != "" and place.get("user", user) == user
+def secret_digests(places: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return a digest of each secret whose change cuts off who still has the old one, and of each Fernet key."""
+    salt = os.urandom(16).hex()
+    held = {name: held_secret(read(place["path"]), place) for name, place in places.items() if place.get("cuts_off")}
+    return {"salt": salt, "digests": {name: digest(salt, secret) for name, secret in held.items() if secret}}
 
 
 def fernet_digests(keys: str) -> dict[str, Any]:
     """Return a digest of each key, for who has the keys to compare: nobody guesses 32 random bytes."""
     salt = os.urandom(16).hex()
-    return {
-        "salt": salt,
-        "digests": [hmac.new(salt.encode(), key.encode(), "sha256").hexdigest() for key in keys.split(",") if key],
-    }
+    return {"salt": salt, "digests": [digest(salt, key) for key in keys.split(",") if key]}
 
 
 def has_schema(database: dict[str, Any] | None) -> bool:
@@ -432,7 +434,9 @@ def facts(given: dict[str, Any]) -> dict[str, Any]:
         "api_server_port": port(given["api_server"] or ""),
         "postgresql": postgresql_clusters(Path(asked["configuration"]), Path(asked["programs"])) if asked else {},
         "postgresql_upgrades": postgresql_upgrades(Path(asked["data"])) if asked and asked["data"] else {},
-        "secrets": [name for name, place in given["secrets"].items() if holds(place)],
+        "secrets": [name for name, place in given["secrets"].items() if held_secret(read(place["path"]), place)],
+        "secret_digests": secret_digests(given["secrets"]),
+        "authority": read(given["authority"] or ""),
         "fernet_key": fernet_digests(read(given["fernet_key"] or "")),
         "schema": has_schema(given["database"]),
         "webserver_config": bool(given["webserver_config"]) and Path(given["webserver_config"]).exists(),
@@ -458,6 +462,7 @@ def main() -> None:
     # No secret is among the parameters, only the places of some.
     optional = (
         "python",
+        "authority",
         "release",
         "unfinished_upgrade",
         "drained",

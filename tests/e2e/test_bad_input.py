@@ -7,6 +7,7 @@ message, a line for each. Inventories are made for each run, of a host that a sc
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -50,6 +51,8 @@ class Run:
     variables: Mapping[str, Any] = field(default_factory=dict)
     # Variables of each host; all of them lead to the same machine, unless they say otherwise.
     hosts: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"node-1": {}})
+    # Groups that are none of the site's, and a host in each.
+    more_groups: Mapping[str, str] = field(default_factory=dict)
     limit: str = "all"
     # Shell commands on the host before and after the run.
     before: str = "true"
@@ -160,7 +163,14 @@ RUNS = {
             "airflow_release_package_index_enabled": False,
         }
     ),
-    "downgrade": Run(variables={"site_airflow_version": "3.1.7"}),
+    "downgrade": Run(
+        variables={
+            "site_airflow_version": "3.1.7",
+            "airflow_jwt_secret": secrets.token_urlsafe(64),
+            "airflow_database_password": secrets.token_urlsafe(24),
+        }
+    ),
+    "groups": Run(more_groups={"airflow_workers": "astray", "retired": "node-1"}),
     "jump": Run(
         variables={"site_install_directory": f"{SCRATCH}/airflow-2", "site_uid": 34, "site_gid": 34},
         before=(
@@ -413,6 +423,19 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "unknown section": ("names", ("airflow_config_overrides", "schedular", "scheduler")),
     "too little memory": ("names", ("MB of memory, and its components need", "Give it more")),
     "version without lock": ("no_lock", ("no lock for Airflow 3.0.6", "airflow_release_constraints", "bin/lock 3.0.6")),
+    "key that cuts off": (
+        "downgrade",
+        ("airflow_jwt_secret is another one than node-1 has", "Set the old one", "stop.yml", "preflight_new_secrets"),
+    ),
+    "password that cuts off": (
+        "downgrade",
+        ("airflow_database_password is another one than node-1 has", "Set the old one", "stop.yml"),
+    ),
+    "group that is misspelt": (
+        "groups",
+        ("The inventory group airflow_workers is none of the site's", "on astray", "Did you mean airflow_worker?"),
+    ),
+    "host that is retired and in use": ("groups", ("node-1 is in the group retired and in", "Take it out of one")),
     "downgrade": ("downgrade", ("site_airflow_version: 3.1.7 is older than the installed 3.3.2", "db downgrade")),
     "jump from airflow 2": ("jump", ("Airflow 2.10.5 is installed", "Upgrading to Airflow 3")),
     "operating system": ("system", ("the operating system is Debian 11", "Use Debian 12 or 13")),
@@ -488,8 +511,10 @@ def write_inventory(directory: Path, site: Site, run: Run) -> Path:
     groups: dict[str, Any] = {name: {"hosts": first} for name in run.groups if name in STORES}
     if "load_balancer" in run.groups:
         groups["load_balancer"] = {"hosts": dict.fromkeys(hosts)}
-    groups["airflow"] = {"children": {f"airflow_{name}": {"hosts": first} for name in ALL if name in run.groups}}
+    components = {f"airflow_{name}": {"hosts": first} for name in ALL if name in run.groups}
+    groups["airflow"] = {"hosts": dict.fromkeys(hosts), "children": components}
     directory.mkdir()
+    groups |= {name: {"hosts": {member: None}} for name, member in run.more_groups.items()}
     content = {"all": {"hosts": hosts, "children": groups}}
     (directory / "hosts.yml").write_text(yaml.safe_dump(content), encoding="utf-8")
     (directory / "group_vars" / "all").mkdir(parents=True)

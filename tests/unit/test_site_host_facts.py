@@ -42,11 +42,12 @@ def said(root: Path, *, placed: tuple[str, ...] = ("scheduler",), **more: Any) -
         "root_paths": {"airflow_log_directory": f"{root}/owned/logs"}, "taken_over": [f"{root}/home"],
         "fernet_key": f"{root}/fernet_key", "units": f"{root}/units", "secrets": {
             "key": {"path": f"{root}/fernet_key"}, "none": {"path": f"{root}/none"},
-            "owner": {"path": f"{root}/url", "user": "own/er"}, "other": {"path": f"{root}/url", "user": "other"},
+            "owner": {"path": f"{root}/url", "user": "own/er", "cuts_off": True},
+            "other": {"path": f"{root}/url", "user": "other"},
         },
         "placed": known(str(root), *placed), "known": known(str(root), *KNOWN), "record": f"{root}/placed.json",
         "api_server": f"{root}/airflow-api-server.service", "webserver_config": f"{root}/webserver_config.py",
-        "drained": f"{root}/drained",
+        "drained": f"{root}/drained", "authority": f"{root}/ca.crt",
     }  # fmt: skip
     arguments = root / "arguments"
     arguments.mkdir(exist_ok=True)
@@ -151,15 +152,18 @@ def test_space_is_that_of_the_nearest_parent_and_a_missing_release_is_none(tmp_p
     assert seen["python"] == ".".join(map(str, sys.version_info[:2]))
 
 
-def test_secrets_are_named_and_the_fernet_key_is_told_by_salted_digests(tmp_path: Path) -> None:
+def test_secrets_are_named_and_told_by_salted_digests(tmp_path: Path) -> None:
     (tmp_path / "fernet_key").write_text("new-key,old-key", encoding="utf-8")
     (tmp_path / "url").write_text("db+postgresql+psycopg2://own%2Fer:pass%40word@192.0.2.1:5432/a", encoding="utf-8")
     first, second = said(tmp_path), said(tmp_path)
     assert first["secrets"] == ["key", "owner"]
+    salt = first["secret_digests"]["salt"].encode()
+    assert first["secret_digests"]["digests"] == {"owner": hmac.new(salt, b"pass@word", "sha256").hexdigest()}
     salt = first["fernet_key"]["salt"].encode()
     expected = [hmac.new(salt, key, "sha256").hexdigest() for key in (b"new-key", b"old-key")]
     assert first["fernet_key"]["digests"] == expected
     assert second["fernet_key"]["digests"] != expected
+    assert second["secret_digests"] != first["secret_digests"]
     assert not {"new-key", "old-key", "pass@word", "pass%40word"} & {*json.dumps(first).split('"')}
     (tmp_path / "fernet_key").unlink()
     assert said(tmp_path)["fernet_key"]["digests"] == []

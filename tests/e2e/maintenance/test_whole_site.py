@@ -8,6 +8,7 @@ The same command runs test_one_host.py.
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -160,3 +161,20 @@ def test_a_part_of_a_site_is_refused(site: Site, hosts: dict[str, Any], running:
         run = site.command("ansible-playbook", f"playbooks/{playbook}.yml", "--limit", "worker-1")
         assert_failed(run, "This playbook takes the whole site", "would be left out")
     assert {name: active(host) for name, host in hosts.items()} == running
+
+
+def test_secrets_are_changed_on_a_site_that_stands_still(site: Site, airflow: Airflow) -> None:
+    names = ["airflow_jwt_secret", "airflow_database_password", "airflow_broker_password"]
+    changed = variables(**{name: secrets.token_urlsafe(64) for name in names})
+    named = variables(preflight_new_secrets=names)
+    run = site.command("ansible-playbook", "site.yml", *changed)
+    assert_failed(run, *(f"{name} is another one than" for name in names), "playbooks/stop.yml")
+    assert_unchanged(site, run)
+    # And back: what hosts have now is what the secrets file has not.
+    for given in (changed, []):
+        run = site.command("ansible-playbook", "playbooks/stop.yml", *given)
+        assert run.returncode == 0, run.stdout[-3000:]
+        run = site.command("ansible-playbook", "site.yml", *given, *named)
+        assert run.returncode == 0, run.stdout[-3000:]
+        airflow.wait_until_healthy()
+        assert_unchanged(site, site.command("ansible-playbook", "site.yml", *given))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from airflow_secrets import airflow_recovered_secrets, airflow_secret_loss_problems, airflow_secret_problems
 from ansible.errors import AnsibleFilterError
+from ansible_collections.airstrip.core.plugins.module_utils.held_secret import digest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -149,7 +150,7 @@ def test_passwords_of_roles_are_checked_where_they_are_given() -> None:
 def site(*missing: str, wanted: tuple[str, ...] = (), fernet_key: str = FERNET, external: str = "") -> dict[str, Any]:
     return {
         "missing": [*missing], "wanted": [*wanted], "file": "/site/.secrets.yml", "fernet_key": fernet_key,
-        "external_schema": external,
+        "external_schema": external, "values": {},
     }  # fmt: skip
 
 
@@ -184,6 +185,19 @@ def test_secrets_that_are_wanted_anew_are_made() -> None:
     assert airflow_secret_loss_problems(facts, site(*wanted, wanted=wanted, fernet_key=OTHER_FERNET)) == []
     (problem,) = airflow_secret_loss_problems(facts, site(*wanted, wanted=wanted[:1]))
     assert problem.startswith("airflow_jwt_secret: ")
+
+
+def test_secrets_that_cut_off_what_runs_are_changed_on_a_site_that_stands_still() -> None:
+    held = {"airflow_jwt_secret": digest("salt", "old"), "airflow_broker_password": digest("salt", "same")}
+    facts = {host: holding() | {"secret_digests": {"salt": "salt", "digests": held}} for host in ("w1", "w2")}
+    values = {"values": {"airflow_jwt_secret": "new", "airflow_broker_password": "same"}}
+    (problem,) = airflow_secret_loss_problems(facts, site() | values)
+    assert problem.startswith("airflow_jwt_secret is another one than w1, w2 has:")
+    for remedy in ("Set the old one again", "playbooks/stop.yml", '{"preflight_new_secrets": ["airflow_jwt_secret"]}'):
+        assert remedy in problem
+    assert airflow_secret_loss_problems(facts, site(wanted=("airflow_jwt_secret",)) | values) == []
+    assert airflow_secret_loss_problems(facts, site("airflow_jwt_secret") | values) == []
+    assert airflow_secret_loss_problems(facts, site()) == []
 
 
 @pytest.mark.parametrize(
