@@ -191,12 +191,14 @@ def _fernet_problems(facts: Mapping[str, Mapping[str, Any]], site: Mapping[str, 
 
 def _changed_problems(facts: Mapping[str, Mapping[str, Any]], site: Mapping[str, Any]) -> list[str]:
     """Say which secrets are others than those of what runs on hosts: a run would cut it off before it restarts it."""
+    given = {name: as_mapping(entry, f"the secret {name}").get("value") for name, entry in site["given"].items()}
+    values = {**site["of_workers"], **given} if given else {}
     changed: dict[str, list[str]] = {}
     for host, said in facts.items():
         found = said.get("secret_digests") or {}
         for name, held in found.get("digests", {}).items():
-            known = name in site["values"] and name not in (*site["missing"], *site["wanted"])
-            if known and held != digest(str(found["salt"]), str(site["values"][name])):
+            known = name in values and name not in (*site["missing"], *site["wanted"])
+            if known and held != digest(str(found["salt"]), str(values[name])):
                 changed.setdefault(name, []).append(host)
     return [
         f"{name} is another one than {', '.join(hosts)} has: what runs would be cut off, and tasks fail, until all has "

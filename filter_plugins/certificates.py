@@ -177,19 +177,20 @@ def airflow_authority_problems(certificates: object, options: object) -> list[st
     ]
 
 
-def airflow_authority_changes(held: object, options: object) -> list[str]:
+def airflow_authority_changes(facts: object, options: object) -> list[str]:
     """
     Say where hosts do not trust the site's authority yet, and would refuse what it signs.
 
-    Example: `{'w1': pem} | airflow_authority_changes({'ca': pem, 'key': ''})`. The input is by host what it trusts
-    (PEM, empty for nothing), `ca` (PEM) what an authority of your own has, or `key` (PEM) that of the site's own.
-    Raises AnsibleFilterError on other shapes.
+    Example: `{'w1': {'authority': pem}} | airflow_authority_changes({'ca': pem, 'key': ''})`. The facts are by host
+    what the module site_host_facts returns, `ca` (PEM) what an authority of your own has, or `key` (PEM) that of the
+    site's own. Raises AnsibleFilterError on other shapes.
     """
     what = "airflow_authority_changes"
-    given, _ = as_mapping(held, what), _options(options, what)
+    given, _ = as_mapping(facts, what), _options(options, what)
+    held = {host: as_mapping(said, f"{what}: {host}").get("authority") or "" for host, said in given.items()}
     ca, key = (str(as_mapping(options, what).get(name, "")) for name in ("ca", "key"))
     wanted = {_public_bytes(entry) for entry in _chain(ca)} if ca else {_public_of(key)}
-    known = {host: {_public_bytes(entry) for entry in _chain(str(pem))} for host, pem in given.items()}
+    known = {host: {_public_bytes(entry) for entry in _chain(str(pem))} for host, pem in held.items()}
     if not (hosts := [host for host, trusted in known.items() if trusted and not trusted & wanted]):
         return []
     return [

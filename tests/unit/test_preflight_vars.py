@@ -147,11 +147,15 @@ def test_a_secret_is_missing_if_it_would_be_generated_here() -> None:
     assert found == ["airflow_jwt_secret", "a_name_of_the_file"]
 
 
+# The database's password is of no use to the others, once this run has changed it.
+SERVED = {"hosts": {"a": {}, "b": {}}, "placed": {"postgresql": ["a"], "redis": ["b"]}}
+
+
 def test_hosts_outside_of_the_run_are_asked_for_what_is_missing() -> None:
     variables: dict[str, Any] = NOT_KEPT | {
         "preflight_held_secrets": {"airflow_jwt_secret": {}},
         "airflow_jwt_secret": trust_as_template(GENERATED),
-        "site": {"hosts": {"a": {}, "b": {}}},
+        "site": {"hosts": {"a": {}, "b": {}}, "placed": {"postgresql": ["b"], "redis": []}},
         "ansible_play_hosts_all": ["a"],
         "ansible_play_hosts": ["a"],
         "hostvars": {"a": {"preflight_facts": {"secrets": []}}},
@@ -159,6 +163,8 @@ def test_hosts_outside_of_the_run_are_asked_for_what_is_missing() -> None:
     assert Role("preflight", variables).evaluate("__preflight_doubtful_outside") == ["b"]
     known = Role("preflight", variables | {"airflow_jwt_secret": "a value"})
     assert known.evaluate("__preflight_doubtful_outside") == []
+    served = Role("preflight", variables | {"airflow_jwt_secret": "a value", "site": SERVED})
+    assert served.evaluate("__preflight_doubtful_outside") == ["b"]
     answer = {"preflight_host": "b", "secrets": ["airflow_jwt_secret"]}
     silent = {"preflight_host": "c", "unreachable": True}
     asked = Role("preflight", variables | {"__preflight_outside": {"results": [answer, silent]}})

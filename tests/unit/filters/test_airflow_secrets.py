@@ -150,7 +150,7 @@ def test_passwords_of_roles_are_checked_where_they_are_given() -> None:
 def site(*missing: str, wanted: tuple[str, ...] = (), fernet_key: str = FERNET, external: str = "") -> dict[str, Any]:
     return {
         "missing": [*missing], "wanted": [*wanted], "file": "/site/.secrets.yml", "fernet_key": fernet_key,
-        "external_schema": external, "values": {},
+        "external_schema": external, "given": {}, "of_workers": {"worker": "new"},
     }  # fmt: skip
 
 
@@ -188,13 +188,16 @@ def test_secrets_that_are_wanted_anew_are_made() -> None:
 
 
 def test_secrets_that_cut_off_what_runs_are_changed_on_a_site_that_stands_still() -> None:
-    held = {"airflow_jwt_secret": digest("salt", "old"), "airflow_broker_password": digest("salt", "same")}
-    facts = {host: holding() | {"secret_digests": {"salt": "salt", "digests": held}} for host in ("w1", "w2")}
-    values = {"values": {"airflow_jwt_secret": "new", "airflow_broker_password": "same"}}
+    held = {"airflow_jwt_secret": "old", "airflow_broker_password": "same", "worker": "new", "unknown": "old"}
+    digests = {"salt": "salt", "digests": {name: digest("salt", value) for name, value in held.items()}}
+    facts = {host: holding() | {"secret_digests": digests} for host in ("w1", "w2")}
+    values = {"given": {"airflow_jwt_secret": {"value": "new"}, "airflow_broker_password": {"value": "same"}}}
     (problem,) = airflow_secret_loss_problems(facts, site() | values)
     assert problem.startswith("airflow_jwt_secret is another one than w1, w2 has:")
     for remedy in ("Set the old one again", "playbooks/stop.yml", '{"preflight_new_secrets": ["airflow_jwt_secret"]}'):
         assert remedy in problem
+    two = airflow_secret_loss_problems(facts, site() | values | {"of_workers": {"worker": "newer"}})
+    assert [text.split()[0] for text in two] == ["airflow_jwt_secret", "worker"]
     assert airflow_secret_loss_problems(facts, site(wanted=("airflow_jwt_secret",)) | values) == []
     assert airflow_secret_loss_problems(facts, site("airflow_jwt_secret") | values) == []
     assert airflow_secret_loss_problems(facts, site()) == []

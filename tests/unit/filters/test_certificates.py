@@ -85,7 +85,8 @@ def test_without_an_authority_any_signature_will_do() -> None:
 
 
 def test_another_authority_is_named_where_the_old_one_is_trusted() -> None:
-    held = {"w1": CA.pem, "w2": CA.pem, "new": "", "odd": "no certificate"}
+    said = {"w1": CA.pem, "w2": CA.pem, "new": "", "odd": "no certificate"}
+    held = {host: {"authority": pem} for host, pem in said.items()} | {"away": {"unreachable": True}}
     own = {"ca": "", "key": CA.key}
     assert airflow_authority_changes(held, own) == []
     (problem,) = airflow_authority_changes(held, {"ca": "", "key": OTHER_CA.key})
@@ -94,7 +95,9 @@ def test_another_authority_is_named_where_the_old_one_is_trusted() -> None:
         assert remedy in problem
     # Of those of your own, one is enough; the next run may take the old one away.
     assert airflow_authority_changes(held, {"ca": OTHER_CA.pem + CA.pem, "key": OTHER_CA.key}) == []
-    assert airflow_authority_changes({"w1": OTHER_CA.pem + CA.pem}, {"ca": OTHER_CA.pem, "key": ""}) == []
+    assert (
+        airflow_authority_changes({"w1": {"authority": OTHER_CA.pem + CA.pem}}, {"ca": OTHER_CA.pem, "key": ""}) == []
+    )
     assert len(airflow_authority_changes(held, {"ca": OTHER_CA.pem, "key": ""})) == 1
 
 
