@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
-from ansible_collections.airstrip.core.plugins.module_utils.site_checks import problems
+from ansible_collections.airstrip.core.plugins.module_utils.site_checks import address_problems, problems
 from ansible_collections.airstrip.core.plugins.module_utils.site_hosts import group_problems, site_hosts
 from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import wiring as wiring_of
 from ansible_collections.airstrip.core.plugins.module_utils.site_inventory import (
@@ -248,6 +248,7 @@ class Found:
             *inventory.problems,
             *self._unknown(file),
             *problems(site),
+            *address_problems(site, {host: self.facts[host] for host in self.hosts if host not in self.silent}),
             *names,
         ]
         forget = site.variables["site_forget_hosts"]

@@ -186,8 +186,9 @@ RUNS = {
             f" -e 's/(trixie)/(bullseye)/' /etc/os-release >{SCRATCH}/os-release"
             f" && mount --bind {SCRATCH}/os-release $(readlink -f /etc/os-release)"
             f" && mount --bind {SCRATCH}/debian_version /etc/debian_version"
+            f" && touch {SCRATCH}/machine-id && mount --bind {SCRATCH}/machine-id /etc/machine-id"
         ),
-        after="umount $(readlink -f /etc/os-release) /etc/debian_version",
+        after="umount $(readlink -f /etc/os-release) /etc/debian_version /etc/machine-id",
     ),
     "disk": Run(
         variables={
@@ -456,10 +457,13 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "same address": ("addresses", ("node-1 and twin have the same address", "Set site_host_address")),
     "loopback address": ("addresses", ("inward has the address 127.0.0.1", "Set site_host_address")),
+    "address of no interface": ("plain", ("site_host_address is 8.8.8.8, and no interf", "address_translated to true")),
     "unresolvable address": ("addresses", ("unknown has the address no-such-host", "is no IP", "Set site_host")),
     "dead host": ("dead", ("gone does not answer", "Bring it back, or leave it out by --limit 'all,!gone'")),
     "dead host that is not known": ("unknown", ("gone does not answer", "does not say what", "site_known_facts")),
     "name of another host": ("clones", ("second: the host calls itself 'node-1'", "the host node-1 of", "hostnamectl")),
+    "clone": ("clones", ("node-1 and second have the same machine id", "Run on each but node-1", "machine-id-setup")),
+    "no machine id": ("system", ("node-1: there is no machine id", "systemd-machine-id-setup", "and reboot")),
     "name that is none": ("renamed", (r"itself 'a\n192.0.2.1 pypi.org'", "is no host name", "hostnamectl")),
     "load balancers without address": ("balancers", ("site_virtual_address is empty", "second", "Set it to a free")),
     "port of a load balancer": ("balancers", ("port 8080 is used by site_api_server_port and site_https", "Give")),

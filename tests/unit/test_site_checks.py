@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from airstrip_imagined import ALONE, BALANCED, PLACED, facts, inventory
 from airstrip_registry import declared, registry
-from ansible_collections.airstrip.core.plugins.module_utils.site_checks import problems
+from ansible_collections.airstrip.core.plugins.module_utils.site_checks import address_problems, problems
 from ansible_collections.airstrip.core.plugins.module_utils.site_inventory import Unknown
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import RegistryError
 from ansible_collections.airstrip.core.plugins.module_utils.site_variables import read_variables
@@ -50,6 +50,38 @@ def test_what_is_muted_has_a_code_and_a_moment() -> None:
         "site_status_muted: 'drained' is no code of a finding. docs/operations-status.md has them.",
         "site_status_muted: disk-low has the time 'soon'. Write it as 2027-01-31T12:00:00Z.",
     ]
+
+
+def told(*addresses: str) -> dict[str, Any]:
+    """Return what a host says whose interfaces have these addresses."""
+    return facts(1, "store") | {"networks": [{"address": address} for address in ("127.0.0.1", *addresses)]}
+
+
+@pytest.mark.parametrize(
+    ("own", "said", "problem"),
+    [
+        (
+            {"site_host_address": "192.0.2.9"},
+            told("10.0.0.1", "172.16.0.1"),
+            "store: site_host_address is 192.0.2.9, and no interface of the host has it: it has 10.0.0.1 and "
+            "172.16.0.1. Set site_host_address to one of these; or, if a router translates it (NAT), set "
+            "site_host_address_translated to true for store.",
+        ),
+        ({"site_host_address": "172.16.0.1"}, told("10.0.0.1", "172.16.0.1"), ""),
+        ({"site_host_address": "192.0.2.9", "site_host_address_translated": True}, told("10.0.0.1"), ""),
+        ({}, told("10.0.0.1"), ""),
+        # Whatever a host says, it is no error; and of one that has said nothing, nothing is known.
+        ({"site_host_address": "192.0.2.9"}, told("<script>", "192.0.2.9"), ""),
+        ({"site_host_address": "192.0.2.9"}, {}, ""),
+        # Refused by their own checks.
+        ({"site_host_address": "127.0.0.1"}, told("10.0.0.1"), ""),
+        ({"site_host_address": "2001:db8::1"}, told("10.0.0.1"), ""),
+        ({"site_host_address": "store.example.com"}, told("10.0.0.1"), ""),
+    ],
+)
+def test_an_address_is_one_of_the_host_s_own(own: dict[str, Any], said: dict[str, Any], problem: str) -> None:
+    site = inventory(PLACED, {}, {"store": own}, {"store": said}).site(registry(), declared())
+    assert list(address_problems(site, {"store": said})) == ([problem] if problem else [])
 
 
 NOBODY: dict[str, Any] = {"spare": ["vm"]}

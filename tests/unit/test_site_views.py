@@ -1,5 +1,6 @@
 """What each host has to know of its site."""
 
+import json
 from typing import Any
 
 import pytest
@@ -157,6 +158,43 @@ def test_the_virtual_address_is_in_the_interface_of_its_network(address: str, in
     assert hosts["edge1"]["virtual_interface"] == interface
     # One that has told nothing.
     assert hosts["edge2"]["virtual_interface"] == ""
+
+
+def two_networks(number: int, name: str) -> dict[str, Any]:
+    """Return what a host says that is in two networks, the site's by another interface than the default route."""
+    interfaces = {"eth0": f"10.0.0.{number}", "eth1": f"172.16.0.{number}"}
+    more = {
+        interface: {
+            "ipv4": {"address": address, "network": address.rpartition(".")[0] + ".0", "netmask": "255.255.255.0"}
+        }
+        for interface, address in interfaces.items()
+    }
+    said = facts(number, name, interfaces=[*interfaces], **more)
+    return said | {"networks": networks(said)}
+
+
+def test_of_several_addresses_the_given_one_counts_everywhere() -> None:
+    names = dict.fromkeys(host for hosts in BALANCED.values() for host in hosts)
+    said = {name: two_networks(number, name) for number, name in enumerate(names, 1)}
+    own = {name: {"site_host_address": f"172.16.0.{number}"} for number, name in enumerate(names, 1)}
+    site = inventory(BALANCED, {"site_virtual_address": "172.16.0.100"}, own, said).site(registry(), declared())
+    found = fact(site)
+    store, edge = found["hosts"]["store"], found["hosts"]["edge1"]
+    assert [store["listen"][service][-1] for service in ("postgresql", "redis")] == ["172.16.0.1", "172.16.0.1"]
+    assert all((store["clients"]["postgresql"], store["clients"]["redis"], store["rules"]))
+    assert "172.16.0.1" in store["certificates"]["postgresql"]
+    assert found["entries"][0]["address"] == "172.16.0.1"
+    assert (edge["listen_address"], edge["virtual_interface"]) == (edge["address"], "eth1")
+    # Access lists, firewalls, certificates, /etc/hosts, URLs: the other address is nowhere.
+    assert "10.0.0." not in json.dumps(found)
+
+
+def test_where_a_router_translates_an_address_services_bind_to_the_host_s_own() -> None:
+    own = {"store": {"site_host_address": "192.0.2.9", "site_host_address_translated": True}}
+    found = fact(inventory(PLACED, {}, own).site(registry(), declared()))
+    assert found["hosts"]["store"]["listen"]["postgresql"] == ["127.0.0.1", "10.0.0.1"]
+    assert found["hosts"]["control"]["reach"]["postgresql"]["address"] == "192.0.2.9"
+    assert found["entries"][0]["address"] == "192.0.2.9"
 
 
 def test_entries_and_proxy_name_all_hosts() -> None:

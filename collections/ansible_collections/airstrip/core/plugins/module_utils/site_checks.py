@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from ansible_collections.airstrip.core.plugins.module_utils.host_status import KINDS, seconds_of
 from ansible_collections.airstrip.core.plugins.module_utils.site_model import Site
@@ -94,6 +95,22 @@ def _addresses(site: Site) -> Iterator[str]:
             yield (
                 f"{hosts[0]} has the address {address}, which is no IP address; access lists and /etc/hosts need one. "
                 "Set site_host_address to it."
+            )
+
+
+def address_problems(site: Site, facts: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Yield which hosts do not have the address that is set for them, by the facts of those that have told some."""
+    for name, told in facts.items():
+        own, held = site.hosts[name].variables, [_ip(row["address"]) for row in told.get("networks") or ()]
+        wanted = _ip(own["site_host_address"])
+        # Others are named by their own checks.
+        checked = wanted and wanted.version == _IPV4 and not wanted.is_loopback
+        if checked and held and wanted not in held and not own["site_host_address_translated"]:
+            addresses = [str(address) for address in held if address and not address.is_loopback]
+            yield (
+                f"{name}: site_host_address is {wanted}, and no interface of the host has it: it has "
+                f"{' and '.join(addresses)}. Set site_host_address to one of these; or, if a router translates it "
+                f"(NAT), set site_host_address_translated to true for {name}."
             )
 
 

@@ -16,7 +16,10 @@ FACTS = (*NAMES, "memtotal_mb", "processor_vcpus", "default_ipv4", "default_ipv6
 
 
 def networks(facts: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Return the IPv4 networks of a host, that of the default route first: `interface`, `network` and `macaddress`."""
+    """Return the IPv4 networks of a host, that of the default route first.
+
+    Each has `interface`, `address`, `network` and `macaddress`.
+    """
     default, found = facts.get("default_ipv4") or {}, []
     names = [str(name) for name in facts.get("interfaces") or []]
     for name in sorted(names, key=lambda name: (name != default.get("interface"), name)):
@@ -24,8 +27,9 @@ def networks(facts: Mapping[str, Any]) -> list[dict[str, str]]:
         entry = facts.get(name.replace("-", "_")) or {}
         for ipv4 in (entry.get("ipv4"), *(entry.get("ipv4_secondaries") or [])):
             if isinstance(ipv4, Mapping) and {"network", "netmask"} <= {*ipv4}:
-                network = f"{ipv4['network']}/{ipv4['netmask']}"
-                found.append({"interface": name, "network": network, "macaddress": str(entry.get("macaddress", ""))})
+                network, address = f"{ipv4['network']}/{ipv4['netmask']}", str(ipv4.get("address", ""))
+                macaddress = str(entry.get("macaddress", ""))
+                found.append({"interface": name, "address": address, "network": network, "macaddress": macaddress})
     return found
 
 
@@ -96,14 +100,15 @@ class Inventory:
         """Return a host, as it is known."""
         facts = self.facts.get(name, {})
         own = {variable.name: self._own(variable, name) for variable in declared.values() if variable.per_host}
-        said = [_address(facts.get(fact)) for fact in ("default_ipv4", "default_ipv6")]
+        said = next(filter(None, (_address(facts.get(fact)) for fact in ("default_ipv4", "default_ipv6"))), "")
         alone = LOOPBACK if len(self.hosts) == 1 else ""
-        address = own["site_host_address"] or next(filter(None, said), alone)
+        address = own["site_host_address"] or said or alone
         if not address:
             self._add(f"{name} has no address. Correct its name or set site_host_address for it.")
         return Host(
             name=name,
             address=str(address or name),
+            listen_address=str((said if own["site_host_address_translated"] else "") or address or name),
             names=tuple(str(facts[fact]) for fact in ("fqdn", "hostname") if facts.get(fact)),
             memory_mb=_number(facts.get("memtotal_mb")),
             cores=_number(facts.get("processor_vcpus")),

@@ -25,17 +25,19 @@ _LOCAL = re.compile(r"127\.|::1$|localhost$|$")
 class Host:
     """A host of the inventory.
 
-    address      at which the others reach it; its name, where none is known
-    has_address  whether one is known
-    networks     those of IPv4 in which it is, each with its interface, that of the default route first
-    names        by which it calls itself, the full one first
-    memory_mb    of the host, 0 where that is not known
-    cores        processors, likewise
-    variables    those of the site's variables that differ between hosts
+    address         at which the others reach it; its name, where none is known
+    has_address     whether one is known
+    listen_address  to which its services bind: the address, unless a router translates that
+    networks        those of IPv4 in which it is, each with its interface, that of the default route first
+    names           by which it calls itself, the full one first
+    memory_mb       of the host, 0 where that is not known
+    cores           processors, likewise
+    variables       those of the site's variables that differ between hosts
     """
 
     name: str
     address: str
+    listen_address: str
     names: tuple[str, ...] = ()
     memory_mb: int = 0
     cores: int = 0

@@ -96,7 +96,7 @@ def clients(site: Site, host: str) -> dict[str, list[dict[str, str]]]:
 def listen(site: Site, host: str) -> dict[str, list[str]]:
     """Return the addresses to which each service of a host binds: 127.0.0.1, and its own if others connect."""
     return {
-        service.name: [LOOPBACK, site.hosts[host].address] if (host, service.name) in site.remote else [LOOPBACK]
+        service.name: [LOOPBACK, site.hosts[host].listen_address] if (host, service.name) in site.remote else [LOOPBACK]
         for _, service in site.offers(host)
     }
 
@@ -404,6 +404,7 @@ def _host(site: Site, name: str) -> dict[str, Any]:
     balancers = site.placed.get("load_balancer", [])
     return {
         "address": site.hosts[name].address,
+        "listen_address": site.hosts[name].listen_address,
         "components": components,
         "is_airflow": any(site.components[component].tier == "airflow" for component in components),
         "rank": balancers.index(name) if name in balancers else 0,
