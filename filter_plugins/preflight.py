@@ -182,6 +182,25 @@ def _clocks(facts: Facts) -> Iterator[str]:
         )
 
 
+def _machine_ids(facts: Facts) -> Iterator[str]:
+    """Refuse clones: machine ids (machine-id(5)) that several hosts have, or that are none. They are told to nobody."""
+    hosts: dict[str, list[str]] = {}
+    for host, machine_id in as_mapping(facts["machine_ids"], "machine_ids").items():
+        hosts.setdefault(str(machine_id or "uninitialized"), []).append(host)
+    remedy = "`rm -f /etc/machine-id /var/lib/dbus/machine-id && systemd-machine-id-setup`, and reboot"
+    if unset := hosts.pop("uninitialized", []):
+        yield (
+            f"{' and '.join(unset)}: there is no machine id in /etc/machine-id, which journal and DHCP need. Run there "
+            f"{remedy}."
+        )
+    for clones in hosts.values():
+        if len(clones) > 1:
+            yield (
+                f"{' and '.join(clones)} have the same machine id in /etc/machine-id, so they are clones of one image, "
+                f"or one machine: DHCP may give them one address. Run on each but {clones[0]} {remedy}."
+            )
+
+
 def _is_ip(address: str) -> bool:
     try:
         ipaddress.ip_address(address)
@@ -374,6 +393,7 @@ _CHECKS: tuple[tuple[tuple[str, ...], Callable[[Facts], Iterator[str]]], ...] = 
     (("systemd_names",), _systemd_names),
     (("postgresql",), _postgresql_names),
     (("clock_offsets",), _clocks),
+    (("machine_ids",), _machine_ids),
     (("os",), _system),
     (("python",), _python),
     (("airflow",), _lock),

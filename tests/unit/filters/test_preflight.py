@@ -65,6 +65,7 @@ FINE: dict[str, Any] = {
     "disk": [{"path": "/opt", "free_mb": 2000, "needed_mb": 2000}],
     "open_ways": [],
     "clock_offsets": {"app1": -1.5, "w1": 3.5, "w2": 0},
+    "machine_ids": {"app1": "1" * 32, "w1": "2" * 32, "w2": "3" * 32},
     "postgresql": {
         "names": [
             {"variable": "site_database_name", "value": "airflow", "kind": "database"},
@@ -275,6 +276,17 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
         "clocks",
         {"clock_offsets": {"a": 0.5, "b": -5, "c": 1}},
         "The clocks of b and c are 6.0 s apart, and 5 s are allowed.",
+    ),
+    (
+        "clones",
+        {"machine_ids": {"a": "1" * 32, "b": "2" * 32, "c": "1" * 32}},
+        "a and c have the same machine id in /etc/machine-id, so they are clones of one image, or one machine: DHCP "
+        "may give them one address. Run on each but a `rm -f /etc/machine-id /var/lib/dbus/machine-id && systemd-machine-",
+    ),
+    (
+        "no machine id",
+        {"machine_ids": {"a": "1" * 32, "b": None, "c": "uninitialized"}},
+        "b and c: there is no machine id in /etc/machine-id, which journal and DHCP need. Run there `rm -f /etc/mach",
     ),
     (
         "clocks with a limit",
