@@ -83,7 +83,27 @@ def _group(said: Given, _here: Given, site: Given) -> Iterator[str]:
         )
 
 
-_CHECKS = (_ports, _programs, _folders, _user, _group)
+def _discs(said: Given, _here: Given, _site: Given) -> Iterator[str]:
+    for path in said["sources"]["discs"]:
+        yield (
+            f"{path} names a disc as a source of packages (cdrom:), which nobody puts in during a run. Put a # before "
+            "that line, or Enabled: no into its entry."
+        )
+
+
+def _silent_sources(said: Given, _here: Given, _site: Given) -> Iterator[str]:
+    if silent := said["sources"]["silent"]:
+        yield (
+            f"apt cannot read its sources of packages: {'; '.join(silent)}. Correct or remove them in "
+            "/etc/apt/sources.list and /etc/apt/sources.list.d until `apt-get update` succeeds, open the way to them, "
+            "or set site_http_proxy and site_https_proxy."
+        )
+
+
+_CHECKS = {
+    "sources": (_discs, _silent_sources),
+    "system": (_ports, _programs, _folders, _user, _group),
+}
 
 
 def airflow_host_problems(said: object, here: object, site: object) -> list[str]:
@@ -91,15 +111,16 @@ def airflow_host_problems(said: object, here: object, site: object) -> list[str]
     List what of a host's system stands in the way of a site; each message names the variable and the remedy.
 
     Example: `preflight_facts | airflow_host_problems(site_here, site)`. The input is the answer of the module
-    site_host_facts, which was asked for the system or has nothing of it; `here` is what the site says of that host, and
-    `site` what the action site_model returns. Raises AnsibleFilterError on an answer that lacks something.
+    site_host_facts, of whose parts those that were not asked for are empty; `here` is what the site says of that host,
+    and `site` what the action site_model returns. Raises AnsibleFilterError on an answer that lacks something.
     """
     given = [
         as_mapping(value, f"airflow_host_problems: {name}")
         for value, name in ((said, "the answer"), (here, "here"), (site, "the site"))
     ]
     try:
-        return [problem for check in _CHECKS for problem in check(*given)] if given[0]["system"] else []
+        asked = [check for part, checks in _CHECKS.items() if given[0][part] for check in checks]
+        return [problem for check in asked for problem in check(*given)]
     except (AttributeError, KeyError, TypeError) as error:
         raise AnsibleFilterError(f"airflow_host_problems: {error!r}") from error
 

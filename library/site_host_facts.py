@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.airstrip.core.plugins.module_utils import host_stores
+from ansible_collections.airstrip.core.plugins.module_utils import apt_sources, host_stores
 from ansible_collections.airstrip.core.plugins.module_utils.directory_access import open_directory, who_may_write
 from ansible_collections.airstrip.core.plugins.module_utils.held_secret import digest, held_secret
 from ansible_collections.airstrip.core.plugins.module_utils.host_system import nearest, system
@@ -81,6 +81,12 @@ options:
       present: {description: Directories by the variable that says so., type: dict, default: {}}
       user: {description: "C(name) and C(id) of a user.", type: dict, default: {}}
       group: {description: "C(name) and C(id) of a group.", type: dict, default: {}}
+  sources:
+    description: Whether apt can read its sources of packages.
+    type: dict
+    suboptions:
+      proxy: {description: "Variables of the environment that name a proxy.", type: dict, default: {}}
+      timeout: {description: Seconds to wait for an answer., type: int, required: true}
   stores:
     description: The database and the broker that are to run here.
     type: dict
@@ -173,6 +179,12 @@ system:
     directories from which no program runs; C(missing), those of the directories that are none; of the C(user), C(uid)
     (none without a user of that name), its C(processes), and the C(owner) of the wanted id; of the C(group), C(gid) and
     C(owner).
+  type: dict
+  returned: success
+sources:
+  description: >-
+    C(discs), the files that name a disc as a source of packages; C(silent), what apt says of the sources that it cannot
+    read, asked only where O(placed) has a component that O(record) has not, and so packages may be missing.
   type: dict
   returned: success
 stores:
@@ -415,6 +427,12 @@ def leaving(placed: dict[str, Any], known: dict[str, Any], record: dict[str, Any
     return found
 
 
+def sources(asked: dict[str, Any], packages_missing: bool) -> dict[str, list[str]]:
+    """Return which sources apt cannot read; those of a network are asked only where packages may be missing."""
+    silent = apt_sources.silent(asked["proxy"], asked["timeout"]) if packages_missing else []
+    return {"discs": list(apt_sources.discs()), "silent": silent}
+
+
 def facts(given: dict[str, Any]) -> dict[str, Any]:
     """Return the answer to the module's parameters."""
     release, units, record = target(given["release"] or ""), given["units"] or "", recorded(given["record"] or "")
@@ -445,6 +463,9 @@ def facts(given: dict[str, Any]) -> dict[str, Any]:
         "record": record,
         "leaving": leaving(given["placed"], given["known"], record["components"], units) if units else [],
         "system": system(given["system"]) if given["system"] else {},
+        "sources": sources(given["sources"], bool({*given["placed"]} - {*record["components"]}))
+        if given["sources"]
+        else {},
         "stores": {
             "postgresql": host_stores.postgresql(postgresql["version"], Path(postgresql["configuration"]))
             if postgresql
@@ -496,6 +517,14 @@ def main() -> None:
                     "present": {"type": "dict", "default": {}},
                     "user": {"type": "dict", "default": {}},
                     "group": {"type": "dict", "default": {}},
+                },
+            },
+            "sources": {
+                "type": "dict",
+                "options": {
+                    # It may have a password.
+                    "proxy": {"type": "dict", "default": {}, "no_log": True},
+                    "timeout": {"type": "int", "required": True},
                 },
             },
             "stores": {

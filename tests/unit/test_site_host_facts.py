@@ -3,6 +3,7 @@
 import hmac
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -280,6 +281,22 @@ def test_a_host_that_is_asked_for_its_clock_says_no_more(tmp_path: Path) -> None
     assert 60 <= found["clock_offset"] < 120
     empty = {name: found[name] for name in ("python", "drained", "secrets", "leaving", "open_ways", "units", "schema")}
     assert not any(empty.values()), empty
+
+
+@pytest.mark.skipif(not shutil.which("apt-get"), reason="only Debian has apt")
+def test_sources_of_packages_are_asked_where_a_component_is_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sources.list").write_text("deb http://127.0.0.1:1/debian trixie main\n", encoding="utf-8")
+    config = f'Dir::Etc::sourcelist "{tmp_path}/sources.list";\nDir::Etc::sourceparts "-";\n'
+    (tmp_path / "apt.conf").write_text(config, encoding="utf-8")
+    monkeypatch.setenv("APT_CONFIG", str(tmp_path / "apt.conf"))
+    asked = {"proxy": {}, "timeout": 2}
+    assert len(said(tmp_path, sources=asked)["sources"]["silent"]) == 1
+    components = known(str(tmp_path), "scheduler")
+    (tmp_path / "placed.json").write_text(json.dumps({"components": components}), encoding="utf-8")
+    assert said(tmp_path, sources=asked)["sources"]["silent"] == []
+    assert said(tmp_path)["sources"] == {}
 
 
 def test_a_record_that_others_can_have_written_is_none(tmp_path: Path) -> None:

@@ -17,8 +17,9 @@ SITE = {
 FREE: dict[str, Any] = {"uid": None, "processes": [], "owner": ""}
 
 
-def problems(placed: str = "", **system: Any) -> list[str]:
+def problems(placed: str = "", sources: dict[str, list[str]] | None = None, **system: Any) -> list[str]:
     said = {
+        "sources": sources or {},
         "record": {"components": {"old": {"units": [placed]}} if placed else {}},
         "system": {
             "listeners": [],
@@ -103,10 +104,21 @@ def test_what_stands_in_the_way_is_refused(given: dict[str, Any], message: str) 
     assert problem.startswith(message) or message in problem
 
 
+def test_sources_of_packages_are_refused_by_file_and_with_what_apt_says() -> None:
+    assert problems(sources={"discs": [], "silent": []}) == []
+    found = problems(
+        sources={"discs": ["/etc/apt/sources.list"], "silent": ["http://a x: gone", "http://b x: refused"]}
+    )
+    assert [problem.partition(". ")[0] for problem in found] == [
+        "/etc/apt/sources.list names a disc as a source of packages (cdrom:), which nobody puts in during a run",
+        "apt cannot read its sources of packages: http://a x: gone; http://b x: refused",
+    ]
+
+
 def test_of_a_host_that_was_not_asked_nothing_is_said() -> None:
-    assert airflow_host_problems({"system": {}, "record": {"components": {}}}, HERE, SITE) == []
+    assert airflow_host_problems({"system": {}, "sources": {}, "record": {"components": {}}}, HERE, SITE) == []
 
 
 def test_an_answer_that_lacks_something_is_an_error() -> None:
     with pytest.raises(AnsibleFilterError, match="listeners"):
-        airflow_host_problems({"system": {"ports": []}, "record": {}}, HERE, SITE)
+        airflow_host_problems({"system": {"ports": []}, "sources": {}, "record": {}}, HERE, SITE)

@@ -281,7 +281,7 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
         "clones",
         {"machine_ids": {"a": "1" * 32, "b": "2" * 32, "c": "1" * 32}},
         "a and c have the same machine id in /etc/machine-id, so they are clones of one image, or one machine: DHCP "
-        "may give them one address. Run on each but a `rm -f /etc/machine-id /var/lib/dbus/machine-id && systemd-machine-",
+        "may give them one address. Run on each but a `rm -f /etc/machine-id /var/lib/dbus/machine-id && systemd-m",
     ),
     (
         "no machine id",
