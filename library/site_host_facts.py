@@ -65,6 +65,7 @@ options:
       name: {description: Its name., type: str, required: true}
       port: {description: Port of the server., type: int, required: true}
   webserver_config: {description: "File that Airflow reads no more.", type: path}
+  hosts_template: {description: File from which cloud-init makes /etc/hosts., type: path}
   units: {description: Directory of the units of systemd., type: path}
   placed:
     description: The components that are placed on this host, each with C(units) and C(owns), patterns of paths.
@@ -166,6 +167,7 @@ authority: {description: Certificates of the authorities (PEM) that the host tru
 fernet_key: {description: "A C(salt), and C(digests) of the Fernet keys with it.", type: dict, returned: success}
 schema: {description: Whether that database has the schema of Airflow., type: bool, returned: success}
 webserver_config: {description: Whether that file exists., type: bool, returned: success}
+hosts_template: {description: Whether that file exists., type: bool, returned: success}
 units: {description: Whether there are units of Airflow that Airstrip has written., type: bool, returned: success}
 record: {description: "C(components) and C(fixed) values, as the last run wrote them.", type: dict, returned: success}
 leaving:
@@ -458,6 +460,7 @@ def facts(given: dict[str, Any]) -> dict[str, Any]:
         "fernet_key": fernet_digests(read(given["fernet_key"] or "")),
         "schema": has_schema(given["database"]),
         "webserver_config": bool(given["webserver_config"]) and Path(given["webserver_config"]).exists(),
+        "hosts_template": bool(given["hosts_template"]) and Path(given["hosts_template"]).is_file(),
         # Written only after a migration, and with a mark that nobody else's have.
         "units": bool(ours(units)) if units else False,
         "record": record,
@@ -489,6 +492,7 @@ def main() -> None:
         "drained",
         "api_server",
         "webserver_config",
+        "hosts_template",
         "units",
         "record",
     )

@@ -116,6 +116,14 @@ def test_a_configuration_that_is_not_read_any_more_is_seen(tmp_path: Path) -> No
     assert said(tmp_path)["webserver_config"] is True
 
 
+def test_a_template_of_cloud_init_is_seen(tmp_path: Path) -> None:
+    template = tmp_path / "hosts.debian.tmpl"
+    assert said(tmp_path, hosts_template=str(template))["hosts_template"] is False
+    template.touch()
+    assert said(tmp_path, hosts_template=str(template))["hosts_template"] is True
+    assert said(tmp_path)["hosts_template"] is False
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to somebody else")
 def test_ways_are_open_where_others_may_put_a_link(tmp_path: Path) -> None:
     def who() -> dict[str, str]:
