@@ -130,6 +130,23 @@ def _owners(words: dict[str, str]) -> tuple[int, int]:
     return owner, group
 
 
+def _explained(error: OSError, words: Mapping[str, str]) -> str:
+    """Return what is wrong, and what to do where the system refuses root: on network storage, mostly."""
+    text = error.strerror or ""
+    refused = error.errno in (errno.EACCES, errno.EPERM) and text == os.strerror(error.errno)
+    if not refused or os.geteuid() != 0:
+        return text
+    wanted = []
+    for kind in sorted(_NUMBER.keys() & words, reverse=True):
+        with suppress(KeyError):  # in check mode they may be yet to come
+            wanted.append(f"the {kind} {_number(kind, words[kind])}")
+    wanted += [f"the mode {words['mode']}"] if "mode" in words else []
+    return (
+        f"{text}, to root itself, as on network storage that takes root for nobody (root_squash). Make it on the "
+        f"storage's server, with {', '.join(wanted) or 'root as its owner'}, or export that with no_root_squash"
+    )
+
+
 def _set_attributes(descriptor: int, words: dict[str, str]) -> None:
     os.fchown(descriptor, *_owners(words))
     # Last, because a new owner takes away the bits for set-uid and set-gid.
@@ -427,7 +444,7 @@ class FileSet:
             try:
                 yield from (f"{entry.path}: {text}" for text in wrong or self._obstacles(entry, earlier))
             except OSError as error:
-                yield f"{entry.path}: {error.strerror}"
+                yield f"{entry.path}: {_explained(error, entry.words)}"
             earlier.add(entry.path)
 
     def _obstacles(self, entry: Entry, earlier: set[str]) -> Iterator[str]:
@@ -457,7 +474,7 @@ class FileSet:
             with closing(Spot(entry.path, follow=entry.follow, coming=coming)) as spot:
                 return self._keep_at(spot, entry)
         except OSError as error:
-            raise OSError(error.errno, error.strerror, entry.path) from error
+            raise OSError(error.errno, _explained(error, entry.words), entry.path) from error
 
     def _keep_at(self, spot: Spot, entry: Entry) -> bool:
         found, wanted = spot.found(), {"state": entry.state, **entry.words}

@@ -328,6 +328,19 @@ def test_a_failure_names_the_file(place: Path) -> None:
     assert result["msg"].endswith(f"{'x' * 300}: File name too long")
 
 
+@ROOT
+def test_where_root_is_refused_the_message_says_what_to_make_on_the_server(place: Path) -> None:
+    # A file system in which root makes nothing, as in an export that takes it for nobody.
+    entry = {"path": "/dev/pts/airstrip", "state": "directory", "owner": "nobody", "group": "0", "mode": "0755"}
+    result = keep(place, entry)
+    assert result["failed"]
+    assert result["msg"] == (
+        "/dev/pts/airstrip: Operation not permitted, to root itself, as on network storage that takes root for nobody "
+        "(root_squash). Make it on the storage's server, with the owner 65534, the group 0, the mode 0755, or export "
+        "that with no_root_squash"
+    )
+
+
 # The user nobody, who owns directories that root writes in, and plants in them.
 NOBODY = 65534
 
