@@ -34,6 +34,7 @@ def host(memory: int, cores: int, groups: list[str], workers: list[dict[str, Any
         pytest.param((8192, 2), ["airflow_worker"], 2, 8, id="two instances share the cores"),
         pytest.param((8192, 2), ALL, 1, 16, id="everything on one VM"),
         pytest.param((4096, 2), ALL, 1, 3, id="everything on a small VM"),
+        pytest.param((8192, 1), ALL, 1, 8, id="everything on one core"),
         pytest.param((1024, 1), ALL, 1, 2, id="never fewer than two"),
         pytest.param((262144, 64), ["airflow_worker"], 1, 64, id="never more than 64"),
         pytest.param((0, 0), ["airflow_worker"], 1, 2, id="a host that is not known"),

@@ -46,6 +46,13 @@ def test_a_large_host() -> None:
     assert settings["max_parallel_workers_per_gather"] == 4
 
 
+def test_one_core_is_enough() -> None:
+    settings = postgresql_sizing(HOST | {"cores": 1}, 100)
+    assert settings["max_worker_processes"] == 8
+    parallel = ("max_parallel_workers", "max_parallel_workers_per_gather", "max_parallel_maintenance_workers")
+    assert [settings[name] for name in parallel] == [1, 1, 1]
+
+
 @pytest.mark.parametrize(("version", "size"), [(15, "1GB"), (16, "1GB"), (17, "2GB"), (18, "2GB")])
 def test_vacuum_uses_more_than_1gb_from_17_on(version: int, size: str) -> None:
     assert postgresql_sizing(HOST | {"memory_mb": 65536, "version": version}, 100)["maintenance_work_mem"] == size
