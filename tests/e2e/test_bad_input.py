@@ -328,8 +328,7 @@ RUNS = {
         before=(
             f"mkdir -p {SCRATCH} && cp -a /etc/apt/sources.list.d {SCRATCH}"
             f" && echo 'deb http://127.0.0.1:39999/debian trixie main' >{SCRATCH}/sources.list.d/gone.list"
-            f" && printf 'Types: deb\nURIs: cdrom:[Debian 13 DVD]/\nSuites: trixie\nComponents: main\n'"
-            f" >{SCRATCH}/sources.list.d/dvd.sources"
+            f" && echo 'deb cdrom:[Debian 13 DVD]/ trixie main' >{SCRATCH}/sources.list.d/dvd.list"
             f" && mount --bind {SCRATCH}/sources.list.d /etc/apt/sources.list.d"
         ),
         after="umount /etc/apt/sources.list.d",
@@ -497,7 +496,7 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "secret as an override": ("overridden", ("sentry.sentry_dsn is a secret to Airflow", "sentry.sentry_dsn_cmd")),
     "secret in the environment": ("overridden", ("airflow_environment: core.fernet_key", "Set airflow_fernet_key")),
     "plain on a public address": ("plain", ("8.8.8.8 is a public address", "site_plain_http_allowed to true")),
-    "packages on a disc": ("sources", ("sources.list.d/dvd.sources names a disc", "cdrom:", "Enabled: no into")),
+    "packages on a disc": ("sources", ("sources.list.d/dvd.list names a disc", "cdrom:", "Put a # before")),
     "packages of nobody": ("sources", ("127.0.0.1:39999/debian trixie", "Could not connect", "site_http_proxy and")),
     "clocks apart": ("clocks", ("The clocks of late and node-1 are", "s apart, and 5 s are allowed", "Synchronise")),
 }  # fmt: skip

@@ -73,7 +73,7 @@ def test_apt_s_errors_are_told_once_and_without_passwords() -> None:
         "http://no-such-host.invalid/debian trixie InRelease: Could not resolve 'no-such-host.invalid'",
     ]
     assert errors("Reading package lists...\nE: The list of sources could not be read.\n") == [
-        "The list of sources could not be read."
+        "The list of sources could not be read"
     ]
 
 

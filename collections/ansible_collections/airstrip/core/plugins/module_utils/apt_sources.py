@@ -85,6 +85,6 @@ def silent(proxy: Mapping[str, str], timeout: int) -> list[str]:
 def errors(output: str) -> list[str]:
     """Return the errors in what apt has written, each once."""
     found = [f"{what}: {why}" for what, why in _ERROR.findall(output)] or _OTHER_ERROR.findall(output)
-    shown = dict.fromkeys(_PASSWORD.sub("//", text) for text in found)
+    shown = dict.fromkeys(_PASSWORD.sub("//", text).rstrip(" .:") for text in found)
     # Discs are named by their files.
     return [text for text in shown if "certificate verif" not in text.lower() and "cdrom:" not in text]
