@@ -68,6 +68,13 @@ _OWN_SECRETS = ("core.sql_alchemy_conn", "core.fernet_key", "api.secret_key", "a
 _PROPOSABLE = re.compile(r"[A-Za-z0-9_/.:@,+~-]*\Z")
 _PACKAGE = re.compile(r"apache-airflow-providers-[a-z0-9-]+\Z")
 _SHORTEST_PASSWORD, _SHORTEST_KEY = 16, 32
+# What shows the values that look.py has counted, for who is to see to them.
+_NUMBERS = r"encode(value, 'escape') ~ '(^|[:,[]\s*)(NaN|-?Infinity)\s*([],}]|$)'"
+_NUL = r"encode(value, 'escape') ~ '(^|[^\\])(\\\\\\\\)*\\\\u0000'"
+_SHOW_XCOMS = r"SELECT dag_id, task_id, run_id, key FROM xcom WHERE substr(value, 1, 1) <> '\x80' AND "
+_SHOW_DAGS = r"SELECT DISTINCT dag_id FROM serialized_dag WHERE data::text LIKE '%\\u0000%'"
+# From which version on the migrations clean them (0049 and 0055), and from which one a DAG must have none (0089).
+_CLEANS_NUMBERS, _CLEANS_ALL, _DAGS_ARE_JSONB = (3, 1, 8), (3, 3, 2), (3, 2, 0)
 
 Facts = Mapping[str, Any]
 
@@ -209,6 +216,39 @@ def _contents(old: Facts, _site: Facts) -> Iterator[_Finding]:
         f"The database has {database['size_mb']} MB{sizes}. The migration writes large tables anew and takes as "
         "much space again: run `airflow db clean` before, if this is much.",
     )
+
+
+def _values(old: Facts, site: Facts) -> Iterator[_Finding]:
+    """Yield what is said of values of which the migration is to make JSON, where PostgreSQL has no such JSON."""
+    values, wanted = old["database"]["values"], _version(site["version"])
+    version = f"the migration to {site['version']}"
+    for count, what, where, cleaned in (
+        (values["numbers"], "NaN or Infinity", _NUMBERS, _CLEANS_NUMBERS),
+        (values["nul"], "the character NUL", _NUL, _CLEANS_ALL),
+    ):
+        if count and wanted < cleaned:
+            yield _blocks(
+                "xcoms",
+                f"{count} XComs have {what} in them, at which {version} stops. Set site_airflow_version to "
+                f"{'.'.join(map(str, cleaned))} or newer, which changes them, or delete them from the old database; "
+                f"this shows them:\n    {_SHOW_XCOMS}{where};",
+            )
+        elif count:
+            become = "null or a text" if where == _NUMBERS else "nothing"
+            yield _advises("xcoms", f"{count} XComs have {what} in them, of which {version} makes {become}.")
+    if values["runs"] and wanted < _CLEANS_ALL:
+        yield _blocks(
+            "runs",
+            f"Runs whose configuration has NaN, Infinity or NUL in it, at which {version} stops: "
+            f"{_some(values['runs'])}. Set site_airflow_version to 3.3.2 or newer, or delete these runs.",
+        )
+    # Airflow 3.0 makes those of Airflow 2 anew.
+    if values["dags"] and (3, 0, 0) <= _version(old["version"]) < _DAGS_ARE_JSONB <= wanted:
+        yield _blocks(
+            "serialized_dags",
+            f"{values['dags']} serialized DAGs have the character NUL in them, at which {version} stops. Take it out "
+            f"of the DAGs' files, and delete these rows; this shows whose they are:\n    {_SHOW_DAGS};",
+        )
 
 
 def _tasks(old: Facts, _site: Facts) -> Iterator[_Finding]:
@@ -374,6 +414,7 @@ _CHECKS: tuple[Callable[[Facts, Facts], Iterator[_Finding]], ...] = (
     _secret_options,
     _server,
     _contents,
+    _values,
     _tasks,
     _checks,
     _timing,

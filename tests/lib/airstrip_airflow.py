@@ -77,9 +77,9 @@ class Airflow:
         lines = self.request("GET", path, map_index=str(task["map_index"]), full_content="true")["content"]
         return "\n".join(str(line.get("event", "")) if isinstance(line, dict) else str(line) for line in lines)
 
-    def result(self, dag_id: str, run_id: str, task_id: str) -> Any:
-        """Return what a task returned."""
-        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
+    def result(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
+        """Return what a task returned, or has stored under another key."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
         return self.request("GET", path, deserialize="false", stringify="false")["value"]
 
     def wait(self, dag_id: str, run_id: str, seconds: float = 120) -> str:

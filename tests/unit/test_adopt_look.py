@@ -1,5 +1,6 @@
 """What the look at an old installation of Airflow says, as far as it needs no Airflow."""
 
+import pickle
 from configparser import ConfigParser
 from pathlib import Path
 from typing import Any
@@ -111,3 +112,22 @@ def test_packages_on_which_none_depends(look: Any) -> None:
     assert "pytest-testinfra" in found
     # The plugin needs it.
     assert "pytest" not in found
+
+
+@pytest.mark.parametrize(
+    ("conf", "found"),
+    [
+        ({"limit": float("inf")}, True),
+        ({"a": [float("nan")]}, True),
+        ({"a": "b\0c"}, True),
+        ({"a": "b\\u0000"}, False),
+        ({"a": "NaN"}, False),
+        ({"a": {1}}, False),
+    ],
+)
+def test_configuration_of_a_run_that_is_no_json(look: Any, conf: dict[str, Any], found: bool) -> None:
+    assert look.is_no_json(pickle.dumps(conf)) is found
+
+
+def test_what_is_no_pickle_is_left_out(look: Any) -> None:
+    assert not look.is_no_json(b"no pickle")

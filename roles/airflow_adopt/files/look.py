@@ -1,13 +1,15 @@
 """Print what an installation of Airflow 2 or 3 says of itself, as JSON. Secrets are among it.
 
 Runs in that installation's own Python, as its user, with its environment: so it reads what its components read, from
-airflow.cfg, from environment variables and from the commands of `_cmd` options. It changes nothing.
+airflow.cfg, from environment variables and from the commands of `_cmd` options. It changes nothing. With the argument
+`values`, it reads all values that a migration makes JSON of, too.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import pickle
 import re
 import shutil
 import sys
@@ -43,6 +45,11 @@ BUSY = ("running", "queued", "restarting")
 SECRET = re.compile(r"password|passwd|secret|token|_key$|_conn$|dsn|credential|kwargs|basic_auth", re.IGNORECASE)
 # In the value of an option that is not called so: a user in an URL, a password in JSON or in a connection string.
 SECRET_VALUE = re.compile(r"://\S*@|(password|passwd|secret|token)\w*[\"']?\s*[:=]", re.IGNORECASE)
+# What Python's JSON has and PostgreSQL's has not, in a text of which encode(..., 'escape') has doubled the backslashes:
+# numbers that are none, and the character NUL, of which the backslash is no escaped one.
+NUMBERS = r"(^|[:,[]\s*)(NaN|-?Infinity)\s*([],}]|$)"
+NUL = r"(^|[^\\])(\\\\\\\\)*\\\\u0000"
+NUL_ESCAPE = re.compile(r"(^|[^\\])(\\\\)*\\u0000")
 # Where values come from that somebody has set.
 SOURCES = ("airflow.cfg", "env var", "cmd", "secret")
 
@@ -196,6 +203,35 @@ def has_pickled_xcoms(database: Database) -> bool:
     return database.one(kind) == "bytea" and bool(database.rows(pickled))
 
 
+def is_no_json(conf: bytes) -> bool:
+    """Tell whether the pickled configuration of a run has what JSON has not; what is no pickle has nothing."""
+    try:
+        # The old installation's own, which reads it all the time.
+        return NUL_ESCAPE.search(json.dumps(pickle.loads(conf), allow_nan=False)) is not None  # noqa: S301
+    except ValueError:
+        return True
+    except Exception:
+        return False
+
+
+def about_values(database: Database) -> dict[str, Any]:
+    """Return how many values there are of which a migration cannot make what PostgreSQL takes for JSON."""
+    kind = "SELECT atttypid::regtype::text FROM pg_attribute WHERE attrelid = to_regclass(:t) AND attname = :c"
+    found: dict[str, Any] = {"numbers": 0, "nul": 0, "runs": [], "dags": 0}
+    if database.one(kind, t="xcom", c="value") == "bytea":
+        # A pickle begins with the byte 128.
+        query = "SELECT count(*) FROM xcom WHERE substr(value, 1, 1) <> '\\x80' AND encode(value, 'escape') ~ :pattern"
+        found["numbers"] = database.one(query, pattern=NUMBERS)
+        found["nul"] = database.one(query, pattern=NUL)
+    if database.one(kind, t="dag_run", c="conf") == "bytea":
+        rows = database.rows("SELECT dag_id || ' ' || run_id, conf FROM dag_run WHERE length(conf) > 5 ORDER BY 1")
+        found["runs"] = [name for name, conf in rows if is_no_json(conf)]
+    if database.one(kind, t="serialized_dag", c="data") == "json":
+        query = "SELECT count(*) FROM serialized_dag WHERE encode(convert_to(data::text, 'UTF8'), 'escape') ~ :pattern"
+        found["dags"] = database.one(query, pattern=NUL)
+    return found
+
+
 def about_airflow(database: Database, key: str) -> dict[str, Any]:
     """Return the schema's revisions and the rows that a takeover is about."""
     fab, users = database.has("alembic_version_fab"), database.has("ab_user")
@@ -215,8 +251,8 @@ def about_airflow(database: Database, key: str) -> dict[str, Any]:
     }
 
 
-def look() -> dict[str, Any]:
-    """Return all of it."""
+def look(values: bool) -> dict[str, Any]:
+    """Return all of it; what is said of values only if they are to be read."""
     import airflow  # noqa: PLC0415 after the standard output is out of its reach
     from airflow.configuration import conf  # noqa: PLC0415 as above
 
@@ -249,6 +285,8 @@ def look() -> dict[str, Any]:
     if url.get_backend_name() == "postgresql":
         database = Database(options["database.sql_alchemy_conn"])
         found["database"].update(about_server(database), **about_airflow(database, options["core.fernet_key"]))
+        if values:
+            found["database"]["values"] = about_values(database)
     return found
 
 
@@ -256,5 +294,5 @@ if __name__ == "__main__":
     warnings.simplefilter("ignore")
     # Airflow and its plugins may print when they are imported.
     with contextlib.redirect_stdout(sys.stderr):
-        seen = look()
+        seen = look("values" in sys.argv[1:])
     print(json.dumps(seen, default=str))

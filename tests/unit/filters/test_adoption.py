@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from adoption import airflow_adopt_findings, airflow_adopt_proposal, airflow_adopt_secrets
+from airstrip_module import load
 from airstrip_registry import declared
 from airstrip_tree import PROJECT
 from ansible.errors import AnsibleFilterError
@@ -75,6 +76,7 @@ OLD: dict[str, Any] = {
         "pickled_xcoms": False,
         "leftovers": [],
         "undecryptable": [],
+        "values": {"numbers": 0, "nul": 0, "runs": [], "dags": 0},
     },
 }
 SITE: dict[str, Any] = {
@@ -161,6 +163,25 @@ DAG = {"filename": "/srv/old/dags/a.py", "location": {"row": 7}, "message": "`sc
         ("other_databases", {"database/other_databases": ["shop", "airflow_results"]}, {}, "databases: shop."),
         ("fernet_key", {"database/undecryptable": ["connection db"]}, {}, "does not open: connection db"),
         ("subdags", {"database/subdags": ["a.b"]}, {}, "a.b"),
+        (
+            "xcoms",
+            {"database/values/numbers": 2},
+            {"version": "3.1.7"},
+            "3.1.7 stops. Set site_airflow_version to 3.1.8",
+        ),
+        (
+            "xcoms",
+            {"database/values/nul": 2},
+            {"version": "3.2.2"},
+            "the character NUL in them, at which the migration",
+        ),
+        ("runs", {"database/values/runs": ["a b"]}, {"version": "3.3.1"}, "3.3.1 stops: a b. Set"),
+        (
+            "serialized_dags",
+            {"version": "3.1.8", "database/revision": "509b94a1042d", "database/values/dags": 1},
+            {},
+            "shows whose they are:\n    SELECT DISTINCT dag_id",
+        ),
         ("deferred", {"database/deferred": 3}, {}, "3 task instances are deferred"),
         ("executor", {"options/core.executor": "KubernetesExecutor"}, {}, "not KubernetesExecutor"),
         ("executor", {"options/core.executor": "LocalExecutor,a.b.OwnExecutor"}, {}, "not OwnExecutor"),
@@ -195,6 +216,13 @@ def test_finding_blocks(code: str, old: dict[str, Any], site: dict[str, Any], te
     [
         ("plain", {"options/core.fernet_key": ""}, {}, "in the clear"),
         ("pickled_xcoms", {"database/pickled_xcoms": True}, {}, "_xcom_archive"),
+        (
+            "xcoms",
+            {"database/values/numbers": 2},
+            {"version": "3.2.2"},
+            "of which the migration to 3.2.2 makes null or a",
+        ),
+        ("xcoms", {"database/values/nul": 2}, {}, "of which the migration to 3.3.2 makes nothing."),
         ("leftovers", {"database/leftovers": ["_airflow_moved__2_3__dag"]}, {}, "_airflow_moved__2_3__dag"),
         ("busy", {"database/busy": 4}, {}, "4 task instances are queued or running"),
         ("secrets_backend", {"options/secrets.backend": "a.b.Vault"}, {}, "a.b.Vault"),
@@ -250,6 +278,19 @@ def test_an_address_of_the_loopback_is_this_host() -> None:
 )
 def test_versions_with_the_right_schema_pass(version: str, revision: str) -> None:
     assert found({"version": version, "database/revision": revision}) == {}
+
+
+def test_values_that_the_migration_does_not_meet_are_none_of_its_matter() -> None:
+    odd = {"database/values/runs": ["a b"], "database/values/dags": 3}
+    assert found(odd) == {}
+    assert found({"version": "3.2.2", "database/revision": "1d6611b6ab7c", "database/values/dags": 3}) == {}
+
+
+@pytest.mark.parametrize(("kind", "pattern"), [("numbers", "NUMBERS"), ("nul", "NUL")])
+def test_what_shows_values_finds_those_that_were_counted(kind: str, pattern: str) -> None:
+    look = load(PROJECT / "roles" / "airflow_adopt" / "files" / "look.py")
+    text = found({f"database/values/{kind}": 1}, {"version": "3.1.7"})["xcoms"]["text"]
+    assert text.endswith(f" AND encode(value, 'escape') ~ '{getattr(look, pattern)}';")
 
 
 def test_what_blocks_stands_first() -> None:
