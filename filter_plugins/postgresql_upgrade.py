@@ -17,14 +17,14 @@ from ansible_collections.airstrip.core.plugins.plugin_utils.checks import as_map
 _PLAYBOOK = "playbooks/postgresql_upgrade.yml"
 # Catalogues, indexes on them and WAL of a new cluster, besides the data.
 _RESERVE_MB = 500
-# PostgreSQL of the releases of Debian.
-_DISTRIBUTION = {"12": "15", "13": "17"}
+# PostgreSQL of the releases of Debian (12, 13) and Ubuntu (22.04, 24.04), which have no number in common.
+_DISTRIBUTION = {"12": "15", "13": "17", "22": "14", "24": "16"}
 _STEPS = ("upgrade", "revert", "confirm")
 
 
 def postgresql_major(wanted: object, release: object) -> str:
     """
-    Return the major version of PostgreSQL that is wanted; by default that of a release of Debian.
+    Return the major version of PostgreSQL that is wanted; by default that of a release of Debian or Ubuntu.
 
     Example: `site_postgresql_version | postgresql_major('13')` gives `'17'` for an empty version, and `''` on a release
     that is unknown, which preflight refuses as such. Raises AnsibleFilterError on what is no major version.

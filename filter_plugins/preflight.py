@@ -26,7 +26,13 @@ from ansible_collections.airstrip.core.plugins.plugin_utils.store_checks import 
 
 Facts = Mapping[str, Any]
 
-_SUPPORTED_SYSTEMS = {"Debian": ("12", "13")}
+_SUPPORTED_SYSTEMS = {"Debian": ("12", "13"), "Ubuntu": ("22.04", "24.04")}
+# The package of the broker that a system has not, or has too old: users have channels from Redis 6.2 on.
+_BROKERS_LACKING = {
+    ("Debian", "12", "valkey-server"): "Debian 12 has no Valkey. Set it to redis.",
+    ("Ubuntu", "22.04", "valkey-server"): "Ubuntu 22.04 has no Valkey, and its Redis 6.0 is too old.",
+    ("Ubuntu", "22.04", "redis-server"): "Ubuntu 22.04 has Redis 6.0, and 6.2 is needed.",
+}
 _SUPPORTED_PYTHONS = ("3.11", "3.12", "3.13")
 # Airflow's default `[api_auth] jwt_leeway` is 10 s; two hosts that are each 5 s off are at its edge.
 _MAX_CLOCK_SKEW = 5
@@ -80,10 +86,16 @@ def _lock(facts: Facts) -> Iterator[str]:
 
 def _system(facts: Facts) -> Iterator[str]:
     system = as_mapping(facts["os"], "os")
-    name, version = str(system.get("distribution")), str(system.get("version"))
-    if version.partition(".")[0] not in _SUPPORTED_SYSTEMS.get(name, ()):
+    name, found = str(system.get("distribution")), str(system.get("version"))
+    version = next((known for known in _SUPPORTED_SYSTEMS.get(name, ()) if f"{found}.".startswith(f"{known}.")), "")
+    if not version:
         supported = ", ".join(f"{known} {' or '.join(versions)}" for known, versions in _SUPPORTED_SYSTEMS.items())
-        yield f"{_here(facts)}the operating system is {name} {version}. Use {supported}."
+        yield f"{_here(facts)}the operating system is {name} {found}. Use {supported}."
+    if lack := _BROKERS_LACKING.get((name, version, str(system.get("broker")))):
+        yield (
+            f"{_here(facts)}site_redis_engine: {lack} Or put a host with another system into the group redis, or "
+            "leave it empty and set site_broker_host."
+        )
 
 
 def _python(facts: Facts) -> Iterator[str]:

@@ -31,6 +31,7 @@ description:
 author: Airstrip
 options:
   now: {description: "Seconds since the epoch, by the controller's clock.", type: float, required: true}
+  untested: {description: "A system that no test has run on, of which a warning says so.", type: str}
   python: {description: Path of the Python that Airflow will run on., type: path}
   release: {description: Link to the release of Airflow., type: path}
   unfinished_upgrade: {description: Link to the backup of an upgrade that was interrupted., type: path}
@@ -501,6 +502,7 @@ def main() -> None:
             "now": {"type": "float", "required": True},
             **{name: {"type": "path"} for name in optional},
             "neighbour": {"type": "str"},
+            "untested": {"type": "str"},
             "paths": paths,
             "root_paths": {"type": "dict", "default": {}},
             "taken_over": paths,
@@ -548,6 +550,11 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    if module.params["untested"]:
+        module.warn(
+            f"{module.params['untested']} is accepted, but no test of Airstrip has run on it. Try it first on a host "
+            "that nobody needs."
+        )
     module.exit_json(changed=False, **facts(module.params))
 
 

@@ -17,7 +17,9 @@ from ansible.utils.collection_loader import AnsibleCollectionConfig
 # What Ansible finds out about a host, and what the wiring of an inventory computes from it.
 FACTS: dict[str, Any] = {
     "default_ipv4": {"address": "192.0.2.1", "interface": "eth0"},
+    "distribution": "Debian",
     "distribution_major_version": "13",
+    "distribution_version": "13.2",
     "fqdn": "vm1.example.com",
     "hostname": "vm1",
     "memtotal_mb": 8192,

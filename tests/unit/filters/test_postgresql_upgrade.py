@@ -27,7 +27,15 @@ DONE, BEGUN, LINKED = {"17": mark(complete=True)}, {"17": mark()}, {"17": mark(c
 
 @pytest.mark.parametrize(
     ("wanted", "release", "version"),
-    [("", "12", "15"), ("", "13", "17"), ("16", "13", "16"), (16, "", "16"), ("", "11", "")],
+    [
+        ("", "12", "15"),
+        ("", "13", "17"),
+        ("16", "13", "16"),
+        (16, "", "16"),
+        ("", "11", ""),
+        ("", "22", "14"),
+        ("", "24", "16"),
+    ],
 )
 def test_an_empty_version_is_that_of_the_distribution(wanted: object, release: str, version: str) -> None:
     assert postgresql_major(wanted, release) == version

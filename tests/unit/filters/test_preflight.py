@@ -157,7 +157,22 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     (
         "old Debian",
         {"os": {"distribution": "Debian", "version": "11.9"}},
-        "app1: the operating system is Debian 11.9. Use Debian 12 or 13.",
+        "app1: the operating system is Debian 11.9. Use Debian 12 or 13, Ubuntu 22.04 or 24.04.",
+    ),
+    (
+        "between two Ubuntus",
+        {"os": {"distribution": "Ubuntu", "version": "22.10"}},
+        "operating system is Ubuntu 22.10.",
+    ),
+    (
+        "old Ubuntu's Redis",
+        {"os": {"distribution": "Ubuntu", "version": "22.04", "broker": "redis-server"}},
+        "site_redis_engine: Ubuntu 22.04 has Redis 6.0, and 6.2 is needed. Or put a host with another system into",
+    ),
+    (
+        "old Debian's Valkey",
+        {"os": {"distribution": "Debian", "version": "12.11", "broker": "valkey-server"}},
+        "site_redis_engine: Debian 12 has no Valkey. Set it to redis.",
     ),
     ("another system", {"os": {"distribution": "Rocky", "version": "12"}}, "app1: the operating system is Rocky 12."),
     (
@@ -388,6 +403,11 @@ def test_one_mistake_has_one_message(change: dict[str, Any], message: str) -> No
             {"airflow": AIRFLOW | {"version": "3.2.0", "constraints": "https://example.com/c.txt"}}, id="constraints"
         ),
         pytest.param({"os": {"distribution": "Debian", "version": "12"}, "python": "3.11.2"}, id="Debian 12"),
+        pytest.param({"os": {"distribution": "Debian", "version": "12.11", "broker": "redis-server"}}, id="Redis"),
+        pytest.param(
+            {"os": {"distribution": "Ubuntu", "version": "22.04", "broker": ""}}, id="Ubuntu without a broker"
+        ),
+        pytest.param({"os": {"distribution": "Ubuntu", "version": "24.04", "broker": "redis-server"}}, id="Ubuntu"),
         pytest.param({"clock_offsets": {"a": 0, "b": 5}}, id="exactly the limit"),
         pytest.param({"clock_offsets": {}}, id="no clocks"),
         pytest.param(_change(tags=["airflow_worker", "airflow"]), id="a component's tag, and that of all"),
