@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from airstrip_render import HOST, Role
+from airstrip_tree import Tree
 from ansible.template import trust_as_template
 
 
@@ -126,6 +127,14 @@ def test_a_late_answer_is_not_taken_for_a_wrong_clock(
         "results": [{"clock_offset": offset, "preflight_host": host} for host, offset in again.items()]
     }
     assert Role("preflight", variables).evaluate("__preflight_clocks") == expected
+
+
+@pytest.mark.parametrize(("allowed", "asked"), [(True, False), ("true", False), (False, True)])
+def test_the_system_is_not_asked_where_an_old_installation_has_it(allowed: bool | str, asked: bool) -> None:
+    """Not even for nothing: a module gives the defaults of what is empty, and would answer."""
+    task = next(task for task in Tree().tasks("preflight") if task.module == "site_host_facts")
+    role = Role("preflight", {"preflight_old_installation_allowed": allowed, "__preflight_system": {"ports": []}})
+    assert role.template(trust_as_template(task.arguments["system"])) == ({"ports": []} if asked else None)
 
 
 GENERATED = "{{ lookup('airflow_secret', 'a') }}"

@@ -256,3 +256,17 @@ def test_the_new_release_is_compared_with_the_present_one(
 
 def test_a_host_that_has_not_compared_finds_nothing() -> None:
     assert upgrade().evaluate("__airflow_upgrade_import_errors") == []
+
+
+@pytest.mark.parametrize(
+    ("python", "packages", "runs"),
+    [
+        (True, True, True),
+        # The link leads to another Python, or nowhere.
+        (True, False, False),
+        (False, True, False),
+    ],
+)
+def test_a_release_without_its_python_does_not_run(python: bool, packages: bool, runs: bool) -> None:
+    found = {"results": [{"stat": {"exists": python}}, {"stat": {"exists": packages}}]}
+    assert Role("airflow", {"__airflow_present_paths": found}).evaluate("__airflow_present_runs") is runs
