@@ -25,6 +25,7 @@ _BAD_SECTION = re.compile(r"[\s\[\]]|^$|^DEFAULT$")
 _BAD_OPTION = re.compile(r"[\s\[\]=:]|^$|^[#;]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _INDENT = "    "
+_SENTINEL = ("celery_broker_transport_options.master_name", "celery_broker_transport_options.sentinel_kwargs")
 _AUTH_MANAGER = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
 # Options that Airstrip gives to the components by their environment, which wins over airflow.cfg; and their variables.
 _GIVEN_ELSEWHERE = {
@@ -253,7 +254,7 @@ def _given(users: Options, environment: object, renamed: Mapping[str, Any]) -> I
 
 def airflow_config_unsupported(overrides: object, environment: object, base_url: str) -> list[str]:
     """
-    List the options with which a site would not work, and what to do: another auth manager, a path in the URL.
+    List the options with which a site would not work, and what to do: another auth manager, Sentinel, a path in a URL.
 
     Example: `airflow_config_overrides | airflow_config_unsupported(airflow_environment, airflow_base_url)`. Raises
     AnsibleFilterError on wrong types only.
@@ -265,6 +266,12 @@ def airflow_config_unsupported(overrides: object, environment: object, base_url:
         "and OpenID Connect are FAB's as well, by airflow_webserver_config."
         for where, name, value in found
         if name.lower() == "core.auth_manager" and value != _AUTH_MANAGER
+    ]
+    problems += [
+        f"{where}: {name} is for Redis Sentinel, which is not supported. Take it out, and name in site_broker_host the "
+        "server that is written to, or a proxy before it."
+        for where, name, _ in found
+        if name.lower() in _SENTINEL
     ]
     urls = [("airflow_base_url", str(base_url or ""))]
     urls += [(f"{where}: {name}", str(value)) for where, name, value in found if name.lower() == "api.base_url"]

@@ -8,6 +8,7 @@ Minimum lengths and their sources:
   guessing. RFC 2104, 3 discourages less than the hash's length, it does not forbid it.
 - fernet: 32 bytes as 44 characters of URL-safe base64, by the Fernet specification; several for rotation, separated by
   commas (Airflow: security/secrets/fernet.rst).
+- external: none. Who runs a server outside of the inventory has chosen its passwords.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.airstrip.core.plugins.module_utils.held_secret import digest, held_secret
 from ansible_collections.airstrip.core.plugins.plugin_utils.checks import as_mapping
 
-_KINDS = ("fernet", "password", "key")
+_KINDS = ("fernet", "password", "key", "external")
 _MINIMUM_LENGTHS = {"password": 16, "key": 32}
 _MINIMUM_DISTINCT = 5
 # 32 bytes: 43 characters and one of padding.
@@ -32,6 +33,7 @@ _REMEDIES = {
     "fernet": "make one with `openssl rand -base64 32 | tr +/ -_`",
     "password": "make one with `openssl rand -hex 16`",
     "key": "make one with `openssl rand -base64 64 | tr -d '\\n'`",
+    "external": "set it to the one that its server has",
 }
 # A secret that is made of nothing but these is one from an example.
 _EXAMPLE_WORDS = re.findall(
@@ -103,6 +105,8 @@ def _problem(kind: str, value: object) -> str:
         return f"must be a string, found {type(value).__name__}; quote it"
     if re.search(r"[\x00-\x1f\x7f]", value) or value != value.strip():
         return "contains a newline, another control character, or spaces at an end"
+    if kind == "external":
+        return ""
     if kind == "fernet":
         return _fernet(value)
     problem = _example(value)
@@ -133,8 +137,9 @@ def airflow_secret_problems(secrets: object, roles: object = ()) -> list[str]:
     List what is wrong with secrets, by the names of their variables, and with the passwords of `roles`.
 
     Example: `{'airflow_jwt_secret': {'kind': 'key', 'value': 'changeme'}} | airflow_secret_problems`. Kinds are
-    fernet, password and key. No message contains a value. Raises AnsibleFilterError on an unknown kind and on wrong
-    types of the argument itself.
+    fernet, password, key, and external for the password of a server outside of the inventory. An empty one of those
+    passes where `optional` is true, which the variable `optional_by` says. No message contains a value. Raises
+    AnsibleFilterError on an unknown kind and on wrong types of the argument itself.
     """
     problems = []
     for name, secret in _all_secrets(secrets, roles).items():
@@ -142,8 +147,13 @@ def airflow_secret_problems(secrets: object, roles: object = ()) -> list[str]:
         kind = given.get("kind")
         if kind not in _KINDS:
             raise AnsibleFilterError(f"airflow_secret_problems: the kind of {name} must be one of {', '.join(_KINDS)}")
+        if kind == "external" and given.get("optional") and given.get("value") == "":
+            continue
         if problem := _problem(kind, given.get("value")):
-            problems.append(f"{name} {problem}; {_REMEDIES[kind]}, or leave {name} out to have it generated")
+            other = f"leave {name} out to have it generated"
+            if kind == "external" and "optional_by" in given:
+                other = f"{given['optional_by']} to true if it has none"
+            problems.append(f"{name} {problem}; {_REMEDIES[kind]}, or {other}")
     return problems
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 from ansible_collections.airstrip.core.plugins.plugin_utils.checks import as_list, as_mapping, as_number
 from ansible_collections.airstrip.core.plugins.plugin_utils.store_checks import (
+    broker_problems,
     login_problems,
     plaintext_problems,
     store_problems,
@@ -372,6 +373,11 @@ def _database(facts: Facts) -> Iterator[str]:
             f"site_database_host: the server is PostgreSQL {number // 10000}.{number % 10000}, and this Airflow "
             f"needs {minimum} or newer. Upgrade the server or choose another one."
         )
+    if (encoding := database.get("encoding", "UTF8")) != "UTF8":
+        yield (
+            f"site_database_name: the database has the encoding {encoding}, and Airflow writes UTF8. Make another one "
+            "there by CREATE DATABASE ... ENCODING 'UTF8' LOCALE 'C.UTF-8' TEMPLATE template0."
+        )
 
 
 def _stores(facts: Facts) -> Iterator[str]:
@@ -424,6 +430,7 @@ _CHECKS: tuple[tuple[tuple[str, ...], Callable[[Facts], Iterator[str]]], ...] = 
     (("unreached",), lambda facts: _findings(facts, "unreached")),
     (("stores",), _stores),
     (("external_logins",), lambda facts: iter(login_problems(**facts["external_logins"]))),
+    (("broker_login",), lambda facts: iter(broker_problems(facts["broker_login"]))),
     (("remote_stores",), lambda facts: iter(plaintext_problems(facts["remote_stores"]))),
     (("disk",), _disk),
     (("open_ways",), _open_ways),

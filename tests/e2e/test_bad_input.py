@@ -295,6 +295,26 @@ RUNS = {
             "airflow_broker_tls_enabled": False,
         },
     ),
+    "no_password": Run(
+        groups=ALL,
+        variables={
+            "site_database_host": "a,b",
+            "site_broker_host": f"sentinel://:{SHORT_PASSWORD}@127.0.0.1:26379",
+            "airflow_broker_password": "",
+            "airflow_config_overrides": {"celery_broker_transport_options": {"master_name": "main"}},
+            "preflight_connect_timeout": 2,
+        },
+    ),
+    # The host's own broker, as an external one.
+    "other_user": Run(
+        groups=("postgresql", *ALL),
+        variables={
+            "site_broker_host": "127.0.0.1",
+            "site_broker_user": "",
+            "airflow_broker_password": "{{ redis_admin_password }}",
+        },
+    ),
+    "nameless": Run(variables={"site_broker_user": ""}),
     # The host's own server by another port, as an external one that the controller reaches, too.
     "external": Run(
         groups=ALL,
@@ -305,6 +325,7 @@ RUNS = {
             "airflow_database_options": {"sslmode": "prefer"},
             "airflow_database_password": "qV7-another-2bK-one-9wJ",
             "site_broker_host": "127.0.0.1",
+            "airflow_broker_password": SHORT_PASSWORD,
         },
         before=(
             "apt-get -qq install -y --no-install-recommends socat >/dev/null && systemd-run --quiet --collect"
@@ -491,6 +512,14 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "password of an external database": ("external", ("does not let airflow into", "Correct airflow_database_pass")),
     "external database of results": ("external", ("not let airflow_results into", "CREATE DATABASE", "celery_results")),
     "reader of results": ("external", ("not let airflow_results_reader into", "Correct airflow_results_reader_pass")),
+    "password of an external broker": ("external", ("127.0.0.1 does not let the user airflow", "WRONGPASS", "Correct")),
+    "broker that is none": ("remote", ("does not answer as a Redis does", "Set site_broker_host and site_broker_port")),
+    "user of an external broker": ("other_user", ("somebody without a user's name", "WRONGPASS", "site_broker_user")),
+    "broker without a password": ("no_password", ("airflow_broker_password is not set", "site_open_broker_allowed to")),
+    "sentinel as a broker": ("no_password", ("site_broker_host has to be one host", "Sentinel", "name the server")),
+    "sentinel as an override": ("no_password", ("master_name is for Redis Sentinel", "Take it out")),
+    "several databases": ("no_password", ("site_database_host has to be one host", "site_database_port to its port")),
+    "broker's user without a name": ("nameless", ("site_broker_user is empty, and node-1 runs redis", "Set it to a")),
     "database as an override": ("overridden", ("database.sql_alchemy_conn is a credential", "site_database_host")),
     "broker as a command": ("overridden", ("celery.broker_url_cmd is a credential", "site_broker_host")),
     "secret as an override": ("overridden", ("sentry.sentry_dsn is a secret to Airflow", "sentry.sentry_dsn_cmd")),

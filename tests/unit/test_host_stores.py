@@ -52,7 +52,7 @@ def test_a_server_that_cannot_be_asked_is_judged_by_its_files(tmp_path: Path) ->
     a_redis(tmp_path)
     seen = stores(tmp_path)
     assert seen["postgresql"] == {
-        "version": "15", "answers": False, "databases": [], "files": 1,
+        "version": "15", "answers": False, "databases": {}, "files": 1,
         "access": ["host shop shop 10.0.0.0/8 scram-sha-256"],
         "access_list": True,
     }  # fmt: skip

@@ -33,6 +33,7 @@ def found(
         (ALONE, {"executor": "LocalExecutor"}),
         (PLACED | {"postgresql": [], "redis": ["store"]}, {"database_host": "db.example.com"}),
         (PLACED | {"redis": []}, {"broker_host": "broker.example.com"}),
+        (PLACED | {"redis": []}, {"broker_host": "2001:db8::1", "broker_user": ""}),
         # On one host the load balancer answers who asks for logs.
         (
             {group: ["vm"] for group in BALANCED},
@@ -99,6 +100,21 @@ NOBODY: dict[str, Any] = {"spare": ["vm"]}
             "No host runs redis (site_executor is CeleryExecutor). Put a host into the inventory group redis, or name "
             "an external server in site_broker_host.",
             {"placed": PLACED | {"redis": []}},
+        ),
+        (
+            "site_broker_host has to be one host, by its name or its address, without scheme, user or port. Set it to "
+            "that, and site_broker_port to its port. Redis Sentinel is not supported: name the server that is written "
+            "to, or a proxy before it.",
+            {"placed": PLACED | {"redis": []}, "broker_host": "sentinel://:zqxjv@s1:26379/0;sentinel://s2:26379/0"},
+        ),
+        (
+            "site_database_host has to be one host, by its name or its address, without scheme, user or port. Set it "
+            "to that, and site_database_port to its port.",
+            {"placed": PLACED | {"postgresql": []}, "database_host": "a,b"},
+        ),
+        (
+            "site_broker_user is empty, and store runs redis, where each has a user of its own. Set it to a name.",
+            {"placed": PLACED, "broker_user": ""},
         ),
         (
             "No host runs worker (site_executor is CeleryExecutor). Put a host into the inventory group "

@@ -325,6 +325,13 @@ def test_what_a_site_can_have_is_supported(overrides: Any, environment: Any, bas
             f"airflow_config_overrides: core.auth_manager is {SIMPLE}, and a site's users, roles and logins are those "
             "of FAB. Take it out; LDAP, OAuth and OpenID Connect are FAB's as well, by airflow_webserver_config.",
         ),
+        (
+            {"celery_broker_transport_options": {"master_name": "mymaster"}},
+            {},
+            "",
+            "airflow_config_overrides: celery_broker_transport_options.master_name is for Redis Sentinel, which is not "
+            "supported. Take it out, and name in site_broker_host",
+        ),
         ({}, {"AIRFLOW__CORE__AUTH_MANAGER": "x"}, "", "airflow_environment: core.auth_manager is x, and"),
         (
             {},

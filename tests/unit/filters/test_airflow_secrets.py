@@ -82,6 +82,30 @@ def test_unfit_secrets(kind: str, value: Any, message: str) -> None:
     assert "make one with `openssl rand" in problem
 
 
+@pytest.mark.parametrize("value", ["short", "changeme", "aaaaaaaa", "airflow"])
+def test_what_others_have_chosen_is_not_judged(value: str) -> None:
+    assert _problems("external", value) == []
+
+
+@pytest.mark.parametrize(
+    ("secret", "remedy"),
+    [
+        ({"value": ""}, "is not set; set it to the one that its server has, or leave airflow_thing out to have it"),
+        (
+            {"value": "", "optional": False, "optional_by": "b"},
+            "set it to the one that its server has, or b to true if",
+        ),
+        ({"value": "", "kind": "password", "optional": True, "optional_by": "b"}, "is not set; make one with"),
+        ({"value": "a\n"}, "contains a newline"),
+        ({"value": 12345}, "must be a string, found int; quote it"),
+    ],
+)
+def test_what_no_server_can_have_chosen_is_refused(secret: dict[str, Any], remedy: str) -> None:
+    (problem,) = airflow_secret_problems({"airflow_thing": {"kind": "external"} | secret})
+    assert remedy in problem
+    assert airflow_secret_problems({"a": {"kind": "external", "value": "", "optional": True}}) == []
+
+
 WORDS = ["changeme", "password", "secret", "airflow", "admin", "postgres", "redis", "default", "fernet", "jwt"]
 
 

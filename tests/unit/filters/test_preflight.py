@@ -10,7 +10,11 @@ from preflight import preflight_problems
 
 AIRFLOW = {"version": "3.3.2", "python": "3.13.5", "available": {"3.3.2": ["3.12", "3.13"], "3.1.7": ["3.11"]}}
 WORKER = {"name": "default", "queues": ["default"]}
-STORES = {"seen": {}, "known_databases": ["airflow"], "postgresql_allowed": False, "redis_allowed": False}
+STORES = {
+    "seen": {}, "known_databases": ["airflow"], "own_databases": ["airflow"], "postgresql_allowed": False,
+    "redis_allowed": False,
+}  # fmt: skip
+BROKER = {"host": "mq", "inventory_host": "app1", "user": "airflow", "database": 0}
 STORE = {"external": True, "host": "db.example.com", "verified": "verify-full", "plain_allowed": False}
 REMOTE = {"database": STORE, "broker": STORE}
 LOGINS: dict[str, dict[str, Any]] = {
@@ -354,6 +358,16 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
         "site_database_host: the server is PostgreSQL 13.18, and this Airflow needs 14 or newer.",
     ),
     (
+        "database of another encoding",
+        {"database": {"version_num": 150018, "minimum": 13, "encoding": "SQL_ASCII"}},
+        "site_database_name: the database has the encoding SQL_ASCII, and Airflow writes UTF8. Make another one there",
+    ),
+    (
+        "broker that lets nobody in",
+        {"broker_login": BROKER | {"answer": {"error": "NOAUTH Authentication required.", "stage": "login"}}},
+        "site_broker_host: mq does not let the user airflow use the database 0: NOAUTH Authentication required.",
+    ),
+    (
         "database that leaves",
         {"leaving": {"components": ["worker", "postgresql"], "holds_data": ["postgresql", "redis"], "allowed": []}},
         "app1: postgresql would leave the host, with data that the site does not have elsewhere. Put the host back",
@@ -468,7 +482,7 @@ def test_an_unknown_system_wants_no_cluster() -> None:
     [
         ({"firewall": {"ssh_sources": "192.0.2.7"}}, "firewall.ssh_sources must be a list, found str"),
         ([], "the facts must be a mapping, found list"),
-        ({"memory": 1}, "unknown fact 'memory'; known: airflow, authority_changes, authority_problems, cert"),
+        ({"memory": 1}, "unknown fact 'memory'; known: airflow, authority_changes, authority_problems, br"),
         ({"workers": [{"name": "a", "queues": "default"}]}, "queues of site_workers must be a list, found str"),
         ({"disk": [{"path": "/", "free_mb": "9", "needed_mb": 1}]}, "free_mb of / must be a number, found '9'"),
         ({"clock_offsets": {"a": None}}, "clock_offsets.a must be a number, found None"),

@@ -12,7 +12,7 @@ from typing import Any
 # Users' objects have higher OIDs than PostgreSQL's own. Whoever uses the database `postgres` has tables there.
 _FIRST_OID = 16384
 _DATABASES = """
-SELECT coalesce(json_agg(datname ORDER BY datname), '[]') FROM pg_database
+SELECT coalesce(json_object_agg(datname, pg_encoding_to_char(encoding) ORDER BY datname), '{}') FROM pg_database
 WHERE datname NOT IN ('postgres', 'template0', 'template1') OR datname = current_database()
 AND EXISTS (SELECT FROM pg_class WHERE oid >= 16384 AND relkind IN ('r', 'p'))
 """
@@ -55,8 +55,8 @@ def postgresql(version: str, configuration: Path) -> dict[str, Any]:
     Tell which databases a cluster has, and who may use them; nothing if there is none or it is Airstrip's.
 
     `configuration` is the directory of the cluster `main`. The result has `version`, `answers` (whether the server
-    does), `databases`, `files` (the number of databases by the files of the cluster), `access_list` (whether there is a
-    pg_hba.conf) and `access`, the lines in it that Debian has not written.
+    does), `databases` (their encodings by name), `files` (the number of databases by the files of the cluster),
+    `access_list` (whether there is a pg_hba.conf) and `access`, the lines in it that Debian has not written.
     """
     list_of_access = configuration / "pg_hba.conf"
     if (
@@ -74,7 +74,7 @@ def postgresql(version: str, configuration: Path) -> dict[str, Any]:
     return {
         "version": version,
         "answers": bool(answer),
-        "databases": json.loads(answer) if answer else [],
+        "databases": json.loads(answer) if answer else {},
         "files": len(files),
         "access_list": list_of_access.exists(),
         "access": [line for line in access if not _USUAL.fullmatch(line)],

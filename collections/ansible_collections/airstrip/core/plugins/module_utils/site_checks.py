@@ -17,6 +17,8 @@ _IPV4 = 4
 # A name is a certificate's common name, which has 64 characters at most (RFC 5280, ub-common-name).
 _MAX_NAME = 64
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?")
+# A host outside of the inventory, by its name or its address.
+_SERVER = re.compile(r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 # The kernel keeps part of a machine's memory to itself; "4 GB" show up as some 3.8.
 _MEMORY_TOLERANCE = 0.1
 
@@ -62,6 +64,27 @@ def _both(site: Site) -> Iterator[str]:
                 f"{external} is {site.variables[external]}, and {', '.join(hosts)} runs {name}. Empty the variable, or "
                 f"the inventory group {site.components[name].group}."
             )
+
+
+def _external(site: Site) -> Iterator[str]:
+    for name, entry in site.components.items():
+        external, port = entry.placement.external, entry.services[0].port if entry.services else ""
+        value = str(site.variables[external]) if external else ""
+        # A URL may have a password in it, and is not shown.
+        if value and not _SERVER.fullmatch(value):
+            sentinel = " Redis Sentinel is not supported: name the server that is written to, or a proxy before it."
+            yield (
+                f"{external} has to be one host, by its name or its address, without scheme, user or port. Set it to "
+                f"that, and {port} to its port.{sentinel if name == 'redis' else ''}"
+            )
+
+
+def _nameless(site: Site) -> Iterator[str]:
+    if site.placed.get("redis") and not site.variables["site_broker_user"]:
+        yield (
+            f"site_broker_user is empty, and {site.placed['redis'][0]} runs redis, where each has a user of its own. "
+            "Set it to a name."
+        )
 
 
 def _idle(site: Site) -> Iterator[str]:
@@ -179,5 +202,6 @@ def _muted(site: Site) -> Iterator[str]:
 
 def problems(site: Site) -> list[str]:
     """List what is wrong with a site."""
-    checks = (_names, _placement, _too_many, _both, _idle, _addresses, _ipv6, _ports, _memory, _extra_clients, _muted)
-    return [problem for check in checks for problem in check(site)]
+    of_components = (_placement, _too_many, _both, _external, _nameless, _idle)
+    of_hosts = (_addresses, _ipv6, _ports, _memory, _extra_clients, _muted)
+    return [problem for check in (_names, *of_components, *of_hosts) for problem in check(site)]

@@ -9,7 +9,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-_PLACE_KEYS = frozenset({"host", "known_databases", "postgresql_allowed", "redis_allowed"})
+_PLACE_KEYS = frozenset({"host", "known_databases", "own_databases", "postgresql_allowed", "redis_allowed"})
 _REMOTE_KEYS = frozenset({"database", "broker"})
 # Without a check of the name, any certificate of a trusted authority would do: that is for an authority of one's own.
 _VERIFIED = ("verify-ca", "verify-full")
@@ -40,6 +40,16 @@ def _held_by_postgresql(seen: Facts, known: list[str]) -> Iterator[str]:
         yield f"has lines in pg_hba.conf that would be lost ({'; '.join(seen['access'])})"
 
 
+def _other_encodings(seen: Facts, own: list[str]) -> Iterator[str]:
+    for name, encoding in seen["databases"].items():
+        if name in own and encoding != "UTF8":
+            yield (
+                f"the database {name} has the encoding {encoding}, and Airflow writes UTF8. Dump it, and restore it "
+                "into one that is made by CREATE DATABASE ... ENCODING 'UTF8' LOCALE 'C.UTF-8' TEMPLATE template0; or "
+                "give the site another name for its database (site_database_name, site_results_database_name)."
+            )
+
+
 def _held_by_redis(seen: Facts) -> Iterator[str]:
     if seen["keys"]:
         yield f"holds {seen['keys']} keys"
@@ -55,7 +65,8 @@ def store_problems(seen: object, place: object) -> list[str]:
 
     `seen` is what the module site_host_facts returns as `stores`, for example `{'redis': {'answers': True, 'keys': 3,
     'files': [], 'changed': False}}`; of a server that is Airstrip's there is nothing in it. `place` has the `host`, the
-    names of the site's databases (`known_databases`), and `postgresql_allowed` and `redis_allowed`, whether they may be
+    names of databases whose users are in the inventory (`known_databases`), those that are to be Airstrip's
+    (`own_databases`), and `postgresql_allowed` and `redis_allowed`, whether they may be
     taken over. Raises AnsibleFilterError on wrong facts.
     """
     given = _facts(place, _PLACE_KEYS, "store_problems")
@@ -70,6 +81,9 @@ def store_problems(seen: object, place: object) -> list[str]:
             "may connect in site_database_extra_clients, set postgresql_takeover_allowed to true, or take another host"
         )
         found += [f"{given['host']}: a PostgreSQL that Airstrip has not set up {held}. {remedy}."] if held else []
+    if postgresql:
+        own = list(given["own_databases"])
+        found += [f"{given['host']}: {problem}" for problem in _other_encodings(postgresql, own)]
     if redis and not given["redis_allowed"]:
         held = " and ".join(_held_by_redis(redis))
         remedy = (
@@ -108,6 +122,57 @@ def plaintext_problems(stores: object) -> list[str]:
         and not store["plain_allowed"]
         and not _is_here(store["host"])
         and store["verified"] not in (*_VERIFIED, *_CERTIFICATE_NEEDED)
+    ]
+
+
+# What a broker says to a login that is none, and what to do. Redis speaks English alone.
+_LOGINS = (
+    (
+        "without any password configured",
+        "It has no password: set {password} to '', and {open} to true if that is meant",
+    ),
+    ("wrong number of arguments", "Before version 6 it knows no users: set {user} to ''"),
+    ("DB index|invalid DB", "Set site_broker_database to one that it has"),
+    ("DENIED", "It lets nobody in from another host: give it a password, and set {password} to that"),
+    ("unknown command|not answer as a Redis", "Set site_broker_host and site_broker_port to those of a Redis"),
+    ("closes the connection|ConnectionReset", "If it speaks TLS, set airflow_broker_tls_enabled to true"),
+    ("", "Correct {user} ('' for a server that knows a password alone) or {password}"),
+)
+_MODES = {"sentinel": "a Sentinel", "cluster": "a Redis Cluster"}
+_BROKER_KEYS = frozenset({"host", "inventory_host", "user", "database", "answer"})
+
+
+def broker_problems(broker: object) -> list[str]:
+    """
+    Say why a host cannot use an external broker, by what the module broker_login returned there (`answer`).
+
+    `broker` has `host`, that of the broker, `inventory_host`, the one that asked, `user` and `database`. A broker that
+    does not answer at all is not judged. Raises AnsibleFilterError on wrong facts.
+    """
+    given = _facts(broker, _BROKER_KEYS, "broker_problems")
+    answer, host = given["answer"], given["host"]
+    error = "".join(letter for letter in str(answer.get("error") or "") if letter.isprintable())[:150].strip()
+    if answer.get("mode") in _MODES:
+        return [
+            f"site_broker_host: {host} is {_MODES[answer['mode']]}, which is not supported. Name the server that is "
+            "written to, or a proxy before it."
+        ]
+    if answer.get("role") == "slave":
+        return [f"site_broker_host: {host} is a replica, which cannot be written to. Name the one that it follows."]
+    if not error or answer.get("stage") == "connection":
+        return []
+    if answer.get("stage") == "tls":
+        return [
+            f"{given['inventory_host']}: site_broker_host: no TLS with {host}: {error}. Correct "
+            "airflow_broker_options, put the certificate of its authority into base_ca_certificates, or, if it speaks "
+            "no TLS, set airflow_broker_tls_enabled to false."
+        ]
+    names = {"user": "site_broker_user", "password": "airflow_broker_password", "open": "site_open_broker_allowed"}
+    remedy = next(remedy for pattern, remedy in _LOGINS if re.search(pattern, error)).format_map(names)
+    who = f"the user {given['user']}" if given["user"] else "somebody without a user's name"
+    return [
+        f"site_broker_host: {host} does not let {who} use the database {given['database']}: {error.rstrip('.')}. "
+        f"{remedy}."
     ]
 
 
