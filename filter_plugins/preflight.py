@@ -373,6 +373,12 @@ def _database(facts: Facts) -> Iterator[str]:
             f"site_database_host: the server is PostgreSQL {number // 10000}.{number % 10000}, and this Airflow "
             f"needs {minimum} or newer. Upgrade the server or choose another one."
         )
+    if database.get("pooled"):
+        yield (
+            "site_database_host: what answers there pools transactions, as PgBouncer with pool_mode = transaction "
+            "does: the lock of a migration would stay for ever, and prepared statements be lost. Name PostgreSQL "
+            "itself in site_database_host and site_database_port, or set pool_mode = session there."
+        )
     if (encoding := database.get("encoding", "UTF8")) != "UTF8":
         yield (
             f"site_database_name: the database has the encoding {encoding}, and Airflow writes UTF8. Make another one "

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import ssl
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -82,7 +83,7 @@ def _context(options: dict[str, Any], authorities: dict[str, str]) -> ssl.SSLCon
     return context
 
 
-def command(stream: IO[bytes], *words: str) -> str:
+def command(stream: io.BufferedRWPair, *words: str) -> str:
     """Send a command by Redis' protocol (RESP2) and return the answer. Raises RefusedError and OSError."""
     raw = [word.encode() for word in words]
     stream.write(b"*%d\r\n" % len(raw) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in raw))
@@ -98,7 +99,7 @@ def command(stream: IO[bytes], *words: str) -> str:
     return text
 
 
-def _facts(stream: IO[bytes]) -> dict[str, str]:
+def _facts(stream: io.BufferedRWPair) -> dict[str, str]:
     """Return what a server says of itself; nothing if the user may not ask."""
     try:
         lines = command(stream, "INFO", "server").splitlines() + command(stream, "INFO", "replication").splitlines()
@@ -109,7 +110,7 @@ def _facts(stream: IO[bytes]) -> dict[str, str]:
     return dict(line.split(":", 1) for line in lines if ":" in line)
 
 
-def login(stream: IO[bytes], wanted: dict[str, Any]) -> dict[str, str]:
+def login(stream: io.BufferedRWPair, wanted: dict[str, Any]) -> dict[str, str]:
     """Log in as redis-py does, and return what the server says of itself. Raises RefusedError and OSError."""
     user, password = wanted["user"], wanted["password"]
     if user or password:

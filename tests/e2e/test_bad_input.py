@@ -314,6 +314,24 @@ RUNS = {
             "airflow_broker_password": "{{ redis_admin_password }}",
         },
     ),
+    # PgBouncer before the host's own server, as an external one that the controller reaches, too.
+    "pooled": Run(
+        groups=("redis", *ALL),
+        variables={
+            "site_database_host": "{{ ansible_facts['default_ipv4']['address'] }}",
+            "site_database_port": 64322,
+            "site_plain_database_allowed": True,
+            "airflow_database_options": {"sslmode": "prefer"},
+        },
+        before=(
+            "apt-get -qq install -y --no-install-recommends pgbouncer >/dev/null 2>&1 && systemctl stop pgbouncer"
+            " && printf '%s\\n' '[databases]' '* = host=/var/run/postgresql user=postgres' '[pgbouncer]' auth_type=any"
+            " pool_mode=transaction listen_addr=0.0.0.0 listen_port=64322 unix_socket_dir= >/run/pooler.ini"
+            " && systemd-run --quiet --collect --unit=pooler --uid=postgres pgbouncer /run/pooler.ini"
+            " && timeout 9 sh -c 'until ss -lnt | grep -q :64322; do sleep 0.1; done'"
+        ),
+        after="systemctl stop pooler && apt-get -qq purge -y --auto-remove pgbouncer >/dev/null && rm /run/pooler.ini",
+    ),
     "nameless": Run(variables={"site_broker_user": ""}),
     # The host's own server by another port, as an external one that the controller reaches, too.
     "external": Run(
@@ -520,6 +538,7 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "sentinel as an override": ("no_password", ("master_name is for Redis Sentinel", "Take it out")),
     "several databases": ("no_password", ("site_database_host has to be one host", "site_database_port to its port")),
     "broker's user without a name": ("nameless", ("site_broker_user is empty, and node-1 runs redis", "Set it to a")),
+    "pooled transactions": ("pooled", ("pools transactions", "Name PostgreSQL itself", "pool_mode = session")),
     "database as an override": ("overridden", ("database.sql_alchemy_conn is a credential", "site_database_host")),
     "broker as a command": ("overridden", ("celery.broker_url_cmd is a credential", "site_broker_host")),
     "secret as an override": ("overridden", ("sentry.sentry_dsn is a secret to Airflow", "sentry.sentry_dsn_cmd")),

@@ -363,6 +363,11 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
         "site_database_name: the database has the encoding SQL_ASCII, and Airflow writes UTF8. Make another one there",
     ),
     (
+        "pooled transactions",
+        {"database": {"version_num": 150018, "minimum": 13, "pooled": True}},
+        "site_database_host: what answers there pools transactions, as PgBouncer with pool_mode = transaction does: ",
+    ),
+    (
         "broker that lets nobody in",
         {"broker_login": BROKER | {"answer": {"error": "NOAUTH Authentication required.", "stage": "login"}}},
         "site_broker_host: mq does not let the user airflow use the database 0: NOAUTH Authentication required.",
