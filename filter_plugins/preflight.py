@@ -442,6 +442,7 @@ _CHECKS: tuple[tuple[tuple[str, ...], Callable[[Facts], Iterator[str]]], ...] = 
     (("open_ways",), _open_ways),
     (("host_problems",), lambda facts: (_here(facts) + problem for problem in _findings(facts, "host_problems"))),
     (("firewall",), _firewall),
+    (("egress_problems",), lambda facts: (_here(facts) + problem for problem in _findings(facts, "egress_problems"))),
     (("drained",), _drained),
     (("leaving",), _leaving),
     (("fixed",), _fixed),

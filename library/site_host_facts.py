@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import fnmatch
 import glob
+import ipaddress
 import json
 import os
 import re
@@ -144,6 +145,11 @@ ssh_connection:
   type: list
   elements: str
   returned: success
+resolvers:
+  description: Addresses of the name servers that are asked, but for those of the host itself.
+  type: list
+  elements: str
+  returned: success
 neighbour:
   description: The hardware address that answers for that address; empty for none.
   type: str
@@ -200,6 +206,8 @@ stores:
 _RELEASE = re.compile("[0-9][^-]*")
 # More is none of the files that are read here.
 _MOST_BYTES = 2**22
+# Where systemd-resolved answers, the first names it alone, and the second those that it asks.
+_RESOLVERS = ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf")
 
 
 def free_mb(path: str) -> int:
@@ -273,6 +281,21 @@ def ssh_connection() -> list[str]:
         # pid (comm) state ppid: see proc(5); a name may contain blanks and parentheses.
         process = "".join(read(f"/proc/{process}/stat").rpartition(")")[2].split()[1:2])
     return []
+
+
+def resolvers(paths: tuple[str, ...] = _RESOLVERS) -> list[str]:
+    """Return the addresses of the name servers, in order, each once; none of this host or with a zone."""
+    # Often a link, in a directory of root's.
+    words = [line.split() for path in paths for line in read(os.path.realpath(path)).splitlines()]
+    found = [row[1] for row in words if len(row) > 1 and row[0] == "nameserver"]
+    return [address for address in dict.fromkeys(found) if _is_elsewhere(address)]
+
+
+def _is_elsewhere(address: str) -> bool:
+    try:
+        return "%" not in address and not ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 def neighbour(address: str) -> str:
@@ -451,6 +474,7 @@ def facts(given: dict[str, Any]) -> dict[str, Any]:
         "free_mb": {path: free_mb(path) for path in given["paths"]},
         "open_ways": open_ways(given["root_paths"], given["taken_over"]),
         "ssh_connection": ssh_connection(),
+        "resolvers": resolvers(),
         "neighbour": neighbour(given["neighbour"] or ""),
         "api_server_port": port(given["api_server"] or ""),
         "postgresql": postgresql_clusters(Path(asked["configuration"]), Path(asked["programs"])) if asked else {},

@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible_collections.airstrip.core.plugins.module_utils import site_sizing as sizing
 from ansible_collections.airstrip.core.plugins.module_utils.host_status import seconds_of
+from ansible_collections.airstrip.core.plugins.module_utils.site_egress import egress, named
 from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import probes, roles
 from ansible_collections.airstrip.core.plugins.module_utils.site_model import LOOPBACK, Site
 from ansible_collections.airstrip.core.plugins.module_utils.site_programs import programs
@@ -401,7 +402,7 @@ def _unique(names: Iterable[Any]) -> list[str]:
 
 def _host(site: Site, name: str) -> dict[str, Any]:
     components, own, comers = site.of(name), site.hosts[name].variables, clients(site, name)
-    balancers = site.placed.get("load_balancer", [])
+    balancers, servers_outside = site.placed.get("load_balancer", []), outside(site, name)
     return {
         "address": site.hosts[name].address,
         "listen_address": site.hosts[name].listen_address,
@@ -409,12 +410,14 @@ def _host(site: Site, name: str) -> dict[str, Any]:
         "is_airflow": any(site.components[component].tier == "airflow" for component in components),
         "rank": balancers.index(name) if name in balancers else 0,
         "rules": rules(site, name),
+        "egress": egress(site, name, servers_outside),
+        "egress_named": named(site, servers_outside),
         "clients": comers,
         "callers": {service: _unique(row["address"] for row in rows) for service, rows in comers.items()},
         "listen": listen(site, name),
         "reach": reach(site, name),
         "servers": servers(site, name),
-        "outside": outside(site, name),
+        "outside": servers_outside,
         "urls": urls(site, name),
         "certificates": certificates(site, name),
         "virtual_interface": virtual_interface(site, name),
@@ -451,7 +454,7 @@ def fact(site: Site) -> dict[str, Any]:
     entries       the lines of /etc/hosts
     proxy         variables of the environment
     hosts         by name: `address`, `components`, in `vars` the variables that may differ, and what the functions
-                  above return, and those of site_inputs
+                  above return, and those of site_inputs and site_egress
     """
     sets, budget = worker_sets(site), sizing.budget(site)
     hosts, users = {name: _host(site, name) for name in site.hosts}, broker_users(site, sets)
