@@ -142,9 +142,9 @@ def firewall_egress_statements(rules: object, resolvers: object = ()) -> list[st
     """
     Write rules for what goes out as nftables statements, as firewall_statements does with those for what comes in.
 
-    Name servers are `resolvers`. Example: `[{'comment': 'S3', 'port': 443, 'destinations': ['192.0.2.0/24']}] | firewall_egress_statements` gives
-    `['ip daddr { 192.0.2.0/24 } tcp dport 443 accept comment "S3"']`. Raises AnsibleFilterError on a protocol, port,
-    destination or comment that nft would not take, and without destinations.
+    Name servers are `resolvers`. Example: `[{'comment': 'S3', 'port': 443, 'destinations': ['192.0.2.0/24']}] |
+    firewall_egress_statements` gives `['ip daddr { 192.0.2.0/24 } tcp dport 443 accept comment "S3"']`. Raises
+    AnsibleFilterError on a protocol, port, destination or comment that nft would not take, and without destinations.
     """
     servers = [{"comment": "DNS", "port": 53, "destinations": resolvers}] if resolvers else []
     given = [rule | {"protocol": protocol} for rule in servers for protocol in ("udp", "tcp")]

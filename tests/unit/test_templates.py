@@ -121,6 +121,18 @@ FIREWALL: dict[str, Any] = {
     "firewall_extra_rules": [{"comment": "media", "port": "5000-5010", "protocol": "udp"}],
     "firewall_log_enabled": True,
 }
+EGRESS: dict[str, Any] = FIREWALL | {
+    "firewall_ssh_port": 2222,
+    "firewall_egress_enabled": True,
+    "firewall_egress_rules": [
+        {"service": "redis", "protocol": "tcp", "port": 6379, "destinations": ["192.0.2.11"]},
+        {"service": "vrrp", "protocol": "vrrp", "port": 0, "destinations": ["192.0.2.12"]},
+    ],
+    "firewall_egress_destinations": [
+        {"comment": "S3", "port": 443, "destinations": ["198.51.100.0/24", "2001:db8:1::/48"]},
+    ],
+    "firewall_egress_resolvers": ["192.0.2.53", "2001:db8::53"],
+}
 
 INDEX: dict[str, Any] = {
     "airflow_release_package_index_url": "https://pypi.example.com/simple",
@@ -211,6 +223,9 @@ FILES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("keepalived/check-haproxy", "keepalived", "check-haproxy.j2", {}),
     ("firewall/firewall.nft", "firewall", "firewall.nft.j2", FIREWALL),
     ("firewall/firewall.nft.ssh_only", "firewall", "firewall.nft.j2", {"firewall_comment": "SHA-256"}),
+    ("firewall/firewall.nft.egress", "firewall", "firewall.nft.j2", EGRESS),
+    ("firewall/widen.nft", "firewall", "widen.nft.j2", FIREWALL),
+    ("firewall/widen.nft.egress", "firewall", "widen.nft.j2", EGRESS),
     ("firewall/airstrip-firewall.service", "firewall", "airstrip-firewall.service.j2", {}),
     ("firewall/look.sh", "firewall", "look.sh.j2", {}),
     ("firewall/arm_revert.sh", "firewall", "arm_revert.sh.j2", {}),
