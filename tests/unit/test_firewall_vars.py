@@ -23,11 +23,30 @@ def digest(**variables: Any) -> str:
         {"firewall_rules": [{"service": "https", "protocol": "tcp", "port": 443, "sources": []}]},
         {"firewall_extra_rules": [{"comment": "mine", "port": 9100}]},
         {"firewall_log_enabled": True},
+        {"firewall_egress_enabled": True},
     ],
     ids=lambda variables: str(next(iter(variables))),
 )
 def test_the_digest_tells_other_rules(variables: dict[str, Any]) -> None:
     assert digest(**variables) != digest()
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {
+            "firewall_egress_rules": [
+                {"service": "redis", "protocol": "tcp", "port": 6379, "destinations": ["10.0.0.2"]}
+            ]
+        },
+        {"firewall_egress_destinations": [{"comment": "S3", "port": 443, "destinations": ["10.0.0.2"]}]},
+        {"firewall_egress_resolvers": ["10.0.0.53"]},
+    ],
+    ids=lambda variables: str(next(iter(variables))),
+)
+def test_the_digest_tells_other_destinations_where_they_count(variables: dict[str, Any]) -> None:
+    assert digest(firewall_egress_enabled=True, **variables) != digest(firewall_egress_enabled=True)
+    assert digest(**variables) == digest()
 
 
 def test_the_digest_tells_no_other_net() -> None:

@@ -236,3 +236,41 @@ def test_signed_certificates_are_those_of_the_host() -> None:
     assert (
         Role("preflight", {"site": {"certificates": entries}}).evaluate("__preflight_leaf_certificates") == entries[:1]
     )
+
+
+@pytest.mark.parametrize(("enabled", "firewall"), [(True, True), ("true", "true"), (False, True), (True, "false")])
+@pytest.mark.parametrize(
+    ("proxy", "is_airflow", "told"),
+    [
+        ("", True, ["db, port 5432", "pypi.org, port 443", "192.0.2.9, port 2049", "192.0.2.7, port 22"]),
+        ("", False, ["db, port 5432", "192.0.2.9, port 2049", "192.0.2.7, port 22"]),
+        ("http://proxy:3128", True, ["db, port 5432", "192.0.2.9, port 2049", "192.0.2.7, port 22"]),
+    ],
+)
+def test_a_host_that_is_kept_in_has_to_reach_what_it_needs(
+    enabled: bool | str, firewall: bool | str, proxy: str, is_airflow: bool, told: list[str]
+) -> None:
+    named = [{"variable": "site_database_host", "host": "db", "port": 5432}]
+    answer = {"ssh_connection": ["192.0.2.1", "50000", "192.0.2.7", "22"]}
+    variables: dict[str, Any] = {
+        "preflight_firewall_enabled": firewall,
+        "firewall_egress_enabled": enabled,
+        "firewall_egress_destinations": [],
+        "base_http_proxy": proxy,
+        "base_https_proxy": "",
+        "airflow_release_package_index_enabled": True,
+        "airflow_release_package_index_url": "https://pypi.org/simple",
+        "site_here": HOST["site_here"] | {"is_airflow": is_airflow, "egress_named": named},
+        "ansible_facts": HOST["ansible_facts"]
+        | {
+            "mounts": [{"fstype": "nfs", "mount": "/srv", "options": "addr=192.0.2.9"}],
+            "all_ipv4_addresses": ["192.0.2.1"],
+        },
+        "ansible_play_hosts": ["vm2"],
+        "hostvars": {"vm2": {"preflight_facts": answer}},
+    }
+    found = host_fact("egress_problems", variables)
+    if "false" in (enabled, firewall) or False in (enabled, firewall):
+        assert found is None
+    else:
+        assert [problem.partition(" out to ")[2].partition(" (")[0] for problem in found] == told

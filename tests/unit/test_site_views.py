@@ -281,3 +281,65 @@ def test_a_host_is_told_what_is_to_be_seen_on_it() -> None:
     alone = here("vm", ALONE, executor="LocalExecutor")["status"]
     assert (alone["authority"], {tuple(part["certificates"]) for part in alone["parts"]}) == ("", {()})
     assert alone["parts"][0]["component"] == "postgresql"
+
+
+def way_out(service: str, port: int, *destinations: str, protocol: str = "tcp") -> dict[str, Any]:
+    return {"service": service, "protocol": protocol, "port": port, "destinations": list(destinations)}
+
+
+def test_a_host_is_let_out_to_what_it_connects_to() -> None:
+    store, control = "10.0.0.1", "10.0.0.2"
+    assert here("worker1")["egress"] == [
+        # The API server is everybody's.
+        way_out("api", 8080, control),
+        way_out("execution_api", 8080, control),
+        way_out("postgresql", 5432, store),
+        way_out("redis", 6379, store),
+    ]
+    assert [row["service"] for row in here("store")["egress"]] == ["api"]
+    assert here("vm", ALONE, executor="LocalExecutor")["egress"] == []
+
+
+def test_a_host_is_let_out_to_an_address_that_moves() -> None:
+    found = {row["service"]: row for row in here("edge1", BALANCED, virtual_address="10.0.0.100")["egress"]}
+    assert found["https"]["destinations"] == ["10.0.0.100", here("edge2", BALANCED)["address"]]
+    assert found["vrrp"] == way_out("vrrp", 0, here("edge2", BALANCED)["address"], protocol="vrrp")
+    found = {row["service"]: row for row in here("worker1", BALANCED, virtual_address="10.0.0.100")["egress"]}
+    assert "10.0.0.100" in found["execution_api"]["destinations"]
+    assert "haproxy_metrics" not in found
+
+
+def test_a_host_is_let_out_to_servers_outside_that_are_named_by_an_address() -> None:
+    placed = PLACED | {"postgresql": [], "redis": []}
+    given = {"broker_host": "2001:db8::6", "http_proxy": "http://192.0.2.8:3128", "https_proxy": "https://proxy"}
+    found = here("worker1", placed, database_host="db.example.com", **given)
+    assert [row for row in found["egress"] if "api" not in row["service"]] == [
+        way_out("http_proxy", 3128, "192.0.2.8"),
+        way_out("redis", 6379, "2001:db8::6"),
+    ]
+    assert found["egress_named"] == [
+        {"variable": "site_database_host", "host": "db.example.com", "port": 5432},
+        {"variable": "site_https_proxy", "host": "proxy", "port": 443},
+    ]
+    local = here("worker1", placed, database_host="127.0.0.1", broker_host="localhost")
+    assert {row["service"] for row in local["egress"]} == {"api", "execution_api"}
+    assert local["egress_named"] == []
+
+
+@given(sites())
+def test_who_is_let_out_is_let_in(site: Any) -> None:
+    found = fact(site)
+    addresses = {entry["address"]: name for name, entry in found["hosts"].items()}
+    for host in found["hosts"].values():
+        for way in host["egress"]:
+            for name in (addresses[address] for address in way["destinations"] if address in addresses):
+                rows = [row for row in found["hosts"][name]["rules"] if row["port"] == way["port"]]
+                assert any(not row["sources"] or host["address"] in row["sources"] for row in rows)
+    for way in found["connections"]:
+        if way["source"] != way["destination"]:
+            (row,) = [
+                row
+                for row in found["hosts"][way["source"]]["egress"]
+                if (row["service"], row["port"]) == (way["service"], way["port"])
+            ]
+            assert way["destination_address"] in row["destinations"]

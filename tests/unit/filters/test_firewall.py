@@ -1,10 +1,10 @@
-"""What a host lets in, and the statements of nftables for it."""
+"""What a host lets in and out, and the statements of nftables for it."""
 
 from typing import Any
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from firewall import firewall_ports, firewall_statements
+from firewall import firewall_egress_problems, firewall_egress_statements, firewall_ports, firewall_statements
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -117,3 +117,85 @@ def test_ports_are_those_to_which_only_some_may_connect() -> None:
     assert firewall_ports(rules, 22) == [80, 6379]
     with pytest.raises(AnsibleFilterError, match="firewall_ports: the rules must be a list"):
         firewall_ports("redis", 22)
+
+
+OUT: dict[str, Any] = {"comment": "S3", "port": 443, "destinations": ["192.0.2.0/24"]}
+
+
+def test_what_goes_out_is_matched_by_where_it_goes() -> None:
+    site = {"service": "redis", "protocol": "tcp", "port": 6379, "destinations": ["10.0.0.2"]}
+    vrrp = {"service": "vrrp", "protocol": "vrrp", "port": 0, "destinations": ["10.0.0.3"]}
+    mine = OUT | {"port": "9000-9010", "destinations": ["0.0.0.0/0", "2001:db8::1"]}
+    assert firewall_egress_statements([site, vrrp, mine], ["10.0.0.53"]) == [
+        'ip daddr { 10.0.0.53 } udp dport 53 accept comment "DNS"',
+        'ip daddr { 10.0.0.53 } tcp dport 53 accept comment "DNS"',
+        'ip daddr { 10.0.0.2 } tcp dport 6379 accept comment "redis"',
+        'ip daddr { 10.0.0.3 } meta l4proto 112 accept comment "vrrp"',
+        'meta nfproto ipv4 tcp dport 9000-9010 accept comment "S3"',
+        'ip6 daddr { 2001:db8::1 } tcp dport 9000-9010 accept comment "S3"',
+    ]
+    assert firewall_egress_statements([]) == []
+
+
+BAD_DESTINATIONS = [
+    (OUT | {"destinations": ["s3.example.com"]}, "'s3.example.com', a destination of 'S3', is neither an address nor"),
+    (OUT | {"destinations": []}, "'S3' has no destinations. Give it addresses and networks"),
+    ({"comment": "S3", "port": 443}, "'S3' has no destinations"),
+    (OUT | {"destinations": "192.0.2.1"}, "the destinations of 'S3' must be a list, found str"),
+    (
+        OUT | {"port": 65536},
+        "firewall_egress_destinations: the port of 'S3' is '65536'. Use a port between 1 and 65535",
+    ),
+    (OUT | {"protocol": "icmp"}, "firewall_egress_destinations: the protocol of 'S3' is 'icmp'. Use tcp or udp"),
+    (OUT | {"comment": ""}, "firewall_egress_destinations: a rule has the comment ''. Give it one"),
+    ("192.0.2.1", "each of them must be a mapping, found str"),
+]
+
+
+@pytest.mark.parametrize(("rule", "message"), BAD_DESTINATIONS)
+def test_a_destination_that_nft_would_not_take_is_an_error_and_a_problem(rule: Any, message: str) -> None:
+    with pytest.raises(AnsibleFilterError, match=message):
+        firewall_egress_statements([rule])
+    # All that are wrong are told at once, and of what is open nothing can be said.
+    problems = firewall_egress_problems([rule, OUT, rule], {"named": [{"variable": "v", "host": "db", "port": 5432}]})
+    assert len(problems) == 2
+    assert message in problems[0]
+
+
+def test_a_name_server_is_an_address() -> None:
+    with pytest.raises(AnsibleFilterError, match="firewall_egress_resolvers: 'dns', a destination of 'DNS'"):
+        firewall_egress_statements([], ["dns"])
+
+
+NFS = {"fstype": "nfs4", "mount": "/srv/airflow", "options": "rw,vers=4.2,hard,addr=192.0.2.9"}
+SSH = ["10.0.0.1", "50000", "192.0.2.7", "2222"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "way"),
+    [
+        ({"named": [{"variable": "site_database_host", "host": "db", "port": 443}]}, ""),
+        (
+            {"named": [{"variable": "site_database_host", "host": "db", "port": 5432}]},
+            "db, port 5432 (site_database_ho",
+        ),
+        ({"index": "https://pypi.org/simple"}, ""),
+        ({"index": "http://pypi.org/simple"}, "pypi.org, port 80 (airflow_release_package_index_url)"),
+        ({"index": "https://192.0.2.3:3141/root"}, "192.0.2.3, port 3141"),
+        ({"index": "https://192.0.2.3/root"}, ""),
+        ({"index": "https://198.51.100.3/root"}, "198.51.100.3, port 443"),
+        ({"index": ""}, ""),
+        ({"mounts": [NFS]}, "192.0.2.9, port 2049 (/srv/airflow, which is mounted)"),
+        ({"mounts": [NFS | {"options": "addr=192.0.2.9,port=443"}]}, ""),
+        ({"mounts": [{"fstype": "ext4", "mount": "/", "options": "rw"}]}, ""),
+        ({"addresses": ["10.0.0.1"], "connections": [SSH, [], ["UNKNOWN"]]}, "192.0.2.7, port 2222 (SSH of this run)"),
+        # To itself, and from elsewhere.
+        ({"addresses": ["10.0.0.1", "192.0.2.7"], "connections": [SSH]}, ""),
+        ({"addresses": ["10.0.0.2"], "connections": [SSH]}, ""),
+    ],
+)
+def test_what_a_host_needs_and_nothing_opens_is_a_problem(facts: dict[str, Any], way: str) -> None:
+    problems = firewall_egress_problems([OUT, OUT | {"protocol": "udp", "port": "1-65535"}], facts)
+    assert [problem for problem in problems if way not in problem] == []
+    assert len(problems) == bool(way)
+    assert all("firewall_egress_destinations: nothing lets the host out to" in problem for problem in problems)

@@ -1,0 +1,27 @@
+"""A DAG that the tests put among the users' DAGs: where its task can connect to."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+from airflow.sdk import DAG, get_current_context, task
+
+
+@task
+def connect() -> list[tuple[str, float]]:
+    """Return what comes of a connection to each address and port, and after how many seconds."""
+    found = []
+    for address, port in get_current_context()["dag_run"].conf["targets"]:
+        began = time.monotonic()
+        try:
+            socket.create_connection((address, port), timeout=10).close()
+        except OSError as error:
+            found.append((str(error.strerror or error), time.monotonic() - began))
+        else:
+            found.append(("open", time.monotonic() - began))
+    return found
+
+
+with DAG(dag_id="airstrip_ways", schedule=None):
+    connect()
