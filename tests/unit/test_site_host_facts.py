@@ -86,13 +86,13 @@ def test_name_servers_are_those_of_elsewhere(tmp_path: Path) -> None:
     stub, own = tmp_path / "stub", tmp_path / "own"
     (tmp_path / "resolv.conf").symlink_to(stub)
     stub.write_text(
-        "# nameserver 192.0.2.1\nnameserver 127.0.0.53\nnameserver\noptions edns0\nnameserver fe80::1%eth0\n"
+        "# nameserver 192.0.2.1\nnameserver 127.0.0.53\nnameserver 192.0.2.54\noptions edns0\nnameserver fe80::1%eth0\n"
     )
     own.write_text("nameserver 192.0.2.53\nnameserver 2001:db8::53\nnameserver 192.0.2.53 # twice\nnameserver dns\n")
     command = [sys.executable, "-c", _RESOLVERS, str(tmp_path / "resolv.conf"), str(own), str(tmp_path / "none")]
     environment = os.environ | {"PYTHONPATH": f"{PROJECT}/library:{PROJECT}/collections"}
     result = subprocess.run(command, capture_output=True, check=True, env=environment, text=True)
-    assert json.loads(result.stdout) == ["192.0.2.53", "2001:db8::53"]
+    assert json.loads(result.stdout) == ["192.0.2.54", "192.0.2.53", "2001:db8::53"]
 
 
 def test_clusters_are_those_that_have_a_server(tmp_path: Path) -> None:
