@@ -9,6 +9,11 @@ from typing import Any
 
 from airstrip_module import load
 from airstrip_tree import PROJECT
+from ansible._internal._templating._jinja_bits import (
+    _TEMPLATE_OVERRIDE_FIELD_NAMES,
+    AnsibleEnvironment,
+    _TemplateCompileContext,
+)
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import filter_loader, init_plugin_loader, lookup_loader
 from ansible.template import Templar, trust_as_template
@@ -102,7 +107,29 @@ def start() -> None:
             init_plugin_loader([])
         filter_loader.add_directory(str(PROJECT / "filter_plugins"))
         lookup_loader.add_directory(str(PROJECT / "lookup_plugins"))
+        _compile_once()
         _started = True
+
+
+def _compile_once() -> None:
+    """Keep the code of each template: all imagined hosts have the same, and to compile it takes longer than to run it.
+
+    Ansible's own environment keeps none. A run has a process for each task, but tests render it all in one.
+    """
+    compiled, known = AnsibleEnvironment.compile, dict[tuple[Any, ...], Any]()
+
+    def compile_once(self: Any, source: Any, *arguments: Any) -> Any:
+        if not isinstance(source, str):
+            return compiled(self, source, *arguments)
+        # All that the code depends on: the text, how it is read, and what it is called.
+        context = _TemplateCompileContext.current(optional=True)
+        options = [getattr(self, name) for name in _TEMPLATE_OVERRIDE_FIELD_NAMES]
+        key = (source, context and context.escape_backslashes, *options, *arguments)
+        if key not in known:
+            known[key] = compiled(self, source, *arguments)
+        return known[key]
+
+    AnsibleEnvironment.compile = compile_once
 
 
 @cache
