@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -150,8 +151,9 @@ def test_documents_are_narrow(path: Path) -> None:
         assert len(line) <= 120 or line.startswith("|"), f"{name_of(path)}:{number}"
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
-def test_variables_in_documents_exist(path: Path) -> None:
+@pytest.fixture(name="unknown", scope="module")
+def fixture_unknown() -> Callable[[str], set[str]]:
+    """Return what finds the names in a text that look like variables of roles and that nothing has."""
     tree = Tree()
     wiring: dict[str, Any] = tree.load(PROJECT / "inventory" / "wiring.yml")
     plugins = {
@@ -163,7 +165,12 @@ def test_variables_in_documents_exist(path: Path) -> None:
     results = {str(task.keys["register"]) for task in tree.calls if "register" in task.keys}
     known = {*tree.all_options, *wiring, *declared, *plugins, *tree.roles, *values, *results}
     pattern = rf"`((?:{'|'.join(role for role in tree.roles if not role.startswith('airflow_'))})_[a-z0-9_]+)`"
-    assert set(re.findall(pattern, path.read_text(encoding="utf-8"))) - known == set()
+    return lambda text: set(re.findall(pattern, text)) - known
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_variables_in_documents_exist(path: Path, unknown: Callable[[str], set[str]]) -> None:
+    assert unknown(path.read_text(encoding="utf-8")) == set()
 
 
 def test_who_gets_which_secret_is_documented() -> None:
