@@ -31,7 +31,7 @@ class Lab:
         """Start a run; `controller` names the file of its lock there, which two controllers do not share."""
         files = {"controller_file": str(self.directory / controller), "host_file": str(self.directory / "lease")}
         work: list[dict[str, Any]] = [{"run_lock": files}, {"run_lock": files}]
-        work += [{"ansible.builtin.copy": {"content": "", "dest": str(self.directory / f"{name}.begun")}}]
+        work += [{"ansible.builtin.file": {"path": str(self.directory / f"{name}.begun"), "state": "touch"}}]
         work += [{"ansible.builtin.wait_for": {"timeout": seconds}}] if seconds else []
         play = {"hosts": "node", "gather_facts": False, "tasks": work}
         book = self.directory / f"{name}.yml"

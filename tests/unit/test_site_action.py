@@ -35,6 +35,7 @@ TASKS: list[dict[str, Any]] = [
     {
         "ansible.builtin.copy": {"content": "{{ site | to_json }}", "dest": "{{ inventory_dir }}/site.json"},
         "check_mode": False,
+        "run_once": True,
     },
 ]
 # As a host would say it: a text from elsewhere, and no template of the project.
