@@ -32,6 +32,7 @@ OTHERS = {
     "demo": ("bin/demo",),
     "readme": ("README.md", "tests/e2e/readme"),
     "throwaway": ("molecule/distributed", "tests/e2e/throwaway"),
+    "work": ("molecule/single_node", "tests/e2e/work", "tests/testinfra/dags"),
 }
 _TESTS = "tests/testinfra"
 

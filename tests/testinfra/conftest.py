@@ -93,7 +93,14 @@ def probe_dags(site: Site, airflow: Airflow) -> Iterator[None]:
     yield
     for host in hosts:
         host.check_output("rm -f " + " ".join(f"{directory}/{source.name}" for source in sources))
-    for dag_id in ("airstrip_probe", "airstrip_sleep", "airstrip_defer", "airstrip_crowd", "airstrip_misspelt"):
+    for dag_id in (
+        "airstrip_probe",
+        "airstrip_needs",
+        "airstrip_sleep",
+        "airstrip_defer",
+        "airstrip_crowd",
+        "airstrip_misspelt",
+    ):
         airflow.request("DELETE", f"/api/v2/dags/{dag_id}")
 
 

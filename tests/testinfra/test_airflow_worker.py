@@ -192,3 +192,39 @@ def test_task_has_no_privileges(reached: dict[str, Any]) -> None:
     zero = "0" * 16
     assert reached["status"] == {"CapEff": zero, "CapBnd": zero, "NoNewPrivs": "1", "Seccomp": "2"}
     assert reached["uid"] == 50000
+
+
+@pytest.fixture(scope="module")
+def needs(airflow: Airflow, request: pytest.FixtureRequest) -> dict[str, str]:
+    """What came of what tasks commonly do, by its name: `ok`, or the kind of error and its first line."""
+    request.getfixturevalue("probe_dags")
+    run = airflow.start("airstrip_needs")
+    # Of these, each is a task of its own: some change their process, and one that hangs is known by its name.
+    assert airflow.wait("airstrip_needs", run) == "success"
+    return {
+        task["task_id"]: airflow.result("airstrip_needs", run, task["task_id"])
+        for task in airflow.tasks("airstrip_needs", run)
+    }
+
+
+# What is refused stands in the table of docs/hardening.md, with the way out.
+@pytest.mark.parametrize(
+    ("need", "comes_of_it"),
+    [
+        ("callback_of_native_code", "ok"),
+        ("network_interfaces", "ok"),
+        ("threads", "ok"),
+        ("pool_of_billiard", "ok"),
+        ("pool_of_multiprocessing", "AssertionError: ['daemonic processes are not allowed to have children']"),
+        ("process_pool_executor", "AssertionError: ['daemonic processes are not allowed to have children']"),
+        ("process_pool_executor_as_nobodys_daemon", "ok"),
+        ("pool_of_a_program", "ok"),
+        ("write_to_home", "ok"),
+        ("write_to_airflow_home", "OSError"),
+        ("write_to_tmp", "ok"),
+        ("executable_memory", "PermissionError"),
+        ("lower_priority", "PermissionError"),
+    ],
+)
+def test_task_does_what_tasks_commonly_do(needs: dict[str, str], need: str, comes_of_it: str) -> None:
+    assert needs[need].startswith(comes_of_it)

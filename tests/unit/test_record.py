@@ -53,9 +53,9 @@ def remove(name: str) -> Callable[[Path], object]:
 @pytest.mark.parametrize(
     ("change", "due"),
     [
-        (edit("roles/base/tasks/main.yml"), ["one", "two", "demo", "readme", "throwaway"]),
-        (edit("roles/new.yml"), ["one", "two", "demo", "readme", "throwaway"]),
-        (remove("roles/base/tasks/main.yml"), ["one", "two", "demo", "readme", "throwaway"]),
+        (edit("roles/base/tasks/main.yml"), ["one", "two", "demo", "readme", "throwaway", "work"]),
+        (edit("roles/new.yml"), ["one", "two", "demo", "readme", "throwaway", "work"]),
+        (remove("roles/base/tasks/main.yml"), ["one", "two", "demo", "readme", "throwaway", "work"]),
         (edit("tests/e2e/two/test_a.py"), ["two"]),
         (edit("tests/testinfra/test_b.py"), ["one", "two"]),
         (edit("tests/testinfra/test_c.py"), ["one"]),

@@ -1,14 +1,22 @@
-"""DAGs that the tests put among the users' DAGs: what a task can reach from inside, and some that take their time."""
+"""DAGs that the tests put among the users' DAGs: what a task can reach and do, and some that take their time."""
 
 from __future__ import annotations
 
+import ctypes
+import mmap
+import multiprocessing
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import billiard
+import psutil
 import psycopg2
 from airflow.providers.standard.sensors.time_delta import TimeDeltaSensor
 from airflow.sdk import DAG, get_current_context, task
@@ -72,6 +80,57 @@ def database() -> dict[str, str]:
     }
 
 
+def call_back() -> None:
+    """Have a function of C call one of Python, as native libraries do."""
+    numbers = (ctypes.c_int * 3)(3, 1, 2)
+    pointer = ctypes.POINTER(ctypes.c_int)
+    compare = ctypes.CFUNCTYPE(ctypes.c_int, pointer, pointer)(lambda one, other: one[0] - other[0])
+    ctypes.CDLL(None).qsort(numbers, len(numbers), ctypes.sizeof(ctypes.c_int), compare)
+    assert list(numbers) == [1, 2, 3]
+
+
+def compute(executor: Executor) -> None:
+    """Have others compute something."""
+    with executor:
+        assert list(executor.map(abs, [-1, 2])) == [1, 2]
+
+
+def compute_by_pool(module: Any) -> None:
+    """Have a pool of processes compute something."""
+    with module.Pool(2) as pool:
+        assert pool.map(abs, [-1, 2]) == [1, 2]
+
+
+def compute_as_nobodys_daemon() -> None:
+    """Have processes compute something, after telling Python that this one may have children."""
+    multiprocessing.current_process().daemon = False
+    compute(ProcessPoolExecutor(2))
+
+
+def compute_by_program() -> None:
+    """Have a program of its own compute something by a pool of processes."""
+    text = "import multiprocessing as m\nif __name__ == '__main__': assert m.Pool(2).map(abs, [-1, 2]) == [1, 2]"
+    subprocess.run([sys.executable, "-c", text], check=True)
+
+
+# What tasks commonly do, by a name that is their task's.
+NEEDS: dict[str, Callable[[], object]] = {
+    "callback_of_native_code": call_back,
+    "network_interfaces": psutil.net_if_addrs,
+    "threads": lambda: compute(ThreadPoolExecutor(2)),
+    "pool_of_billiard": lambda: compute_by_pool(billiard),
+    "pool_of_multiprocessing": lambda: compute_by_pool(multiprocessing),
+    "process_pool_executor": lambda: compute(ProcessPoolExecutor(2)),
+    "process_pool_executor_as_nobodys_daemon": compute_as_nobodys_daemon,
+    "pool_of_a_program": compute_by_program,
+    "write_to_home": lambda: write(os.environ["HOME"]),
+    "write_to_airflow_home": lambda: write(os.environ["AIRFLOW_HOME"]),
+    "write_to_tmp": lambda: write("/tmp"),  # noqa: S108
+    "executable_memory": lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_EXEC).close(),
+    "lower_priority": lambda: os.nice(1),
+}
+
+
 with DAG(dag_id="airstrip_probe", schedule=None, is_paused_upon_creation=False, default_args={"retries": 0}):
 
     @task
@@ -98,6 +157,17 @@ with DAG(dag_id="airstrip_probe", schedule=None, is_paused_upon_creation=False, 
         }
 
     probe()
+
+
+with DAG(dag_id="airstrip_needs", schedule=None, is_paused_upon_creation=False, default_args={"retries": 0}):
+
+    @task
+    def need(name: str) -> str:
+        """Return what comes of one of the needs."""
+        return attempt(NEEDS[name])
+
+    for name in NEEDS:
+        need.override(task_id=name)(name)
 
 
 with DAG(dag_id="airstrip_sleep", schedule=None, is_paused_upon_creation=False, default_args={"retries": 0}):

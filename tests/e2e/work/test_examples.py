@@ -1,0 +1,60 @@
+"""Airflow's own example DAGs, which people look at first: all that can end well on a site do."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from airstrip_airflow import Airflow
+
+AT_ONCE = 8
+BUNDLES = {"examples", "standard-examples"}
+# Why one is not run.
+NOT_RUN: dict[str, str] = {}
+
+
+@pytest.fixture(scope="module")
+def examples(airflow: Airflow) -> dict[str, dict[str, Any]]:
+    """All example DAGs, by name."""
+    found: list[dict[str, Any]] = []
+    while part := airflow.request("GET", "/api/v2/dags", limit="100", offset=str(len(found)))["dags"]:
+        found += part
+    return {dag["dag_id"]: dag for dag in found if dag["bundle_name"] in BUNDLES}
+
+
+def test_all_can_be_read(airflow: Airflow) -> None:
+    errors = airflow.request("GET", "/api/v2/importErrors", limit="100")["import_errors"]
+    assert {error["filename"]: error["stack_trace"] for error in errors if error["bundle_name"] in BUNDLES} == {}
+
+
+def test_each_ends_well(airflow: Airflow, examples: dict[str, dict[str, Any]]) -> None:
+    waiting = sorted(examples.keys() - NOT_RUN.keys())
+    assert len(waiting) > 70
+    assert NOT_RUN.keys() <= examples.keys()
+    # Those that wait for another one's task wait for that of the same date.
+    date = datetime.now(UTC).isoformat()
+    for dag_id in waiting:
+        airflow.request("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
+    running: dict[str, str] = {}
+    ended: dict[str, str] = {}
+    limit = time.monotonic() + 1800
+    while (waiting or running) and time.monotonic() < limit:
+        while waiting and len(running) < AT_ONCE:
+            dag_id = waiting.pop(0)
+            run = airflow.request("POST", f"/api/v2/dags/{dag_id}/dagRuns", {"logical_date": date})
+            running[dag_id] = run["dag_run_id"]
+        for dag_id, run_id in list(running.items()):
+            if (state := airflow.state(dag_id, run_id)) in {"success", "failed"}:
+                ended[dag_id] = state if state == "success" else failures(airflow, dag_id, running[dag_id])
+                del running[dag_id]
+        time.sleep(1)
+    assert {dag_id: text for dag_id, text in ended.items() if text != "success"} == {}
+    assert running == {}
+
+
+def failures(airflow: Airflow, dag_id: str, run_id: str) -> str:
+    """Return the ends of the logs of what failed in a run."""
+    failed = [task for task in airflow.tasks(dag_id, run_id) if task["state"] == "failed"]
+    return "\n".join(f"{task['task_id']}: {airflow.log(dag_id, run_id, task)[-1000:]}" for task in failed)
