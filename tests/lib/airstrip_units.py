@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
+_OF_SITE = (
+    "'airflow-*.service' haproxy.service keepalived.service 'postgresql@*' redis-server.service valkey-server.service"
+)
+
 
 def units(host: Any, pattern: str = "airflow*") -> list[str]:
     """Return the names of the installed unit files of services that match `pattern`, sorted."""
@@ -36,3 +40,9 @@ def processes(host: Any, unit: str) -> list[int]:
         return []
     listed = host.run(f"find '/sys/fs/cgroup{group}' -name cgroup.procs -exec cat {{}} +")
     return [int(process) for process in listed.stdout.split()]
+
+
+def active(host: Any) -> list[str]:
+    """Return the units of the site that run on a host."""
+    command = f"systemctl list-units --plain --no-legend --state=active,activating,deactivating {_OF_SITE}"
+    return [line.split()[0] for line in host.check_output(command).splitlines()]

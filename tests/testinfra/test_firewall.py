@@ -87,11 +87,15 @@ class Target:
 
 @dataclass
 class Firewalls:
-    """The firewalls of a site: what they let in by the inventory, and what was found."""
+    """The firewalls of a site: what they let in by the inventory, and what was found.
+
+    elsewhere  by host, its addresses in networks that are not the site's
+    """
 
     topology: Mapping[str, Any]
     rules: Mapping[str, list[dict[str, Any]]]
     ports: set[int] = field(default_factory=set)
+    elsewhere: dict[str, list[str]] = field(default_factory=dict)
     holder: str | None = None
     probes: int = 0
 
@@ -106,7 +110,13 @@ class Firewalls:
         addresses = [(host, str(entry["address"])) for host, entry in self.topology["hosts"].items()]
         if self.holder:
             addresses.append((self.holder, self.virtual_address))
+        addresses += [(host, address) for host, found in self.elsewhere.items() for address in found]
         return [Target(host, address, port) for host, address in addresses for port in sorted(self.ports)]
+
+    def source(self, host: str, target: Target) -> str:
+        """Return the address from which a host reaches a target: that in the same network."""
+        is_elsewhere = target.address in self.elsewhere[target.host]
+        return self.elsewhere[host][0] if is_elsewhere else str(self.topology["hosts"][host]["address"])
 
     def let_in(self, source: str, target: Target) -> bool:
         """Whether the inventory says that the target's host lets an address in at that port."""
@@ -172,6 +182,9 @@ def firewalls(
         found.ports |= listening(host)
         if found.virtual_address and has_address(host, found.virtual_address):
             found.holder = name
+        known = {str(topology["hosts"][name]["address"]), found.virtual_address}
+        shown_addresses = host.check_output("ip -4 -oneline address show scope global")
+        found.elsewhere[name] = [each for each in re.findall(r" inet ([0-9.]+)/", shown_addresses) if each not in known]
     yield found
     plugins = request.config.pluginmanager
     with plugins.getplugin("capturemanager").global_and_fixture_disabled():
@@ -203,13 +216,15 @@ def test_all_hosts_have_a_firewall(site: Site) -> None:
 def test_from_a_host_exactly_the_topology_is_reachable(
     answers: dict[str, dict[Target, str]], firewalls: Firewalls, inventory_hostname: str
 ) -> None:
-    source, told = firewalls.topology["hosts"][inventory_hostname]["address"], answers[inventory_hostname]
+    told = answers[inventory_hostname]
     # What a host tells itself goes by its loopback interface, which lets everything in.
     own = {target: answer for target, answer in told.items() if target.host == inventory_hostname}
     assert "silent" not in own.values()
     targets = told.keys() - own.keys()
     reached = {target for target in targets if told[target] != "silent"}
-    assert reached == {target for target in targets if firewalls.let_in(source, target)}
+    assert reached == {
+        target for target in targets if firewalls.let_in(firewalls.source(inventory_hostname, target), target)
+    }
     needed = {
         (row["destination_address"], row["port"])
         for row in firewalls.topology["connections"]
@@ -226,7 +241,9 @@ def test_from_outside_only_what_is_public_is_reachable(outsider: Any, firewalls:
         assert result.returncode == 0, result.stderr
         return str(result.stdout)
 
-    answers = firewalls.probe(run, firewalls.targets)
+    # It is in the site's network alone.
+    targets = [target for target in firewalls.targets if target.address not in firewalls.elsewhere[target.host]]
+    answers = firewalls.probe(run, targets)
     reached = {target for target, answer in answers.items() if answer != "silent"}
     assert reached == {target for target in answers if firewalls.let_in(outsider.address, target)}
     public = {(row["destination_address"], row["port"]) for row in firewalls.topology["public"]}

@@ -16,7 +16,7 @@ DISTRIBUTED = pytest.mark.only_in("distributed")
 # Silence of a host's network, from a process that outlives the connection which starts it.
 OUTAGE = (
     "systemd-run --quiet --collect --unit airstrip-outage sh -c 'sleep 1;"
-    ' device=$(ip -4 route show default | sed "s/.* dev \\([^ ]*\\).*/\\1/"); route=$(ip -4 route show default);'
+    ' device=$(ip -oneline address show to {address} | cut -d" " -f2); route=$(ip -4 route show default);'
     " ip link set $device down; sleep 10; ip link set $device up; ip -4 route replace $route'"
 )
 
@@ -83,7 +83,7 @@ def test_address_leaves_a_host_that_falls_silent(site: Site, balancers: dict[str
     (before,) = holders(site, balancers)
     (other,) = set(balancers) - {before}
     with probe_of(site) as probe:
-        balancers[before].check_output(OUTAGE)
+        balancers[before].check_output(OUTAGE.format(address=site.address(before)))
         wait_for(lambda: holders(site, {other: balancers[other]}) == [other], "the other host has the address", 10)
         time.sleep(15)
     print(f"Host of the address silent: {probe}")  # noqa: T201 - a figure for the report

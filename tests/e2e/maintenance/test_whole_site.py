@@ -19,22 +19,13 @@ import pytest
 from airstrip_airflow import Airflow
 from airstrip_edge import wait_for
 from airstrip_site import PROJECT, Site
-from airstrip_units import properties
+from airstrip_units import active, properties
 from airstrip_upgrade import assert_failed, assert_unchanged, assert_works, variables
 
 # What is asked of both ways, on a machine that has nothing else to do, and how much slower this one may be.
 SECONDS, BUSY = 120, 2.5
-PATTERNS = (
-    "'airflow-*.service' haproxy.service keepalived.service 'postgresql@*' redis-server.service valkey-server.service"
-)
 # In the order in which they stop on one host.
 ORDER = ("airflow-worker@", "airflow-scheduler", "airflow-api-server", "haproxy", "redis-server", "postgresql@")
-
-
-def active(host: Any) -> list[str]:
-    """Return the units of the site that run on a host."""
-    command = f"systemctl list-units --plain --no-legend --state=active,activating,deactivating {PATTERNS}"
-    return [line.split()[0] for line in host.check_output(command).splitlines()]
 
 
 def stopped_at(host: Any, unit: str) -> int:
