@@ -30,6 +30,7 @@ COMMON = (
 # What the stages of bin/test that have hosts and are no scenario of Molecule run beside.
 OTHERS = {
     "demo": ("bin/demo",),
+    "distributed_bookworm": ("molecule/distributed", "tests/e2e/attacks", "tests/testinfra"),
     "readme": ("README.md", "tests/e2e/readme"),
     "throwaway": ("molecule/distributed", "tests/e2e/throwaway"),
     "work": ("molecule/single_node", "tests/e2e/work", "tests/testinfra/dags"),

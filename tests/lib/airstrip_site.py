@@ -212,6 +212,11 @@ class Site:
         return str(ipaddress.ip_network(subnet).broadcast_address - 5)
 
     @property
+    def broker(self) -> str:
+        """The engine of the broker, redis or valkey, which is in the names of its unit and its files."""
+        return str(self.variable(self.hosts[0], "site_redis_engine"))
+
+    @property
     def public_name(self) -> str:
         """The name by which people know the site."""
         return str(self.variable(self.hosts[0], "site_public_name"))

@@ -29,8 +29,8 @@ LINK = "/opt/airflow/current"
 # Files of ours on a load balancer, and those of TLS on a host of database and broker.
 EDGE = (
     "/etc/haproxy/haproxy.cfg /etc/haproxy/tls /etc/keepalived/keepalived.conf /usr/local/libexec/keepalived"
-    " /etc/valkey/server.crt /etc/valkey/server.key /etc/postgresql/*/main/server.crt /etc/postgresql/*/main/server.key"
-    " /etc/postgresql/*/main/pg_hba.conf"
+    " /etc/redis/server.crt /etc/redis/server.key /etc/valkey/server.crt /etc/valkey/server.key"
+    " /etc/postgresql/*/main/server.crt /etc/postgresql/*/main/server.key /etc/postgresql/*/main/pg_hba.conf"
 )
 
 # What happens to the files, in turn.

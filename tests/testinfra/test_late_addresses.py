@@ -39,7 +39,7 @@ def test_database_and_broker_wait_for_an_address_that_comes_late(site: Site) -> 
     found = re.search(r"^\d+: (\S+?)(?:@\S+)? +inet [0-9.]+/(\d+)", shown)
     assert found
     cluster = host.check_output("ls -d /etc/postgresql/*/main").split("/")[3]
-    units = f"postgresql@{cluster}-main.service valkey-server.service"
+    units = f"postgresql@{cluster}-main.service {site.broker}-server.service"
     script = SCRIPT.format(said=SAID, units=units, address=address, interface=found[1], prefix=found[2])
     host.check_output(f"printf %s '{script}' >{SAID}.sh")
     host.check_output(f"systemd-run --quiet --collect --unit=airstrip-late sh {SAID}.sh")

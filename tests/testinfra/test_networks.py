@@ -12,7 +12,7 @@ from airstrip_site import Site
 pytestmark = pytest.mark.only_in("distributed")
 
 # What is on the hosts of the site's, and of the services that it sets up.
-WRITTEN = "/etc /opt/airflow/bin /usr/local /var/lib/airflow /var/lib/postgresql /var/lib/valkey"
+WRITTEN = "/etc /opt/airflow/bin /usr/local /var/lib/airflow /var/lib/postgresql"
 
 
 def interfaces(host: Any) -> dict[str, str]:

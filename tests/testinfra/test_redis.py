@@ -55,15 +55,15 @@ def test_listens_where_the_topology_needs_it(host: Any, site: Site, inventory_ho
     assert host.socket(f"tcp://{address}:{PORT}").is_listening == site.is_shared
 
 
-def test_engine_is_the_one_that_was_asked_for(host: Any, inventory: dict[str, Any], inventory_hostname: str) -> None:
-    engine = inventory["_meta"]["hostvars"][inventory_hostname].get("site_redis_engine", "redis")
+def test_engine_is_the_one_that_was_asked_for(host: Any, site: Site) -> None:
+    engine = site.broker
     assert host.service(f"{engine}-server").is_running
     assert host.service(f"{engine}-server").is_enabled
     assert not host.package("valkey-server" if engine == "redis" else "redis-server").is_installed
 
 
-def test_configuration_stays_roots(host: Any, inventory: dict[str, Any], inventory_hostname: str) -> None:
-    engine = inventory["_meta"]["hostvars"][inventory_hostname].get("site_redis_engine", "redis")
+def test_configuration_stays_roots(host: Any, site: Site) -> None:
+    engine = site.broker
     # What the package does in each update.
     host.check_output(
         f"DPKG_MAINTSCRIPT_NAME=postinst DPKG_MAINTSCRIPT_PACKAGE={engine}-tools"

@@ -288,8 +288,8 @@ def test_slots_are_those_that_the_workers_have(site: Site, well: Run) -> None:
                 assert 0 <= row["busy"] <= row["slots"]
 
 
-def test_certificates_end_when_those_of_the_hosts_do(host: Any, inventory_hostname: str, well: Run) -> None:
-    files = {"postgresql": "/etc/postgresql/*/main/server.crt", "redis": "/etc/valkey/server.crt"}
+def test_certificates_end_when_those_of_the_hosts_do(host: Any, site: Site, inventory_hostname: str, well: Run) -> None:
+    files = {"postgresql": "/etc/postgresql/*/main/server.crt", "redis": f"/etc/{site.broker}/server.crt"}
     shown = {row["service"]: row for row in well.status["certificates"] if row["host"] == inventory_hostname}
     for service, path in files.items():
         there = host.run(f"openssl x509 -noout -enddate -dateopt iso_8601 -in {path}")

@@ -93,12 +93,13 @@ NAMES = ("postgresql", "redis", "api_server", "https", "execution_api")
 def services(site: Site) -> dict[str, Service]:
     (data,), (control, other) = site.group("postgresql"), site.group("load_balancer")
     worker = site.group("airflow_worker")[0]
-    cluster, credential = "$(ls -d /etc/postgresql/*/main)", "/etc/airflow/credentials/api_server_certificate"
+    cluster, broker = "$(ls -d /etc/postgresql/*/main)", f"/etc/{site.broker}"
+    credential = "/etc/airflow/credentials/api_server_certificate"
     listed = (
         Service("postgresql", data, worker, 5432, STARTUP, f"{cluster}/server.crt", f"{cluster}/server.key",
                 "systemctl reload 'postgresql@*'"),
-        Service("redis", data, worker, 6379, b"PING\r\n", "/etc/valkey/server.crt", "/etc/valkey/server.key",
-                "systemctl restart valkey-server"),
+        Service("redis", data, worker, 6379, b"PING\r\n", f"{broker}/server.crt", f"{broker}/server.key",
+                f"systemctl restart {site.broker}-server"),
         Service("api_server", control, other, 8080, HTTP, credential, f"{credential}_key",
                 "systemctl restart airflow-api-server"),
         Service("https", control, worker, 443, HTTP, "/etc/haproxy/tls/public.pem", "", "systemctl reload haproxy"),
