@@ -183,3 +183,16 @@ def signed_in(site: Site) -> Airflow:
         except requests.RequestException:
             assert time.monotonic() < limit
             time.sleep(2)
+
+
+def test_an_update_of_packages_restarts_the_host(node: Any, site: Site) -> None:
+    known = boot(node)
+    # What kernels and libraries leave behind; there may be nothing to update.
+    node.check_output("touch /var/run/reboot-required")
+    allowed = ("-e", '{"airflow_maintenance_all_allowed": true}')
+    result = site.command("ansible-playbook", "playbooks/update_packages.yml", *allowed)
+    assert result.returncode == 0, result.stdout[-4000:]
+    assert boot(node) not in {"", known}
+    assert node.check_output("systemctl list-units --failed --plain --no-legend") == ""
+    assert not node.file("/var/run/reboot-required").exists
+    signed_in(site).wait_until_healthy(LONG)
