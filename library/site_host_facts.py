@@ -174,7 +174,7 @@ authority: {description: Certificates of the authorities (PEM) that the host tru
 fernet_key: {description: "A C(salt), and C(digests) of the Fernet keys with it.", type: dict, returned: success}
 schema: {description: Whether that database has the schema of Airflow., type: bool, returned: success}
 webserver_config: {description: Whether that file exists., type: bool, returned: success}
-hosts_template: {description: Whether that file exists., type: bool, returned: success}
+hosts_template: {description: "That file; empty if there is none.", type: str, returned: success}
 units: {description: Whether there are units of Airflow that Airstrip has written., type: bool, returned: success}
 record: {description: "C(components) and C(fixed) values, as the last run wrote them.", type: dict, returned: success}
 leaving:
@@ -485,7 +485,7 @@ def facts(given: dict[str, Any]) -> dict[str, Any]:
         "fernet_key": fernet_digests(read(given["fernet_key"] or "")),
         "schema": has_schema(given["database"]),
         "webserver_config": bool(given["webserver_config"]) and Path(given["webserver_config"]).exists(),
-        "hosts_template": bool(given["hosts_template"]) and Path(given["hosts_template"]).is_file(),
+        "hosts_template": path if (path := given["hosts_template"] or "") and Path(path).is_file() else "",
         # Written only after a migration, and with a mark that nobody else's have.
         "units": bool(ours(units)) if units else False,
         "record": record,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from functools import cache
@@ -23,7 +24,7 @@ project = sys.argv[1]
 ansible.module_utils.__path__.append(project + "/module_utils")
 sys.path[:0] = [project + "/library", project + "/collections"]
 for line in sys.stdin:
-    name, arguments, user, result = json.loads(line)
+    name, arguments, user, result, environment = json.loads(line)
     module = importlib.import_module(name)
     if process := os.fork():
         os.waitpid(process, 0)
@@ -32,6 +33,8 @@ for line in sys.stdin:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(os.open(result, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 1)
     sys.argv = [name, arguments]
+    os.environ.clear()
+    os.environ.update(environment)
     if user:
         os.setgroups([])
         os.setgid(int(user))
@@ -63,7 +66,8 @@ def run_module(
     server = _server()
     assert server.stdin
     assert server.stdout
-    server.stdin.write(json.dumps([module, str(tmp_path / "arguments.json"), user, str(result)]) + "\n")
+    order = [module, str(tmp_path / "arguments.json"), user, str(result), dict(os.environ)]
+    server.stdin.write(json.dumps(order) + "\n")
     server.stdin.flush()
     assert server.stdout.readline() == "ended\n"
     found: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))

@@ -16,8 +16,8 @@ FOUND = {
     "names of the inventory that no role documents": 2,
     "facts and results that shadow a variable": 0,
     "templated values of more than 200 characters": 0,
-    "lines of the wiring": 117,
-    "lines of roles' vars": 947,
+    "lines of the wiring": 120,
+    "lines of roles' vars": 1011,
 }
 
 TREE = {

@@ -134,10 +134,10 @@ def test_a_configuration_that_is_not_read_any_more_is_seen(tmp_path: Path) -> No
 
 def test_a_template_of_cloud_init_is_seen(tmp_path: Path) -> None:
     template = tmp_path / "hosts.debian.tmpl"
-    assert said(tmp_path, hosts_template=str(template))["hosts_template"] is False
+    assert said(tmp_path, hosts_template=str(template))["hosts_template"] == ""
     template.touch()
-    assert said(tmp_path, hosts_template=str(template))["hosts_template"] is True
-    assert said(tmp_path)["hosts_template"] is False
+    assert said(tmp_path, hosts_template=str(template))["hosts_template"] == str(template)
+    assert said(tmp_path)["hosts_template"] == ""
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to somebody else")
