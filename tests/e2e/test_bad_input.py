@@ -676,6 +676,12 @@ def test_refusals_leave_no_trace_on_the_host(runs: Runs, node: Any) -> None:
     ] == []
 
 
+def test_a_site_that_was_never_upgraded_has_nothing_to_go_back_to(site: Site) -> None:
+    result = site.command("ansible-playbook", "playbooks/rollback.yml")
+    assert result.returncode != 0
+    assert "there is no backup in" in " ".join(result.stdout.split()), result.stdout[-3000:]
+
+
 def test_good_input_passes(site: Site, tmp_path: Path) -> None:
     inventory = write_inventory(tmp_path / "good", site, Run())
     good = Site(site.scenario, site.directory, [f"--inventory={inventory}"])
