@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,14 +30,13 @@ _BAD_COMMENT = re.compile(r'["\x00-\x1f\x7f]')
 
 @dataclass(frozen=True)
 class _Direction:
-    """What rules for one direction are called: the user's variables, the key of their peers, and nftables' words."""
+    """What rules for one direction are called: the user's variables, the key of their peers, and nftables' word."""
 
     rules: str
     ports: str
     peers: str
     key: str
     match: str
-    port: str = "dport"
 
 
 _IN = _Direction(
@@ -54,8 +53,6 @@ _OUT = _Direction(
     key="destinations",
     match="daddr",
 )
-# What comes back from where a rule lets in.
-_BACK = replace(_IN, match="daddr", port="sport")
 
 
 def _named(rule: Mapping[str, Any], direction: _Direction) -> str:
@@ -81,7 +78,7 @@ def _matched(rule: Mapping[str, Any], name: str, direction: _Direction) -> str:
             "such as 8000-8010."
         )
     first, last = span
-    return f"{protocol} {direction.port} {first}" if first == last else f"{protocol} {direction.port} {first}-{last}"
+    return f"{protocol} dport {first}" if first == last else f"{protocol} dport {first}-{last}"
 
 
 def _span(port: str) -> tuple[int, int] | None:
@@ -128,9 +125,9 @@ def _statements(rule: Mapping[str, Any], direction: _Direction) -> list[str]:
     return [f'{peers}{match} accept comment "{name}"' for peers in _peers(networks, direction)]
 
 
-def firewall_statements(rules: object, answers: object = False) -> list[str]:
+def firewall_statements(rules: object) -> list[str]:
     """
-    Write rules as nftables statements, at most two for each: IPv4 and IPv6 are told apart. `answers`: those to them.
+    Write rules as nftables statements, at most two for each: IPv4 and IPv6 are told apart.
 
     Example: `[{'service': 'redis', 'protocol': 'tcp', 'port': 6379, 'sources': ['10.0.0.2']}] | firewall_statements`
     gives `['ip saddr { 10.0.0.2 } tcp dport 6379 accept comment "redis"']`. Raises AnsibleFilterError on a protocol,
@@ -138,7 +135,7 @@ def firewall_statements(rules: object, answers: object = False) -> list[str]:
     """
     given = as_list(rules, "firewall_statements: the rules")
     listed = [as_mapping(rule, "firewall_statements: each of the rules") for rule in given]
-    return [statement for rule in listed for statement in _statements(rule, _BACK if answers else _IN)]
+    return [statement for rule in listed for statement in _statements(rule, _IN)]
 
 
 def firewall_egress_statements(rules: object, resolvers: object = ()) -> list[str]:

@@ -55,14 +55,6 @@ def test_rules_become_statements(rule: dict[str, Any], statements: list[str]) ->
     assert firewall_statements([rule]) == statements
 
 
-def test_answers_go_where_a_rule_lets_in() -> None:
-    rules = [_rule("redis", 6379, "10.0.0.2"), {"comment": "media", "port": "5000-5010", "protocol": "udp"}]
-    assert firewall_statements(rules, answers=True) == [
-        'ip daddr { 10.0.0.2 } tcp sport 6379 accept comment "redis"',
-        'udp sport 5000-5010 accept comment "media"',
-    ]
-
-
 def test_statements_are_in_the_order_of_the_rules() -> None:
     assert firewall_statements([_rule("b", 2), _rule("a", 1)]) == [
         'tcp dport 2 accept comment "b"',
