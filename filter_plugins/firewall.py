@@ -208,9 +208,9 @@ def firewall_egress_problems(destinations: object, facts: object) -> list[str]:
     """
     List what is wrong with the destinations that the user gives, and what of a host's ways out they leave closed.
 
-    The facts are `named`, servers of which only the name is known (`variable`, `host` and `port`), the URL of the
-    package `index`, `mounts` and `addresses` of the host as Ansible's facts have them, and `connections`, by SSH, of
-    all hosts. Example:
+    The facts are `resolvers` (addresses of name servers), `named`, servers of which only the name is known (`variable`,
+    `host` and `port`), the URL of the package `index`, `mounts` and `addresses` of the host as Ansible's facts have
+    them, and `connections`, by SSH, of all hosts. Example:
     `[] | firewall_egress_problems({'named': [{'variable': 'site_database_host', 'host': 'db', 'port': 5432}]})`.
     """
     given = as_mapping(facts, "firewall_egress_problems: the facts")
@@ -222,17 +222,23 @@ def firewall_egress_problems(destinations: object, facts: object) -> list[str]:
             problems.append(str(error))
     if problems:
         return problems
+    listed = as_list(destinations, "firewall_egress_destinations")
+    if not given.get("resolvers") and not any(_span(str(rule.get("port") or "")) == (53, 53) for rule in listed):
+        problems.append(
+            "firewall_egress_resolvers: of the name servers in /etc/resolv.conf, none is on another host. Set it to "
+            "the addresses of those that the host's own asks."
+        )
     ways = [
         *as_list(given.get("named") or [], "firewall_egress_problems: named"),
         *_index(str(given.get("index") or "")),
         *_mounted(given.get("mounts") or []),
         *_controlled(given.get("connections") or [], given.get("addresses") or []),
     ]
-    return [
+    return problems + [
         f"firewall_egress_destinations: nothing lets the host out to {way['host']}, port {way['port']} "
         f"({way['variable']}). Add its address or its network, with this port."
         for way in ways
-        if not any(_lets_out(rule, way) for rule in as_list(destinations, "firewall_egress_destinations"))
+        if not any(_lets_out(rule, way) for rule in listed)
     ]
 
 

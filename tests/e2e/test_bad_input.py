@@ -454,6 +454,7 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "no destination": ("more_names", ("'nowhere' has no destinations", "Give it addresses and networks")),
     "protocol of a destination": ("more_names", ("the protocol of 'ping' is 'icmp'", "Use tcp or udp")),
     "no way to packages": ("names", ("nothing lets the host out to pypi.org, port 443", "Add its address or its netw")),
+    "name servers": ("names", ("firewall_egress_resolvers: of the name servers", "Set it to the addresses of those")),
     "worker without name": ("more_names", ("site_workers: a worker has no name", "Give it one")),
     "no slots": ("more_names", ("the worker none has the concurrency 0", "Set it to a whole number, at least 1")),
     "slots in words": ("more_names", ("the worker words has the concurrency 'four'", "Set it to a whole number")),

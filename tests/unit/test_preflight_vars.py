@@ -256,6 +256,7 @@ def test_a_host_that_is_kept_in_has_to_reach_what_it_needs(
         "preflight_firewall_enabled": firewall,
         "firewall_egress_enabled": enabled,
         "firewall_egress_destinations": [],
+        "firewall_egress_resolvers": ["192.0.2.53"],
         "base_http_proxy": proxy,
         "base_https_proxy": "",
         "airflow_release_package_index_enabled": True,

@@ -195,7 +195,15 @@ SSH = ["10.0.0.1", "50000", "192.0.2.7", "2222"]
     ],
 )
 def test_what_a_host_needs_and_nothing_opens_is_a_problem(facts: dict[str, Any], way: str) -> None:
-    problems = firewall_egress_problems([OUT, OUT | {"protocol": "udp", "port": "1-65535"}], facts)
+    given = [OUT, OUT | {"protocol": "udp", "port": "1-65535"}]
+    problems = firewall_egress_problems(given, facts | {"resolvers": ["10.0.0.53"]})
     assert [problem for problem in problems if way not in problem] == []
     assert len(problems) == bool(way)
     assert all("firewall_egress_destinations: nothing lets the host out to" in problem for problem in problems)
+
+
+def test_a_host_that_is_kept_in_asks_name_servers() -> None:
+    (problem,) = firewall_egress_problems([OUT], {"resolvers": []})
+    assert "firewall_egress_resolvers: of the name servers in /etc/resolv.conf, none is on another host" in problem
+    assert firewall_egress_problems([OUT | {"protocol": "udp", "port": 53}], {}) == []
+    assert firewall_egress_problems([OUT], {"resolvers": ["10.0.0.53"]}) == []
