@@ -13,7 +13,6 @@ AT_ONCE = 8
 BUNDLES = {"examples", "standard-examples"}
 INTERNET = "it asks a server in the internet"
 INDEX = "it installs packages from the internet"
-PARTITION = "only a partition of an asset starts it"
 ASSET = "another example has given its asset another name"
 # Why a file is not read.
 NOT_READ = {
@@ -40,6 +39,9 @@ NOT_RUN = {
     "tutorial_objectstorage": INTERNET,
     "tutorial_taskflow_api_virtualenv": INDEX,
 }
+
+# What has to be given to one.
+GIVEN = {"example_params_ui_tutorial": {"required_field": "given"}}
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +73,8 @@ def test_each_ends_well(airflow: Airflow, examples: dict[str, dict[str, Any]]) -
     while (waiting or running) and time.monotonic() < limit:
         while waiting and len(running) < AT_ONCE:
             dag_id = waiting.pop(0)
-            run = airflow.request("POST", f"/api/v2/dags/{dag_id}/dagRuns", {"logical_date": date})
+            wanted = {"logical_date": date, "conf": GIVEN.get(dag_id, {})}
+            run = airflow.request("POST", f"/api/v2/dags/{dag_id}/dagRuns", wanted)
             running[dag_id] = run["dag_run_id"]
         for dag_id, run_id in list(running.items()):
             if (state := airflow.state(dag_id, run_id)) in {"success", "failed"}:
@@ -83,6 +86,12 @@ def test_each_ends_well(airflow: Airflow, examples: dict[str, dict[str, Any]]) -
 
 
 def failures(airflow: Airflow, dag_id: str, run_id: str) -> str:
-    """Return the ends of the logs of what failed in a run."""
-    failed = [task for task in airflow.tasks(dag_id, run_id) if task["state"] == "failed"]
-    return "\n".join(f"{task['task_id']}: {airflow.log(dag_id, run_id, task)[-1000:]}" for task in failed)
+    """Return the exceptions in the logs of what failed in a run."""
+    found = []
+    for task in airflow.tasks(dag_id, run_id):
+        if task["state"] == "failed":
+            path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task['task_id']}/logs/{task['try_number']}"
+            lines = airflow.request("GET", path, map_index=str(task["map_index"]), full_content="true")["content"]
+            errors = [error for line in lines for error in line.get("error_detail") or []]
+            found.append(f"{task['task_id']}: {[(error['exc_type'], error['exc_value'][:300]) for error in errors]}")
+    return "\n".join(found)
