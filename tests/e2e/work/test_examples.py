@@ -34,6 +34,7 @@ NOT_RUN = {
     "example_python_decorator": INDEX,
     "example_python_operator": INDEX,
     "example_retry_policy": INTERNET,
+    "example_sensors": "it wants the connection fs_default, which a site does not come with",
     "read_asset_event": ASSET,
     "read_asset_event_from_classic": ASSET,
     "tutorial_objectstorage": INTERNET,

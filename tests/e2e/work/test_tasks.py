@@ -9,6 +9,7 @@ from typing import Any
 from airstrip_airflow import Airflow
 from airstrip_units import properties
 
+# As the fixtures set it, in seconds.
 DAY = 60
 
 
