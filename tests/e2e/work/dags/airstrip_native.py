@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import time
 
@@ -39,6 +40,7 @@ with DAG(dag_id="airstrip_native", schedule=None, is_paused_upon_creation=False,
     @task
     def share() -> int:
         """Return the number of processes that had a part in some work."""
+        multiprocessing.current_process().daemon = False
         return len(set(joblib.Parallel(n_jobs=2)(joblib.delayed(work)() for _ in range(4))))
 
     invert()
