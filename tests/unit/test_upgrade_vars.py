@@ -11,6 +11,7 @@ import yaml
 from airflow_schema import airflow_schema
 from airstrip_render import Role
 from airstrip_tree import PROJECT, Tree
+from ansible.template import trust_as_template
 from upgrade import airflow_past_components, airflow_upgrade_failures, airflow_upgrade_releases, airflow_upgrade_steps
 
 OLD, NEW = "aaa", "bbb"
@@ -270,3 +271,18 @@ def test_a_host_that_has_not_compared_finds_nothing() -> None:
 def test_a_release_without_its_python_does_not_run(python: bool, packages: bool, runs: bool) -> None:
     found = {"results": [{"stat": {"exists": python}}, {"stat": {"exists": packages}}]}
     assert Role("airflow", {"__airflow_present_paths": found}).evaluate("__airflow_present_runs") is runs
+
+
+@pytest.mark.parametrize(
+    ("said", "unread"),
+    [
+        ("Traceback\nRuntimeError: Bundles not found: by_git, private\n", ["by_git", "private"]),
+        ("a warning", []),
+        ("", []),
+    ],
+)
+def test_bundles_that_no_command_can_read_are_left_out(said: str, unread: list[str]) -> None:
+    tasks = yaml.safe_load((PROJECT / "roles/airflow/tasks/compare.yml").read_text(encoding="utf-8"))
+    expression = next(task["vars"]["__airflow_unread"] for task in tasks if "__airflow_unread" in task.get("vars", {}))
+    role = Role("airflow", {"airflow_first_imports": {"stderr": said}})
+    assert role.template(trust_as_template(expression)) == unread
