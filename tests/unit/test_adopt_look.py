@@ -26,6 +26,15 @@ def test_it_imports_without_airflow(look: Any) -> None:
     assert "core.fernet_key" in look.WANTED
 
 
+def test_a_folder_of_plugins_that_is_not_there_is_none(look: Any, tmp_path: Path) -> None:
+    conf = ConfigParser()
+    conf["core"] = {"dags_folder": "/nowhere/dags", "plugins_folder": str(tmp_path)}
+    found = look.options_of(conf)
+    assert (found["core.dags_folder"], found["core.plugins_folder"]) == ("/nowhere/dags", str(tmp_path))
+    conf["core"]["plugins_folder"] = "/nowhere/plugins"
+    assert look.options_of(conf)["core.plugins_folder"] == ""
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [

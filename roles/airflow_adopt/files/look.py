@@ -63,6 +63,14 @@ def value_of(conf: Any, name: str) -> str:
         return ""
 
 
+def options_of(conf: Any) -> dict[str, str]:
+    """Return the values of WANTED. A folder of plugins that is not there is none: Airflow does without a word."""
+    found = {name: value_of(conf, name) for name in WANTED}
+    if not os.path.isdir(found["core.plugins_folder"]):  # noqa: PTH112 - also of what may not be looked at
+        found["core.plugins_folder"] = ""
+    return found
+
+
 def default_of(conf: Any, section: str, option: str) -> str:
     """Return the default of an option; nothing if it has none."""
     try:
@@ -258,7 +266,7 @@ def look(values: bool) -> dict[str, Any]:
 
     with contextlib.suppress(AttributeError):
         conf.load_providers_configuration()
-    options = {name: value_of(conf, name) for name in WANTED}
+    options = options_of(conf)
     changed, secret_options = set_options(conf)
     from sqlalchemy.engine import make_url  # noqa: PLC0415 as above
 
