@@ -59,6 +59,14 @@ class Run:
     after: str = "true"
 
 
+# A Redis with a password. Its program is this one, by the name that it is called.
+BROKER = (
+    "apt-get -qq install -y --no-install-recommends redis-tools >/dev/null && systemd-run --quiet --collect --unit=broker"
+    " bash -c 'exec -a redis-server redis-check-rdb --port 63998 --save \"\" --requirepass its-own'"
+    " && timeout 9 sh -c 'until ss -lnt | grep -q :63998; do sleep 0.1; done'"
+)
+NO_BROKER = "systemctl stop broker && apt-get -qq purge -y --auto-remove redis-tools >/dev/null"
+
 RUNS = {
     "placement": Run(groups=("api_server",)),
     "celery_alone": Run(groups=("postgresql", "api_server", "scheduler", "dag_processor", "triggerer")),
@@ -314,14 +322,16 @@ RUNS = {
             "preflight_connect_timeout": 2,
         },
     ),
-    # The host's own broker, as an external one.
     "other_user": Run(
         groups=("postgresql", *ALL),
         variables={
             "site_broker_host": "127.0.0.1",
+            "site_broker_port": 63998,
             "site_broker_user": "",
-            "airflow_broker_password": "{{ redis_admin_password }}",
+            "airflow_broker_password": "qV7-another-2bK-one-9wJ",
         },
+        before=BROKER,
+        after=NO_BROKER,
     ),
     # PgBouncer before the host's own server, as an external one that the controller reaches, too.
     "pooled": Run(
@@ -352,14 +362,15 @@ RUNS = {
             "airflow_database_options": {"sslmode": "prefer"},
             "airflow_database_password": "qV7-another-2bK-one-9wJ",
             "site_broker_host": "127.0.0.1",
+            "site_broker_port": 63998,
             "airflow_broker_password": SHORT_PASSWORD,
         },
         before=(
-            "apt-get -qq install -y --no-install-recommends socat >/dev/null && systemd-run --quiet --collect"
-            " --unit=relay socat TCP-LISTEN:54322,fork,reuseaddr TCP:127.0.0.1:5432"
+            f"{BROKER} && apt-get -qq install -y --no-install-recommends socat >/dev/null && systemd-run --quiet"
+            " --collect --unit=relay socat TCP-LISTEN:54322,fork,reuseaddr TCP:127.0.0.1:5432"
             " && timeout 9 sh -c 'until ss -lnt | grep -q :54322; do sleep 0.1; done'"
         ),
-        after="systemctl stop relay && apt-get -qq purge -y --auto-remove socat >/dev/null",
+        after=f"{NO_BROKER}; systemctl stop relay && apt-get -qq purge -y --auto-remove socat >/dev/null",
     ),
     "overridden": Run(
         variables={

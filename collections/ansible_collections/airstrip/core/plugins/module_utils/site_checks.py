@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.airstrip.core.plugins.module_utils.host_status import KINDS, seconds_of
-from ansible_collections.airstrip.core.plugins.module_utils.site_model import Site
+from ansible_collections.airstrip.core.plugins.module_utils.site_model import SERVER, Site
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component
 from ansible_collections.airstrip.core.plugins.module_utils.site_sizing import memory_needed
 from ansible_collections.airstrip.core.plugins.module_utils.site_views import ports
@@ -17,8 +17,6 @@ _IPV4 = 4
 # A name is a certificate's common name, which has 64 characters at most (RFC 5280, ub-common-name).
 _MAX_NAME = 64
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?")
-# A host outside of the inventory, by its name or its address.
-_SERVER = re.compile(r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 # The kernel keeps part of a machine's memory to itself; "4 GB" show up as some 3.8.
 _MEMORY_TOLERANCE = 0.1
 
@@ -59,10 +57,10 @@ def _too_many(site: Site) -> Iterator[str]:
 def _both(site: Site) -> Iterator[str]:
     for name, hosts in site.placed.items():
         external = site.components[name].placement.external
-        if hosts and external and site.variables[external]:
+        if hosts and external and (value := site.variables[external]):
             yield (
-                f"{external} is {site.variables[external]}, and {', '.join(hosts)} runs {name}. Empty the variable, or "
-                f"the inventory group {site.components[name].group}."
+                f"{external} is {value if SERVER.fullmatch(value) else 'a URL'}, and {', '.join(hosts)} runs {name}. "
+                f"Empty the variable, or the inventory group {site.components[name].group}."
             )
 
 
@@ -71,7 +69,7 @@ def _external(site: Site) -> Iterator[str]:
         external, port = entry.placement.external, entry.services[0].port if entry.services else ""
         value = str(site.variables[external]) if external else ""
         # A URL may have a password in it, and is not shown.
-        if value and not _SERVER.fullmatch(value):
+        if value and not SERVER.fullmatch(value):
             sentinel = " Redis Sentinel is not supported: name the server that is written to, or a proxy before it."
             yield (
                 f"{external} has to be one host, by its name or its address, without scheme, user or port. Set it to "

@@ -17,6 +17,8 @@ from typing import Any
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component, Need, Service
 
 LOOPBACK = "127.0.0.1"
+# A host outside of the inventory, by its name or its address. What is none may be a URL with a password.
+SERVER = re.compile(r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 # A server there needs no TLS.
 _LOCAL = re.compile(r"127\.|::1$|localhost$|$")
 

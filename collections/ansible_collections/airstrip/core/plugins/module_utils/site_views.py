@@ -12,7 +12,7 @@ from ansible_collections.airstrip.core.plugins.module_utils import site_sizing a
 from ansible_collections.airstrip.core.plugins.module_utils.host_status import seconds_of
 from ansible_collections.airstrip.core.plugins.module_utils.site_egress import egress, named
 from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import probes, roles
-from ansible_collections.airstrip.core.plugins.module_utils.site_model import LOOPBACK, Site
+from ansible_collections.airstrip.core.plugins.module_utils.site_model import LOOPBACK, SERVER, Site
 from ansible_collections.airstrip.core.plugins.module_utils.site_programs import programs
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component, filled
 from ansible_collections.airstrip.core.plugins.module_utils.site_variables import PREFIX
@@ -287,7 +287,7 @@ def outside(site: Site, host: str) -> list[dict[str, Any]]:
     found = {}
     for need in (need for name in site.of(host) for need in site.needs(site.components[name])):
         endpoint = site.reach(host, need.service)
-        if endpoint and endpoint.external and endpoint.address:
+        if endpoint and endpoint.external and SERVER.fullmatch(endpoint.address):
             entry = next(
                 entry
                 for entry in site.registry.values()
