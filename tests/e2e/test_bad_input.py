@@ -59,13 +59,12 @@ class Run:
     after: str = "true"
 
 
-# A Redis with a password. Its program is this one, by the name that it is called.
+# A Redis with a password. Its program is this one, by the name that it is called; its package makes a user.
+BROKER_PACKAGE = "apt-get -qq install -y --no-install-recommends redis-tools >/dev/null"
 BROKER = (
-    "apt-get -qq install -y --no-install-recommends redis-tools >/dev/null && systemd-run --quiet --collect --unit=broker"
-    " bash -c 'exec -a redis-server redis-check-rdb --port 63998 --save \"\" --requirepass its-own'"
-    " && timeout 9 sh -c 'until ss -lnt | grep -q :63998; do sleep 0.1; done'"
+    'systemd-run --quiet --collect --unit=broker bash -c \'exec -a redis-server redis-check-rdb --port 63998 --save ""'
+    " --requirepass its-own' && timeout 9 sh -c 'until ss -lnt | grep -q :63998; do sleep 0.1; done'"
 )
-NO_BROKER = "systemctl stop broker && apt-get -qq purge -y --auto-remove redis-tools >/dev/null"
 
 RUNS = {
     "placement": Run(groups=("api_server",)),
@@ -331,7 +330,7 @@ RUNS = {
             "airflow_broker_password": "qV7-another-2bK-one-9wJ",
         },
         before=BROKER,
-        after=NO_BROKER,
+        after="systemctl stop broker",
     ),
     # PgBouncer before the host's own server, as an external one that the controller reaches, too.
     "pooled": Run(
@@ -370,7 +369,7 @@ RUNS = {
             " --collect --unit=relay socat TCP-LISTEN:54322,fork,reuseaddr TCP:127.0.0.1:5432"
             " && timeout 9 sh -c 'until ss -lnt | grep -q :54322; do sleep 0.1; done'"
         ),
-        after=f"{NO_BROKER}; systemctl stop relay && apt-get -qq purge -y --auto-remove socat >/dev/null",
+        after="systemctl stop broker relay && apt-get -qq purge -y --auto-remove socat >/dev/null",
     ),
     "overridden": Run(
         variables={
@@ -650,7 +649,7 @@ class Runs:
 
 @pytest.fixture(scope="module")
 def runs(site: Site, node: Any, tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    node.check_output(f"touch {MARKER}")
+    node.check_output(f"{BROKER_PACKAGE} && touch {MARKER}")
     return Runs(site, node, tmp_path_factory.mktemp("bad-input"))
 
 
