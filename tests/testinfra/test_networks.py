@@ -58,7 +58,7 @@ def test_no_file_of_the_site_names_another_network(host: Any, others: list[str])
     found = host.run(f"grep -rIlF --exclude-dir=log '{prefix}' {WRITTEN} 2>/dev/null").stdout.split()
     # Docker's, as cloud-init's on a VM.
     assert set(found) <= {"/etc/hosts"}
-    block = host.check_output("sed '/BEGIN ANSIBLE/,/END ANSIBLE/!d' /etc/hosts")
+    block = host.check_output("sed '/BEGIN Airstrip/,/END Airstrip/!d' /etc/hosts")
     assert block
     assert prefix not in block
     assert prefix not in host.check_output("nft list table inet airstrip")
