@@ -74,6 +74,45 @@ def test_a_site_whose_hosts_restart_comes_back_alone(
     wait_for(lambda: {name: active(host) for name, host in machines.items()} == units, "all units run", SECONDS)
     for name, host in machines.items():
         assert host.check_output("systemctl list-units --failed --plain --no-legend") == "", name
+        # Without them, the logs of tasks are not found.
+        for other in site.hosts if site.is_shared else []:
+            assert site.address(other) in host.check_output(f"getent -s files ahostsv4 {other}").split()
     for name in site.group("firewall"):
         assert properties(machines[name], "airstrip-firewall.service", "ActiveState") == {"ActiveState": "active"}
     assert airflow.state("airstrip_sleep", before) == "success"
+
+
+# What cloud-init does at each boot of a machine whose user data say so.
+CLOUD_INIT = """
+set -e
+apt-get install --yes --no-install-recommends cloud-init >/dev/null
+echo 'manage_etc_hosts: true' >/root/airstrip-cloud.cfg
+"""
+BOOT = "cloud-init --file /root/airstrip-cloud.cfg single --name update_etc_hosts --frequency always"
+
+
+def test_hosts_know_each_other_where_cloud_init_writes_their_names(site: Site, machines: dict[str, Any]) -> None:
+    if not site.is_shared:
+        pytest.skip("one host knows itself")
+    name = site.group("airflow_worker")[-1]
+    host = machines[name]
+    before = host.check_output("cat /etc/hosts")
+    host.check_output(CLOUD_INIT)
+    try:
+        run = site.command("ansible-playbook", "site.yml", "--tags", "base", "--limit", name)
+        assert run.returncode == 0, run.stdout[-3000:]
+        host.check_output(BOOT)
+        assert "manage_etc_hosts" in host.check_output("cat /etc/hosts")
+        for other in site.hosts:
+            assert site.address(other) in host.check_output(f"getent -s files ahostsv4 {other}").split()
+        assert_unchanged_on(site, name)
+    finally:
+        host.check_output("apt-get purge --yes cloud-init >/dev/null; rm -rf /etc/cloud /root/airstrip-cloud.cfg")
+        host.check_output(f"cat >/etc/hosts <<'HOSTS'\n{before}\nHOSTS")
+
+
+def assert_unchanged_on(site: Site, name: str) -> None:
+    """Fail unless another run changes nothing on a host."""
+    run = site.command("ansible-playbook", "site.yml", "--tags", "base", "--limit", name)
+    assert run.returncode == 0, run.stdout[-3000:]
+    assert "changed=0" in run.stdout.partition("PLAY RECAP")[2], run.stdout[-3000:]
