@@ -200,20 +200,19 @@ def _fernet_problems(facts: Mapping[str, Mapping[str, Any]], site: Mapping[str, 
 
 
 def _changed_problems(facts: Mapping[str, Mapping[str, Any]], site: Mapping[str, Any]) -> list[str]:
-    """Say which secrets are others than those of what runs on hosts: a run would cut it off before it restarts it."""
-    given = {name: as_mapping(entry, f"the secret {name}").get("value") for name, entry in site["given"].items()}
-    values = {**site["of_workers"], **given} if given else {}
+    """Say which secrets are others than those of the last run, and than those of what runs: that would be cut off."""
     changed: dict[str, list[str]] = {}
     for host, said in facts.items():
-        found = said.get("secret_digests") or {}
-        for name, held in found.get("digests", {}).items():
-            known = name in values and name not in (*site["missing"], *site["wanted"])
-            if known and held != digest(str(found["salt"]), str(values[name])):
+        noted, running = (said.get("record") or {}).get("secrets", {}), said.get("running_secrets") or {}
+        for name, wanted in site["digests"].items():
+            others = [held for held in running.get(name, ()) if held != wanted]
+            if others and noted.get(name, wanted) != wanted and name not in (*site["missing"], *site["wanted"]):
                 changed.setdefault(name, []).append(host)
     return [
-        f"{name} is another one than {', '.join(hosts)} has: what runs would be cut off, and tasks fail, until all has "
-        "restarted. Set the old one again; or stop the site by playbooks/stop.yml and run site.yml with "
-        f"""-e '{{"preflight_new_secrets": ["{name}"]}}' (docs/secrets.md, "Changing one")."""
+        f"{name} has changed since the last run, and what runs on {', '.join(hosts)} has the old one: it would be cut "
+        "off, and tasks fail, until all has restarted. Set the old one again; or stop the site by playbooks/stop.yml, "
+        "and run site.yml then. To do without that, name it in preflight_new_secrets (docs/secrets.md, "
+        '"Changing one").'
         for name, hosts in changed.items()
     ]
 

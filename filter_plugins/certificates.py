@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.airstrip.core.plugins.plugin_utils.checks import as_list, as_mapping
+from ansible_collections.airstrip.core.plugins.plugin_utils.checks import as_list
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
@@ -50,7 +50,10 @@ def _public_bytes(holder: Any) -> bytes:
 
 
 def _fits_key(certificate: x509.Certificate, key: str) -> bool:
-    return _public_of(key) == _public_bytes(certificate)
+    try:
+        return _public_bytes(load_pem_private_key(key.encode(), None)) == _public_bytes(certificate)
+    except (TypeError, ValueError):
+        return False
 
 
 def _known_names(certificate: x509.Certificate) -> set[str]:
@@ -177,37 +180,6 @@ def airflow_authority_problems(certificates: object, options: object) -> list[st
     ]
 
 
-def airflow_authority_changes(facts: object, options: object) -> list[str]:
-    """
-    Say where hosts do not trust the site's authority yet, and would refuse what it signs.
-
-    Example: `{'w1': {'authority': pem}} | airflow_authority_changes({'ca': pem, 'key': ''})`. The facts are by host
-    what the module site_host_facts returns, `ca` (PEM) what an authority of your own has, or `key` (PEM) that of the
-    site's own. Raises AnsibleFilterError on other shapes.
-    """
-    what = "airflow_authority_changes"
-    given, _ = as_mapping(facts, what), _options(options, what)
-    held = {host: as_mapping(said, f"{what}: {host}").get("authority") or "" for host, said in given.items()}
-    ca, key = (str(as_mapping(options, what).get(name, "")) for name in ("ca", "key"))
-    wanted = {_public_bytes(entry) for entry in _chain(ca)} if ca else {_public_of(key)}
-    known = {host: {_public_bytes(entry) for entry in _chain(str(pem))} for host, pem in held.items()}
-    if not (hosts := [host for host, trusted in known.items() if trusted and not trusted & wanted]):
-        return []
-    return [
-        f"The site's authority is another one than {', '.join(hosts)} trusts: what runs would be cut off until all has "
-        "restarted. With site_ca_certificate_file, put the old certificate into that file as well for a first run; or "
-        "stop the site by playbooks/stop.yml and run site.yml with "
-        """-e '{"preflight_new_secrets": ["airflow_ca_key"]}' (docs/secrets.md, "Changing one")."""
-    ]
-
-
-def _public_of(key: str) -> bytes:
-    try:
-        return _public_bytes(load_pem_private_key(key.encode(), None))
-    except (TypeError, ValueError):
-        return b""
-
-
 def _alternative_name(name: str) -> str:
     try:
         return f"IP:{ipaddress.ip_address(name)}"
@@ -234,7 +206,6 @@ class FilterModule:
             "airflow_alternative_names": airflow_alternative_names,
             "airflow_certificates_due": airflow_certificates_due,
             "airflow_certificate_problems": airflow_certificate_problems,
-            "airflow_authority_changes": airflow_authority_changes,
             "airflow_authority_problems": airflow_authority_problems,
             "airflow_with_certificates": airflow_with_certificates,
         }

@@ -16,7 +16,7 @@ _FILES = {
     "airflow_results_reader_password": ("results_view_url", "results_reader_user"),
     "airflow_broker_password": ("broker_url", "broker_user"),
 }
-# What cuts off who still has the old one, unless it is that of an external server: which variable names one.
+# What cuts off who still has the old one, unless it is that of somebody else: which variable names that.
 _CUTTING_OFF = {
     "airflow_jwt_secret": "",
     "airflow_database_password": "database_host",
@@ -41,7 +41,9 @@ def airflow_held_secrets(site: Mapping[str, Any], broker_users: Sequence[Mapping
     }
     for name, server in _CUTTING_OFF.items():
         found[name]["cuts_off"] = not (server and site[server])
-    found["airflow_ca_key"] = {"path": f"{site['config_directory']}/ca.crt", "is_held": False}
+    authority = {"path": f"{site['config_directory']}/ca.crt", "is_held": False}
+    # Of several authorities in a bundle of one's own, each will do.
+    found["airflow_ca_key"] = authority | {"cuts_off": not site["ca_certificate_file"]}
     for user in broker_users:
         path = f"{directory}/broker_url.{user['worker']}"
         found[user["secret"]] = {"path": path, "user": user["user"], "cuts_off": not site["broker_host"]}

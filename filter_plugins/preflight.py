@@ -430,7 +430,6 @@ _CHECKS: tuple[tuple[tuple[str, ...], Callable[[Facts], Iterator[str]]], ...] = 
     (("edge_problems",), lambda facts: _findings(facts, "edge_problems")),
     (("certificate_problems",), lambda facts: _findings(facts, "certificate_problems")),
     (("authority_problems",), lambda facts: _findings(facts, "authority_problems")),
-    (("authority_changes",), lambda facts: _findings(facts, "authority_changes")),
     (("secret_problems",), lambda facts: _findings(facts, "secret_problems")),
     (("secret_loss_problems",), lambda facts: _findings(facts, "secret_loss_problems")),
     (("unreached",), lambda facts: _findings(facts, "unreached")),

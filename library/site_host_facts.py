@@ -59,7 +59,7 @@ options:
     type: dict
     default: {}
   fernet_key: {description: File of the Fernet key., type: path}
-  authority: {description: File with the certificate of the site's authority., type: path}
+  credentials: {description: Directory with the credentials of the units that run., type: path}
   database:
     description: The metadata database on this host.
     type: dict
@@ -166,17 +166,19 @@ postgresql_upgrades:
   type: dict
   returned: success
 secrets: {description: Names of the secrets that the host has., type: list, elements: str, returned: success}
-secret_digests:
-  description: A C(salt), and with it C(digests) of the secrets with C(cuts_off), by name.
+running_secrets:
+  description: Of the secrets with C(cuts_off), by name, digests of those that units of Airflow have got.
   type: dict
   returned: success
-authority: {description: Certificates of the authorities (PEM) that the host trusts., type: str, returned: success}
 fernet_key: {description: "A C(salt), and C(digests) of the Fernet keys with it.", type: dict, returned: success}
 schema: {description: Whether that database has the schema of Airflow., type: bool, returned: success}
 webserver_config: {description: Whether that file exists., type: bool, returned: success}
 hosts_template: {description: "That file; empty if there is none.", type: str, returned: success}
 units: {description: Whether there are units of Airflow that Airstrip has written., type: bool, returned: success}
-record: {description: "C(components) and C(fixed) values, as the last run wrote them.", type: dict, returned: success}
+record:
+  description: C(components), C(fixed) values and digests of C(secrets), as the last run wrote them.
+  type: dict
+  returned: success
 leaving:
   description: Components that are placed here no more, as they stop, each with C(component), its C(units) and C(paths).
   type: list
@@ -341,11 +343,22 @@ def postgresql_upgrades(data: Path) -> dict[str, dict[str, Any]]:
     }
 
 
-def secret_digests(places: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return a digest of each secret whose change cuts off who still has the old one, and of each Fernet key."""
-    salt = os.urandom(16).hex()
-    held = {name: held_secret(read(place["path"]), place) for name, place in places.items() if place.get("cuts_off")}
-    return {"salt": salt, "digests": {name: digest(salt, secret) for name, secret in held.items() if secret}}
+def running_secrets(places: dict[str, dict[str, Any]], credentials: str) -> dict[str, list[str]]:
+    """Return digests of the secrets that units of Airflow have got, of those whose change would cut them off.
+
+    What systemd has given to a unit lies below the directory `credentials` as long as the unit runs. Of what is no
+    credential (an authority) it is only said that something runs that knows it.
+    """
+    units = [*Path(credentials).glob("airflow-*")] if credentials else []
+    found: dict[str, list[str]] = {}
+    for name, place in places.items():
+        if place.get("cuts_off") and place.get("is_held", True):
+            file = Path(place["path"]).name.partition(".")[0]
+            held = {held_secret(read(f"{unit}/{file}"), place) for unit in units} - {""}
+            found[name] = sorted(digest(name, secret) for secret in held)
+        elif place.get("cuts_off"):
+            found[name] = ["unknown"] if units else []
+    return found
 
 
 def fernet_digests(keys: str) -> dict[str, Any]:
@@ -402,6 +415,7 @@ def recorded(path: str) -> dict[str, Any]:
             for name, entry in components.items()
         },
         "fixed": mapping(found.get("fixed")),
+        "secrets": mapping(found.get("secrets")),
     }
 
 
@@ -480,8 +494,7 @@ def facts(given: dict[str, Any]) -> dict[str, Any]:
         "postgresql": postgresql_clusters(Path(asked["configuration"]), Path(asked["programs"])) if asked else {},
         "postgresql_upgrades": postgresql_upgrades(Path(asked["data"])) if asked and asked["data"] else {},
         "secrets": [name for name, place in given["secrets"].items() if held_secret(read(place["path"]), place)],
-        "secret_digests": secret_digests(given["secrets"]),
-        "authority": read(given["authority"] or ""),
+        "running_secrets": running_secrets(given["secrets"], given["credentials"] or ""),
         "fernet_key": fernet_digests(read(given["fernet_key"] or "")),
         "schema": has_schema(given["database"]),
         "webserver_config": bool(given["webserver_config"]) and Path(given["webserver_config"]).exists(),
@@ -511,7 +524,7 @@ def main() -> None:
     # No secret is among the parameters, only the places of some.
     optional = (
         "python",
-        "authority",
+        "credentials",
         "release",
         "unfinished_upgrade",
         "drained",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible.plugins.loader import lookup_loader
 from ansible.plugins.lookup import LookupBase
+from ansible_collections.airstrip.core.plugins.plugin_utils.secret_values import secret_value
 
 DOCUMENTATION = """
 name: missing_secrets
@@ -46,11 +46,4 @@ class LookupModule(LookupBase):  # type: ignore[misc]
         """Return the names whose value changes from one question to the next."""
         self.set_options(var_options=variables, direct=kwargs)
         given = variables or {}
-        return [name for name in terms if self._value(name, given) != self._value(name, given)]
-
-    def _value(self, name: str, variables: Mapping[str, Any]) -> Any:
-        """Return the value of a variable, or of a name in the secrets file."""
-        if name in variables:
-            return self._templar.template(variables[name])
-        plugin = lookup_loader.get("airflow_secret", loader=self._loader, templar=self._templar)
-        return plugin.run([name], variables)
+        return [name for name in terms if secret_value(self, name, given) != secret_value(self, name, given)]

@@ -500,11 +500,11 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "version without lock": ("no_lock", ("no lock for Airflow 3.0.6", "airflow_release_constraints", "bin/lock 3.0.6")),
     "key that cuts off": (
         "downgrade",
-        ("airflow_jwt_secret is another one than node-1 has", "Set the old one", "stop.yml", "preflight_new_secrets"),
+        ("airflow_jwt_secret has changed", "what runs on node-1 has the old", "Set the old one", "playbooks/stop.yml"),
     ),
     "password that cuts off": (
         "downgrade",
-        ("airflow_database_password is another one than node-1 has", "Set the old one", "stop.yml"),
+        ("airflow_database_password has changed", "Set the old one", "stop.yml", "name it in preflight_new_secrets"),
     ),
     "group that is misspelt": (
         "groups",

@@ -201,10 +201,10 @@ def test_secrets_that_are_generated_can_be_recovered_or_made_anew() -> None:
     assert {name for name, place in held.items() if place.get("is_held") is False} <= set(MADE_ANEW)
     # An external server's password was changed there: the site is cut off already, and a run puts it right.
     assert [name for name, place in held.items() if place.get("cuts_off")] == ["airflow_jwt_secret"]
-    own = {name.removeprefix("site_"): "" if name.endswith("_host") else f"/{name}" for name in names}
+    own = {name.removeprefix("site_"): "" if name.endswith(("_host", "_file")) else f"/{name}" for name in names}
     places = airflow_held_secrets(own, [{"secret": "a", "worker": "b", "user": "c"}])
     passwords = ["database", "results_database", "results_reader", "broker"]
-    cutting = ["airflow_jwt_secret", *(f"airflow_{name}_password" for name in passwords), "a"]
+    cutting = ["airflow_jwt_secret", *(f"airflow_{name}_password" for name in passwords), "airflow_ca_key", "a"]
     assert [name for name, place in places.items() if place.get("cuts_off")] == cutting
     known = tree.variables("airflow_secrets_recovery")["__airflow_secrets_recovery_known"]
     assert set(re.findall(r"'(\w+)'", known)) == {"airflow_secrets_known", *MADE_ANEW}

@@ -26,7 +26,7 @@ KNOWN = {
         "owns": ["{root}/units/airflow-worker@*.service", "{root}/etc"],
     },
 }
-NOTHING: dict[str, Any] = {"components": {}, "fixed": {}}
+NOTHING: dict[str, Any] = {"components": {}, "fixed": {}, "secrets": {}}
 
 
 def known(root: str, *names: str) -> dict[str, Any]:
@@ -45,10 +45,11 @@ def said(root: Path, *, placed: tuple[str, ...] = ("scheduler",), **more: Any) -
             "key": {"path": f"{root}/fernet_key"}, "none": {"path": f"{root}/none"},
             "owner": {"path": f"{root}/url", "user": "own/er", "cuts_off": True},
             "other": {"path": f"{root}/url", "user": "other"},
+            "authority": {"path": f"{root}/ca.crt", "is_held": False, "cuts_off": True},
         },
         "placed": known(str(root), *placed), "known": known(str(root), *KNOWN), "record": f"{root}/placed.json",
         "api_server": f"{root}/airflow-api-server.service", "webserver_config": f"{root}/webserver_config.py",
-        "drained": f"{root}/drained", "authority": f"{root}/ca.crt",
+        "drained": f"{root}/drained", "credentials": f"{root}/run",
     }  # fmt: skip
     arguments = root / "arguments"
     arguments.mkdir(exist_ok=True)
@@ -182,16 +183,26 @@ def test_secrets_are_named_and_told_by_salted_digests(tmp_path: Path) -> None:
     (tmp_path / "url").write_text("db+postgresql+psycopg2://own%2Fer:pass%40word@192.0.2.1:5432/a", encoding="utf-8")
     first, second = said(tmp_path), said(tmp_path)
     assert first["secrets"] == ["key", "owner"]
-    salt = first["secret_digests"]["salt"].encode()
-    assert first["secret_digests"]["digests"] == {"owner": hmac.new(salt, b"pass@word", "sha256").hexdigest()}
     salt = first["fernet_key"]["salt"].encode()
     expected = [hmac.new(salt, key, "sha256").hexdigest() for key in (b"new-key", b"old-key")]
     assert first["fernet_key"]["digests"] == expected
     assert second["fernet_key"]["digests"] != expected
-    assert second["secret_digests"] != first["secret_digests"]
     assert not {"new-key", "old-key", "pass@word", "pass%40word"} & {*json.dumps(first).split('"')}
     (tmp_path / "fernet_key").unlink()
     assert said(tmp_path)["fernet_key"]["digests"] == []
+
+
+def test_secrets_of_units_that_run_are_told_by_digests(tmp_path: Path) -> None:
+    assert said(tmp_path)["running_secrets"] == {"owner": [], "authority": []}
+    for unit, text in {"airflow-a": "pass%40word", "airflow-b": "pass%40word", "other": "x"}.items():
+        (tmp_path / "run" / f"{unit}.service").mkdir(parents=True)
+        url = f"redis://own%2Fer:{text}@192.0.2.1:6379/0"
+        (tmp_path / "run" / f"{unit}.service" / "url").write_text(url, encoding="utf-8")
+    (tmp_path / "run" / "airflow-b.service" / "url").write_text("redis://other:x@192.0.2.1:6379/0", encoding="utf-8")
+    found = said(tmp_path)
+    expected = hmac.new(b"owner", b"pass@word", "sha256").hexdigest()
+    assert found["running_secrets"] == {"owner": [expected], "authority": ["unknown"]}
+    assert "pass@word" not in json.dumps(found)
 
 
 def test_units_are_those_that_this_project_writes(tmp_path: Path) -> None:
@@ -239,7 +250,7 @@ def test_what_the_record_knows_leaves_in_the_order_of_stopping(tmp_path: Path) -
     components = known(str(tmp_path), "scheduler", "keepalived")
     components["flower"] = {"units": ["old.service"], "owns": [made, f"{tmp_path}/nothing"]}
     components["idle"] = {"units": [], "owns": []}
-    record = {"components": components, "fixed": {"site_user": "airflow"}}
+    record = {"components": components, "fixed": {"site_user": "airflow"}, "secrets": {"a": "b"}}
     (tmp_path / "placed.json").write_text(json.dumps(record), encoding="utf-8")
     found = said(tmp_path)
     assert found["record"] == record

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from airflow_secrets import airflow_recovered_secrets, airflow_secret_loss_problems, airflow_secret_problems
 from ansible.errors import AnsibleFilterError
-from ansible_collections.airstrip.core.plugins.module_utils.held_secret import digest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -174,7 +173,7 @@ def test_passwords_of_roles_are_checked_where_they_are_given() -> None:
 def site(*missing: str, wanted: tuple[str, ...] = (), fernet_key: str = FERNET, external: str = "") -> dict[str, Any]:
     return {
         "missing": [*missing], "wanted": [*wanted], "file": "/site/.secrets.yml", "fernet_key": fernet_key,
-        "external_schema": external, "given": {}, "of_workers": {"worker": "new"},
+        "external_schema": external, "digests": {},
     }  # fmt: skip
 
 
@@ -212,18 +211,17 @@ def test_secrets_that_are_wanted_anew_are_made() -> None:
 
 
 def test_secrets_that_cut_off_what_runs_are_changed_on_a_site_that_stands_still() -> None:
-    held = {"airflow_jwt_secret": "old", "airflow_broker_password": "same", "worker": "new", "unknown": "old"}
-    digests = {"salt": "salt", "digests": {name: digest("salt", value) for name, value in held.items()}}
-    facts = {host: holding() | {"secret_digests": digests} for host in ("w1", "w2")}
-    values = {"given": {"airflow_jwt_secret": {"value": "new"}, "airflow_broker_password": {"value": "same"}}}
-    (problem,) = airflow_secret_loss_problems(facts, site() | values)
-    assert problem.startswith("airflow_jwt_secret is another one than w1, w2 has:")
-    for remedy in ("Set the old one again", "playbooks/stop.yml", '{"preflight_new_secrets": ["airflow_jwt_secret"]}'):
+    noted = {"airflow_jwt_secret": "old", "airflow_broker_password": "same", "worker": "old"}
+    running = {"airflow_jwt_secret": ["old"], "airflow_broker_password": ["drifted"], "worker": ["new"], "more": ["x"]}
+    said = holding() | {"record": {"secrets": noted}, "running_secrets": running}
+    facts = {"w1": said, "w2": said, "stopped": said | {"running_secrets": {}}, "before": said | {"record": {}}}
+    wanted = {"digests": {"airflow_jwt_secret": "new", "airflow_broker_password": "same", "worker": "new"}}
+    (problem,) = airflow_secret_loss_problems(facts, site() | wanted)
+    assert problem.startswith("airflow_jwt_secret has changed since the last run, and what runs on w1, w2 has the old")
+    for remedy in ("Set the old one again", "playbooks/stop.yml", "preflight_new_secrets", "docs/secrets.md"):
         assert remedy in problem
-    two = airflow_secret_loss_problems(facts, site() | values | {"of_workers": {"worker": "newer"}})
-    assert [text.split()[0] for text in two] == ["airflow_jwt_secret", "worker"]
-    assert airflow_secret_loss_problems(facts, site(wanted=("airflow_jwt_secret",)) | values) == []
-    assert airflow_secret_loss_problems(facts, site("airflow_jwt_secret") | values) == []
+    assert airflow_secret_loss_problems(facts, site(wanted=("airflow_jwt_secret",)) | wanted) == []
+    assert airflow_secret_loss_problems(facts, site("airflow_jwt_secret") | wanted) == []
     assert airflow_secret_loss_problems(facts, site()) == []
 
 

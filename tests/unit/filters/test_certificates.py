@@ -9,7 +9,6 @@ from airstrip_certificates import Issued, issue
 from ansible.errors import AnsibleFilterError
 from certificates import (
     airflow_alternative_names,
-    airflow_authority_changes,
     airflow_authority_problems,
     airflow_certificate_problems,
     airflow_certificates_due,
@@ -82,23 +81,6 @@ def test_each_problem_names_the_variable_and_the_remedy(given: dict[str, Any], m
 def test_without_an_authority_any_signature_will_do() -> None:
     assert findings(entry(issue("db1", OTHER_CA, NAMES)), ca="") == []
     assert findings(entry(GOOD) | {"ca": ""}, ca=OTHER_CA.pem) == []
-
-
-def test_another_authority_is_named_where_the_old_one_is_trusted() -> None:
-    said = {"w1": CA.pem, "w2": CA.pem, "new": "", "odd": "no certificate"}
-    held = {host: {"authority": pem} for host, pem in said.items()} | {"away": {"unreachable": True}}
-    own = {"ca": "", "key": CA.key}
-    assert airflow_authority_changes(held, own) == []
-    (problem,) = airflow_authority_changes(held, {"ca": "", "key": OTHER_CA.key})
-    assert problem.startswith("The site's authority is another one than w1, w2 trusts:")
-    for remedy in ("put the old certificate into that file as well", "stop.yml", '"preflight_new_secrets"'):
-        assert remedy in problem
-    # Of those of your own, one is enough; the next run may take the old one away.
-    assert airflow_authority_changes(held, {"ca": OTHER_CA.pem + CA.pem, "key": OTHER_CA.key}) == []
-    assert (
-        airflow_authority_changes({"w1": {"authority": OTHER_CA.pem + CA.pem}}, {"ca": OTHER_CA.pem, "key": ""}) == []
-    )
-    assert len(airflow_authority_changes(held, {"ca": OTHER_CA.pem, "key": ""})) == 1
 
 
 def test_an_authority_without_a_key_is_told_what_it_cannot_sign() -> None:

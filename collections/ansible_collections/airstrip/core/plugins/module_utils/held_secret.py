@@ -17,5 +17,5 @@ def held_secret(text: str, place: Mapping[str, Any]) -> str:
 
 
 def digest(salt: str, secret: str) -> str:
-    """Return a digest of a secret, for who has it to compare."""
+    """Return a digest of a secret, for who has it to compare: nobody guesses 16 random characters."""
     return hmac.new(salt.encode(), secret.encode(), "sha256").hexdigest()
