@@ -86,9 +86,9 @@ def test_a_site_whose_hosts_restart_comes_back_alone(
 CLOUD_INIT = """
 set -e
 apt-get install --yes --no-install-recommends cloud-init >/dev/null
-echo 'manage_etc_hosts: true' >/root/airstrip-cloud.cfg
+echo 'manage_etc_hosts: true' >/etc/cloud/cloud.cfg.d/99_airstrip.cfg
 """
-BOOT = "cloud-init --file /root/airstrip-cloud.cfg single --name update_etc_hosts --frequency always"
+BOOT = "cloud-init single --name update_etc_hosts --frequency always"
 
 
 def test_hosts_know_each_other_where_cloud_init_writes_their_names(site: Site, machines: dict[str, Any]) -> None:
@@ -107,7 +107,7 @@ def test_hosts_know_each_other_where_cloud_init_writes_their_names(site: Site, m
             assert site.address(other) in host.check_output(f"getent -s files ahostsv4 {other}").split()
         assert_unchanged_on(site, name)
     finally:
-        host.check_output("apt-get purge --yes cloud-init >/dev/null; rm -rf /etc/cloud /root/airstrip-cloud.cfg")
+        host.check_output("apt-get purge --yes cloud-init >/dev/null; rm -rf /etc/cloud")
         host.check_output(f"cat >/etc/hosts <<'HOSTS'\n{before}\nHOSTS")
 
 
