@@ -50,9 +50,10 @@ def test_containers_keep_their_machines_clock(host: Any) -> None:
 
 
 @pytest.mark.only_in("distributed")
-def test_hosts_know_each_other_by_name(host: Any, site: Site) -> None:
+def test_hosts_know_each_other_by_name(host: Any, site: Site, inventory_hostname: str) -> None:
     assert len(site.hosts) > 1
-    for name in site.hosts:
+    # Its own name is the system's business: 127.0.1.1, mostly.
+    for name in set(site.hosts) - {inventory_hostname}:
         assert host.check_output(f"getent -s files ahostsv4 {name}").split()[0] == site.address(name)
 
 
