@@ -12,8 +12,8 @@ from ansible_collections.airstrip.core.plugins.plugin_utils.checks import as_lis
 # keep digests.
 MADE_ANEW = {
     "airflow_ca_key": (
-        "a new authority signs all certificates anew. Stop the site (playbooks/stop.yml), and name airflow_ca_key in "
-        "preflight_new_secrets at the next run of site.yml; give people the new {ca_file}"
+        "a new authority signs all certificates anew at the next run of site.yml. Stop the site before that "
+        "(playbooks/stop.yml); give people the new {ca_file}"
     ),
     "airflow_admin_password": (
         "the account {admin} keeps its password. If you know that, put it into the file in place of the new one; else "
