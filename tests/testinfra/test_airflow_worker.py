@@ -214,7 +214,6 @@ def needs(airflow: Airflow, request: pytest.FixtureRequest) -> dict[str, str]:
         ("callback_of_native_code", "ok"),
         ("network_interfaces", "ok"),
         ("threads", "ok"),
-        ("pool_of_billiard", "ok"),
         ("pool_of_multiprocessing", "AssertionError: ['daemonic processes are not allowed to have children']"),
         ("process_pool_executor", "AssertionError: ['daemonic processes are not allowed to have children']"),
         ("process_pool_executor_as_nobodys_daemon", "ok"),

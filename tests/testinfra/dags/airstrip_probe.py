@@ -15,7 +15,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import billiard
 import psutil
 import psycopg2
 from airflow.providers.standard.sensors.time_delta import TimeDeltaSensor
@@ -95,9 +94,9 @@ def compute(executor: Executor) -> None:
         assert list(executor.map(abs, [-1, 2])) == [1, 2]
 
 
-def compute_by_pool(module: Any) -> None:
+def compute_by_pool() -> None:
     """Have a pool of processes compute something."""
-    with module.Pool(2) as pool:
+    with multiprocessing.Pool(2) as pool:
         assert pool.map(abs, [-1, 2]) == [1, 2]
 
 
@@ -118,8 +117,7 @@ NEEDS: dict[str, Callable[[], object]] = {
     "callback_of_native_code": call_back,
     "network_interfaces": psutil.net_if_addrs,
     "threads": lambda: compute(ThreadPoolExecutor(2)),
-    "pool_of_billiard": lambda: compute_by_pool(billiard),
-    "pool_of_multiprocessing": lambda: compute_by_pool(multiprocessing),
+    "pool_of_multiprocessing": compute_by_pool,
     "process_pool_executor": lambda: compute(ProcessPoolExecutor(2)),
     "process_pool_executor_as_nobodys_daemon": compute_as_nobodys_daemon,
     "pool_of_a_program": compute_by_program,
