@@ -67,7 +67,7 @@ def value_of(conf: Any, name: str) -> str:
 def options_of(conf: Any) -> dict[str, str]:
     """Return the values of WANTED. A folder of plugins that is not there is none: Airflow does without a word."""
     found = {name: value_of(conf, name) for name in WANTED}
-    if not os.path.isdir(found["core.plugins_folder"]):  # noqa: PTH112 - it never fails  # noqa: PTH112 - also of what may not be looked at
+    if not os.path.isdir(found["core.plugins_folder"]):  # noqa: PTH112 - it never fails
         found["core.plugins_folder"] = ""
     return found
 
