@@ -12,6 +12,20 @@ from typing import IO
 from airstrip_site import PROJECT
 
 _LAB = PROJECT / "molecule" / "shared" / "lab"
+# A program in Python, with a host and a port. Says each second that a connection lives, and at its end that it is dead.
+LIVES = """
+import socket, sys, time
+with socket.create_connection((sys.argv[1], int(sys.argv[2])), 5) as peer:
+    peer.settimeout(5)
+    try:
+        while True:
+            peer.sendall(b"x")
+            peer.recv(9)
+            print("lives", flush=True)
+            time.sleep(1)
+    except OSError:
+        print("dead", flush=True)
+"""
 
 
 @dataclass(frozen=True)

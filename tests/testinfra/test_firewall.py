@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import testinfra
+from airstrip_outsider import LIVES
 from airstrip_site import Site
 from airstrip_units import properties
 
@@ -348,20 +349,6 @@ class Reflect(socketserver.BaseRequestHandler):
         while data := self.request.recv(9):
             self.request.sendall(data)
 socketserver.ThreadingTCPServer(("", int(sys.argv[1])), Reflect).serve_forever()
-"""
-# Says each second that a connection lives, and at its end that it is dead.
-LIVES = """
-import socket, sys, time
-with socket.create_connection((sys.argv[1], int(sys.argv[2])), 5) as peer:
-    peer.settimeout(5)
-    try:
-        while True:
-            peer.sendall(b"x")
-            peer.recv(9)
-            print("lives", flush=True)
-            time.sleep(1)
-    except OSError:
-        print("dead", flush=True)
 """
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import requests
 from airstrip_airflow import Airflow
-from airstrip_outsider import Outsider, outside
+from airstrip_outsider import LIVES, Outsider, outside
 from airstrip_site import Site
 
 DAG = Path(__file__).with_name("airstrip_ways.py")
@@ -20,20 +20,6 @@ DAGS = "/srv/data/team-dags"
 LISTED, UNLISTED = 7007, 7008
 PROHIBITED = "No route to host"
 CHAIN = "nft list chain inet airstrip output"
-# Says each second that a connection lives, and at its end that it is dead.
-LIVES = """
-import socket, sys, time
-with socket.create_connection((sys.argv[1], int(sys.argv[2])), 5) as peer:
-    peer.settimeout(5)
-    try:
-        while True:
-            peer.sendall(b"x")
-            peer.recv(9)
-            print("lives", flush=True)
-            time.sleep(1)
-    except OSError:
-        print("dead", flush=True)
-"""
 LISTEN = """
 import socketserver, sys, threading
 class Reflect(socketserver.BaseRequestHandler):
