@@ -7,16 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.airstrip.core.plugins.module_utils.addresses import ip
 from ansible_collections.airstrip.core.plugins.plugin_utils.checks import as_mapping
 
 Facts = Mapping[str, Any]
-
-
-def _address(text: object) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(str(text))
-    except ValueError:
-        return None
 
 
 def _placement(facts: Facts) -> Iterator[str]:
@@ -37,7 +31,7 @@ def _virtual_address(facts: Facts) -> Iterator[str]:
     virtual, balancers = facts["virtual_address"], facts["load_balancers"]
     if not virtual or not balancers:
         return
-    address = _address(virtual)
+    address = ip(virtual)
     if address is None:
         yield f"site_virtual_address is {virtual!r}, which is no IP address. Set it to one."
         return
@@ -49,7 +43,7 @@ def _virtual_address(facts: Facts) -> Iterator[str]:
                 f"site_virtual_address: {virtual} is not in {known} of {host}. Set it to a free address in a network "
                 "of all load balancers."
             )
-    owners = [host for host, known in facts["addresses"].items() if _address(known) == address]
+    owners = [host for host, known in facts["addresses"].items() if ip(known) == address]
     found = [mac for mac in facts["neighbours"].values() if mac and mac not in facts["own_neighbours"]]
     if owners:
         yield f"site_virtual_address: {virtual} is the address of {owners[0]}. Set it to one that no host has."
@@ -63,7 +57,7 @@ def _virtual_address(facts: Facts) -> Iterator[str]:
 def _plain(facts: Facts) -> Iterator[str]:
     if facts["tls"] or facts["plain_allowed"]:
         return
-    reachable = [str(address) for address in facts["public"] if (found := _address(address)) and found.is_global]
+    reachable = [str(address) for address in facts["public"] if (found := ip(address)) and found.is_global]
     if reachable:
         yield (
             f"site_tls_enabled is false, and {reachable[0]} is a public address: passwords would cross the Internet "

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.airstrip.core.plugins.module_utils.addresses import ip
 from ansible_collections.airstrip.core.plugins.plugin_utils.checks import as_list, as_mapping, as_number
 from ansible_collections.airstrip.core.plugins.plugin_utils.store_checks import (
     broker_problems,
@@ -214,14 +215,6 @@ def _machine_ids(facts: Facts) -> Iterator[str]:
             )
 
 
-def _is_ip(address: str) -> bool:
-    try:
-        ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return True
-
-
 def _identifier_problem(name: str, kind: object) -> str:
     if not name:
         return "is empty"
@@ -311,7 +304,7 @@ def _firewall(facts: Facts) -> Iterator[str]:
         )
     connection = as_list(firewall.get("connection") or [], "firewall.connection")
     # sshd writes UNKNOWN where a connection does not come by IP.
-    if len(connection) != _SSH_CONNECTION_FIELDS or not _is_ip(str(connection[0])):
+    if len(connection) != _SSH_CONNECTION_FIELDS or not ip(connection[0]):
         return
     source, server_port = ipaddress.ip_address(str(connection[0])), str(connection[3])
     if networks and not any(network and source in network for network in networks.values()):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ansible_collections.airstrip.core.plugins.module_utils.addresses import ip
 from ansible_collections.airstrip.core.plugins.module_utils.host_status import KINDS, seconds_of
 from ansible_collections.airstrip.core.plugins.module_utils.site_model import SERVER, Site
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component
@@ -95,19 +95,12 @@ def _idle(site: Site) -> Iterator[str]:
             )
 
 
-def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(address)
-    except ValueError:
-        return None
-
-
 def _addresses(site: Site) -> Iterator[str]:
     users: dict[str, list[str]] = {}
     for name, host in site.hosts.items():
-        users.setdefault(str(_ip(host.address) or host.address.lower()), []).append(name)
+        users.setdefault(str(ip(host.address) or host.address.lower()), []).append(name)
     for address, hosts in users.items():
-        found = _ip(address)
+        found = ip(address)
         if len(hosts) > 1:
             yield f"{' and '.join(hosts)} have the same address {address}. Set site_host_address for each of them."
         elif len(site.hosts) > 1 and (address == "localhost" or (found and found.is_loopback)):
@@ -122,8 +115,8 @@ def _addresses(site: Site) -> Iterator[str]:
 def address_problems(site: Site, facts: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """Yield which hosts do not have the address that is set for them, by the facts of those that have told some."""
     for name, told in facts.items():
-        own, held = site.hosts[name].variables, [_ip(row["address"]) for row in told.get("networks") or ()]
-        wanted = _ip(own["site_host_address"])
+        own, held = site.hosts[name].variables, [ip(row["address"]) for row in told.get("networks") or ()]
+        wanted = ip(own["site_host_address"])
         # Others are named by their own checks.
         checked = wanted and wanted.version == _IPV4 and not wanted.is_loopback
         if checked and held and wanted not in held and not own["site_host_address_translated"]:
@@ -137,7 +130,7 @@ def address_problems(site: Site, facts: Mapping[str, Mapping[str, Any]]) -> Iter
 
 def _ipv6(site: Site) -> Iterator[str]:
     for name, host in site.hosts.items():
-        found = _ip(host.address)
+        found = ip(host.address)
         if found and found.version > _IPV4:
             yield (
                 f"{name} has the address {host.address}, and hosts are reached by IPv4: a site of IPv6 alone does not "

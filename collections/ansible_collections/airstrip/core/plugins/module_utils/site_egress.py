@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
+from ansible_collections.airstrip.core.plugins.module_utils.addresses import ip
 from ansible_collections.airstrip.core.plugins.module_utils.site_model import LOOPBACK, Site
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -40,7 +40,7 @@ def named(site: Site, outside: list[dict[str, Any]]) -> list[dict[str, Any]]:
     Which addresses a name has is the name server's to say, at each moment anew.
     """
     rows = [{key: row[key] for key in ("variable", "host", "port")} for row in [*outside, *_proxies(site)]]
-    return [row for row in rows if not _is_address(row["host"]) and row["host"] != "localhost"]
+    return [row for row in rows if not ip(row["host"]) and row["host"] != "localhost"]
 
 
 def _inside(site: Site, host: str) -> Iterator[tuple[str, int, str]]:
@@ -62,7 +62,7 @@ def _moving(site: Site, host: str) -> Iterator[tuple[str, int, str]]:
 
 def _servers(site: Site, outside: list[dict[str, Any]]) -> Iterator[tuple[str, int, str]]:
     for row in [*outside, *_proxies(site)]:
-        if _is_address(row["host"]):
+        if ip(row["host"]):
             yield row["service"], row["port"], row["host"]
 
 
@@ -72,11 +72,3 @@ def _proxies(site: Site) -> Iterator[dict[str, Any]]:
         if url.hostname:
             port = url.port or _DEFAULT_PORTS.get(url.scheme, 443)
             yield {"service": name, "variable": f"site_{name}", "host": url.hostname, "port": port}
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
