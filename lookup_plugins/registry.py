@@ -9,7 +9,7 @@ from typing import Any
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.airstrip.core.plugins.module_utils.site_hosts import site_hosts
-from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import added, members, users
+from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import added, hosts_of, users
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import STAGES, RegistryError
 from ansible_collections.airstrip.core.plugins.module_utils.site_variables import read_directory
 
@@ -60,9 +60,9 @@ class LookupModule(LookupBase):  # type: ignore[misc]
         stage = self.get_option("stage")
         own = added(registry, *([stage] if stage else STAGES))
         found = {
-            "hosts": members(own, given["groups"]),
+            "hosts": hosts_of(own, registry, given["groups"]),
             "roles": list(dict.fromkeys(entry.role for entry in own)),
-            "users": members(users(registry), given["groups"]),
+            "users": hosts_of(users(registry), registry, given["groups"]),
             "site": site_hosts(registry, given["groups"]),
         }
         if unknown := [term for term in terms if term not in found]:

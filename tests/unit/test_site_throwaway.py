@@ -10,7 +10,7 @@ from airstrip_throwaway import made_up
 from airstrip_tree import PROJECT, Tree
 from ansible_collections.airstrip.core.plugins.module_utils.site_checks import problems
 from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import added as added_later
-from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import members, users, wiring
+from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import hosts_of, users, wiring
 from ansible_collections.airstrip.core.plugins.module_utils.site_model import Site
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import read_registry
 from ansible_collections.airstrip.core.plugins.module_utils.site_variables import read_all_variables, read_variables
@@ -143,9 +143,9 @@ def test_it_is_asked_from_where_it_is_needed(names: tuple[str, str]) -> None:
         "worker2": [],
     }
     groups = {entry.group: site.members[name] for name, entry in site.registry.items()} | {"all": list(site.hosts)}
-    assert members(users(site.registry), groups) == ["store", "control"]
-    assert members(added_later(site.registry, "before_airflow"), groups) == []
-    assert members(added_later(site.registry, "after_airflow"), groups) == ["store", "control"]
+    assert hosts_of(users(site.registry), site.registry, groups) == ["store", "control"]
+    assert hosts_of(added_later(site.registry, "before_airflow"), site.registry, groups) == []
+    assert hosts_of(added_later(site.registry, "after_airflow"), site.registry, groups) == ["store", "control"]
 
 
 def test_what_cannot_be_is_named(names: tuple[str, str]) -> None:

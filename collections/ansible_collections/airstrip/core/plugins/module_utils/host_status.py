@@ -2,10 +2,11 @@
 """
 How a host is, as it sees itself.
 
-    airstrip-status [--json]
+    airstrip-status [--json | --prometheus]
 
 prints OK, WARN or ERROR, then each finding with its code and the command that mends it, the first cause first. It
-changes nothing and asks nobody for a password; as root it sees more. Exit status: 0 OK, 1 WARN, 2 ERROR.
+changes nothing and asks nobody for a password; as root it sees more. Exit status: 0 OK, 1 WARN, 2 ERROR; with
+--prometheus, which prints the same as metrics, always 0.
 
 One file with two uses: the role base installs it as that command, and the module host_status gives what it sees to
 playbooks/status.yml. So it needs no more than Python 3.9, and has the table of all findings and their limits.
@@ -877,9 +878,34 @@ def lines(host: str, found: list[Finding], hidden: Iterable[str] = ()) -> Iterat
         yield f"(Root sees more: {unseen}.)"
 
 
+def _sample(name: str, value: float, **labels: str) -> str:
+    """Return a sample in Prometheus' text format, exposition_formats.md."""
+    quoted = (text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n") for text in labels.values())
+    pairs = ",".join(f'{key}="{text}"' for key, text in zip(labels, quoted, strict=True))
+    return f"airstrip_{name}{{{pairs}}} {value:.15g}" if pairs else f"airstrip_{name} {value:.15g}"
+
+
+def samples(facts: Facts | None, found: Iterable[Finding], now: float) -> Iterator[str]:
+    """Yield what is found as metrics: each finding once by its code and what it is about."""
+    yield "# TYPE airstrip_finding gauge"
+    about = {(one.code, one.level, next(iter(one.names.values()), "")) for one in found}
+    yield from (_sample("finding", 1, code=code, level=level, about=name) for code, level, name in sorted(about))
+    yield "# TYPE airstrip_status_timestamp_seconds gauge"
+    yield _sample("status_timestamp_seconds", now)
+    if facts is None:
+        return
+    yield "# TYPE airstrip_host_drained gauge"
+    yield _sample("host_drained", facts.drained is not None)
+    yield "# TYPE airstrip_certificate_expires_timestamp_seconds gauge"
+    for certificate in facts.certificates:
+        if certificate.ends is not None:
+            labels = {"component": certificate.part, "certificate": certificate.name}
+            yield _sample("certificate_expires_timestamp_seconds", certificate.ends, **labels)
+
+
 def main(arguments: list[str]) -> int:
     """Print how this host is. Return 0 for OK, 1 for WARN, 2 for ERROR, 3 for wrong arguments."""
-    if arguments not in ([], ["--json"]):
+    if arguments not in ([], ["--json"], ["--prometheus"]):
         sys.stdout.write(f"{(__doc__ or '').strip()}\n")
         return 3
     host, facts = socket.gethostname(), None
@@ -889,6 +915,9 @@ def main(arguments: list[str]) -> int:
         found = unmuted(findings(record, facts), record.muted, time.time())
     except (OSError, ValueError) as error:
         found = [Finding("host-unseen", host, clean(error))]
+    if arguments == ["--prometheus"]:
+        sys.stdout.write("".join(f"{line}\n" for line in samples(facts, found, time.time())))
+        return 0
     if arguments:
         rows = [{"level": one.level, "code": one.code, "text": one.text, "command": one.command} for one in found]
         seen = dataclasses.asdict(facts) if facts else None

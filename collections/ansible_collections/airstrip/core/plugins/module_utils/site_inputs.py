@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.airstrip.core.plugins.module_utils.site_hosts import Groups, members
 from ansible_collections.airstrip.core.plugins.module_utils.site_model import LOOPBACK, Site
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import STAGES, Component, Input
 from ansible_collections.airstrip.core.plugins.module_utils.site_variables import PREFIX, Variable
 
 # The tiers that others stand on, in the order in which roles are applied; then all others, by name.
 _FIRST = ("database", "broker", "load_balancer")
+_VARIABLE = re.compile(rf"\{{{PREFIX}(\w+)\}}")
 
 
 def added(registry: Mapping[str, Component], *stages: str) -> list[Component]:
@@ -23,9 +26,9 @@ def _rank(tier: str) -> int:
     return _FIRST.index(tier) if tier in _FIRST else len(_FIRST)
 
 
-def members(components: Sequence[Component], groups: Mapping[str, Sequence[str]]) -> list[str]:
+def hosts_of(components: Sequence[Component], registry: Mapping[str, Component], groups: Groups) -> list[str]:
     """Return the hosts of components, in the inventory's order."""
-    wanted = {host for entry in components for host in groups.get(entry.group, ())}
+    wanted = {host for entry in components for host in members(entry, registry, groups)}
     return [host for host in groups["all"] if host in wanted]
 
 
@@ -93,7 +96,15 @@ def wiring(registry: Mapping[str, Component], declared: Mapping[str, Variable]) 
     return {name: f"{{{{ {expression} }}}}" for name, expression in found.items()}
 
 
+def _joined(match: re.Match[str]) -> str:
+    return f"' ~ site.vars.{match[1]} ~ '"
+
+
 def _expression(entry: Input) -> str:
     if entry.authority:
         return "airflow_ca_certificate"
+    if entry.view:
+        return f"site_here.{entry.view}"
+    if entry.secret:
+        return f"lookup('airflow_secret', '{_VARIABLE.sub(_joined, entry.secret)}')"
     return f"site_here.{entry.kind}.{entry.of} | default({'{}' if entry.kind == 'reach' else '[]'})"

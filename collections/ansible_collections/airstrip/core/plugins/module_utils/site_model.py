@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from ansible_collections.airstrip.core.plugins.module_utils.site_hosts import members
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component, Need, Service
 
 LOOPBACK = "127.0.0.1"
@@ -111,7 +112,7 @@ class Site:
         hosts: Mapping[str, Host],
     ) -> None:
         self.registry, self.groups, self.variables, self.hosts = registry, groups, variables, hosts
-        self.members = {name: _unique(groups.get(entry.group, ())) for name, entry in registry.items()}
+        self.members = {name: members(entry, registry, groups) for name, entry in registry.items()}
         self.components = {name: entry for name, entry in registry.items() if entry.when.hold(variables)}
         self.placed = {name: self.members[name] for name in self.components}
 
@@ -256,7 +257,3 @@ class Site:
         address = str(self.variables[entry.placement.external])
         plain = bool(entry.placement.plain and self.variables[entry.placement.plain])
         return Endpoint(address, self.port(offer), tls=not plain and not _LOCAL.match(address), external=True)
-
-
-def _unique(hosts: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys(map(str, hosts)))

@@ -1,7 +1,9 @@
 """The registry of components: what its files may say, as types.
 
 An entry is a mapping with these keys, and `read_component` refuses any other:
-  group       name of the inventory's group (required)
+  group       name of the inventory's group with its hosts
+  beside      or components on whose hosts it is placed; `site` for all hosts of the site. One of both is required
+  wanted_by   a component without which it is not placed
   role        the role that installs it (required)
   tier        the playbook that applies the role, and with it the order in which components stop (required)
   when        conditions, all of which have to hold for the component to be part of a site; see When
@@ -39,8 +41,13 @@ ENDPOINTS = ("one", "leader", "any", "list", "local")
 PROTOCOLS = ("tcp", "udp", "vrrp")
 CLIENTS = ("components", "everybody", "controller")
 EXECUTORS = ("CeleryExecutor", "LocalExecutor")
-LOGINS = ("metadata", "results", "results_view")
+# `metrics` may read some counts of Airflow's, `monitor` the server's own statistics.
+LOGINS = ("metadata", "results", "results_view", "metrics", "monitor")
 KINDS = ("", "logs", "metrics")
+# What `beside` calls all hosts of the site.
+SITE = "site"
+# See site_metrics.py.
+VIEWS = ("metrics", "exporters", "targets", "probed", "monitored")
 STAGES = ("before_airflow", "after_airflow")
 DRAINS = ("", "load_balancers", "tasks")
 # What the role airflow adds to a component by itself: `executor` is the project's CeleryExecutor in place of Airflow's,
@@ -96,7 +103,8 @@ class Service:
 
     port           name of the variable with its port; none for a protocol without ports
     protocol       tcp, udp or vrrp
-    kind           logs: it is offered only where another host may ask for it; metrics: it has some, by HTTP
+    kind           logs: it is offered only where another host may ask for it; metrics: it has some by HTTP at
+                   127.0.0.1, which the host's exporters pass on to Prometheus. Its name is the job's, and `_metrics`
     path           of the metrics
     clients        who connects: components, everybody, or the controller
     extra_clients  name of the variable with further ones, a list of mappings with `address`
@@ -163,6 +171,8 @@ class Input:
     callers    their addresses
     reach      where this host finds it, a mapping; see Endpoint
     servers    all hosts that offer it, if this one needs it: list of mappings with `name`, `address` and `port`
+    view       what the model knows of this host under a name, see VIEWS
+    secret     a secret of the site's, by its name; `{site_x}` as in units
     authority  certificate of the site's authority (PEM), if true
     """
 
@@ -172,6 +182,8 @@ class Input:
     callers: str = ""
     reach: str = ""
     servers: str = ""
+    view: str = ""
+    secret: str = ""
     authority: bool = False
 
     @property
@@ -268,9 +280,11 @@ class Component:
     """An entry of the registry."""
 
     name: str
-    group: str
     role: str
     tier: str
+    group: str = ""
+    beside: tuple[str, ...] = ()
+    wanted_by: str = ""
     when: When = When()
     units: tuple[str, ...] = ()
     holds_data: bool = False
@@ -291,6 +305,7 @@ class Component:
 
 
 _INPUTS = [field.name for field in fields(Input) if field.name != "name"]
+_OF_SERVICES = ("listen", "clients", "callers", "reach", "servers")
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -435,9 +450,10 @@ def variables(component: Component) -> Iterator[str]:
     yield from (when.set for when in conditions)
     yield from (name for service in component.services for name in (service.port, service.extra_clients))
     yield from (need.connections.each for need in component.needs)
+    secrets = tuple(entry.secret for entry in component.inputs)
     yield from (
         name
-        for text in component.owns + component.units + component.probe.certificates
+        for text in component.owns + component.units + component.probe.certificates + secrets
         for name in _REPLACED.findall(text)
     )
     yield from (component.instances, component.address, component.placement.external, component.placement.plain)
@@ -455,11 +471,14 @@ def read_component(name: str, entry: object) -> Component:
         entry = {key: item for key, item in entry.items() if key != "variables"}
     if not _NAME.fullmatch(name):
         raise RegistryError(f"{place}: a component's name has lower-case letters, digits and _ only")
-    given = _with_when(keys_of(entry, place, Component, "group", "role", "tier"), place)
+    given = _with_when(keys_of(entry, place, Component, "role", "tier"), place)
+    if bool(given.get("group")) == bool(given.get("beside")):
+        raise RegistryError(f"{place} has either a 'group' or 'beside'")
     services = given.get("services", {})
     if not isinstance(services, Mapping):
         raise RegistryError(f"{place}.services must be a mapping, found {type(services).__name__}")
     parts = {
+        "beside": tuple(map(str, _items(given.get("beside", []), f"{place}.beside"))),
         "units": tuple(map(str, _items(given.get("units", []), f"{place}.units"))),
         "owns": tuple(map(str, _items(given.get("owns", []), f"{place}.owns"))),
         "services": tuple(_service(str(key), item, f"{place}.services.{key}") for key, item in services.items()),
@@ -498,16 +517,23 @@ def read_registry(entries: Mapping[str, object], declared: Collection[str]) -> d
             raise RegistryError(f"registry/{component.name}.yml names {undeclared[0]}, which registry/site.yml lacks")
     offered = {service.name for component in registry.values() for service in component.services}
     for component in registry.values():
-        for need in component.needs:
-            if need.service and need.service not in offered:
-                raise RegistryError(f"registry/{component.name}.yml needs '{need.service}', which nobody offers")
-        for entry in component.inputs:
-            if not entry.authority and entry.of not in offered:
-                raise RegistryError(f"registry/{component.name}.yml.inputs.{entry.name} is of '{entry.of}', no service")
-        for service in component.services:
-            if service.hidden_behind and service.hidden_behind not in registry:
-                raise RegistryError(
-                    f"registry/{component.name}.yml.services.{service.name}.hidden_behind is no component: "
-                    f"'{service.hidden_behind}'"
-                )
+        for problem in _unknown(component, registry, offered):
+            raise RegistryError(f"registry/{component.name}.yml{problem}")
     return registry
+
+
+def _unknown(component: Component, registry: Collection[str], offered: Collection[str]) -> Iterator[str]:
+    """Yield what an entry names and no other one has, after the name of its file."""
+    for name in sorted({*component.beside, component.wanted_by} - {"", SITE, *registry}):
+        yield f" names '{name}', which is no component"
+    for need in component.needs:
+        if need.service and need.service not in offered:
+            yield f" needs '{need.service}', which nobody offers"
+    for entry in component.inputs:
+        if entry.kind in _OF_SERVICES and entry.of not in offered:
+            yield f".inputs.{entry.name} is of '{entry.of}', no service"
+        if entry.view and entry.view not in VIEWS:
+            yield f".inputs.{entry.name}.view is '{entry.view}'; allowed are {', '.join(VIEWS)}"
+    for service in component.services:
+        if service.hidden_behind and service.hidden_behind not in registry:
+            yield f".services.{service.name}.hidden_behind is no component: '{service.hidden_behind}'"

@@ -12,6 +12,13 @@ from ansible_collections.airstrip.core.plugins.module_utils import site_sizing a
 from ansible_collections.airstrip.core.plugins.module_utils.host_status import seconds_of
 from ansible_collections.airstrip.core.plugins.module_utils.site_egress import egress, named
 from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import probes, roles
+from ansible_collections.airstrip.core.plugins.module_utils.site_metrics import (
+    exporters,
+    metrics,
+    monitored,
+    probed,
+    targets,
+)
 from ansible_collections.airstrip.core.plugins.module_utils.site_model import LOOPBACK, SERVER, Site
 from ansible_collections.airstrip.core.plugins.module_utils.site_programs import programs
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component, filled
@@ -64,6 +71,8 @@ def logins(site: Site) -> dict[str, dict[str, str]]:
         "metadata": ("database_name", "database_user"),
         "results": ("results_database_name", "results_database_user"),
         "results_view": ("results_database_name", "results_reader_user"),
+        "metrics": ("database_name", "metrics_user"),
+        "monitor": ("database_name", "monitor_user"),
     }
     return {
         login: {"database": str(site.variables[PREFIX + name]), "user": str(site.variables[PREFIX + user])}
@@ -246,9 +255,20 @@ def database_roles(site: Site, budget: Mapping[str, Any]) -> list[dict[str, Any]
     return roles
 
 
+def monitoring_roles(site: Site, budget: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the roles in the database of those who collect metrics, as the role postgresql takes them."""
+    known, used = logins(site), used_logins(site)
+    return [
+        {"name": known[login]["user"], "connection_limit": budget["by_login"].get(login, 0)}
+        for login in ("metrics", "monitor")
+        if login in used
+    ]
+
+
 def used_logins(site: Site) -> set[str]:
-    """Return the logins that components have, wherever they run."""
-    return {need.login for entry in site.components.values() for need in site.needs(entry)} - {""}
+    """Return the logins that the components of the site have."""
+    entries = [entry for entry in site.components.values() if site.placed[entry.name]]
+    return {need.login for entry in entries for need in site.needs(entry)} - {""}
 
 
 def broker_users(site: Site, sets: Mapping[str, list[str]]) -> list[dict[str, Any]]:
@@ -403,6 +423,7 @@ def _unique(names: Iterable[Any]) -> list[str]:
 def _host(site: Site, name: str) -> dict[str, Any]:
     components, own, comers = site.of(name), site.hosts[name].variables, clients(site, name)
     balancers, servers_outside = site.placed.get("load_balancer", []), outside(site, name)
+    found = urls(site, name)
     return {
         "address": site.hosts[name].address,
         "listen_address": site.hosts[name].listen_address,
@@ -418,7 +439,7 @@ def _host(site: Site, name: str) -> dict[str, Any]:
         "reach": reach(site, name),
         "servers": servers(site, name),
         "outside": servers_outside,
-        "urls": urls(site, name),
+        "urls": found,
         "certificates": certificates(site, name),
         "virtual_interface": virtual_interface(site, name),
         "logs": site.logs(name),
@@ -432,6 +453,11 @@ def _host(site: Site, name: str) -> dict[str, Any]:
         "vars": {key.removeprefix(PREFIX): item for key, item in own.items()},
         "roles": roles(site, name),
         "probes": probes(site, name),
+        "metrics": metrics(site, name),
+        "exporters": exporters(site, name),
+        "targets": targets(site, name),
+        "probed": probed(found["public"]),
+        "monitored": monitored(site),
     }
 
 
@@ -447,14 +473,15 @@ def fact(site: Site) -> dict[str, Any]:
     airflow_hosts those of the components of Airflow
     connections   every way, see Connection
     public        what everybody may reach, see Opening
-    budget        connections to the database; `databases` and `database_roles`, as the role postgresql takes them
+    budget        connections to the database; `databases`, `database_roles` and `monitoring_roles`, as the role
+                  postgresql takes them
     broker_users  of the workers, `broker_secrets` the names of their passwords
     ca_bundle     file of the authorities that Airflow trusts, where the site has one of its own
     slots         of all workers; `worker_sets`, the queues of those of each name, and all `queues`; `task_slots`
     entries       the lines of /etc/hosts
     proxy         variables of the environment
     hosts         by name: `address`, `components`, in `vars` the variables that may differ, and what the functions
-                  above return, and those of site_inputs and site_egress
+                  above return, and those of site_inputs, site_egress and site_metrics
     """
     sets, budget = worker_sets(site), sizing.budget(site)
     hosts, users = {name: _host(site, name) for name in site.hosts}, broker_users(site, sets)
@@ -486,6 +513,7 @@ def fact(site: Site) -> dict[str, Any]:
         "airflow_hosts": [name for name, host in hosts.items() if host["is_airflow"]],
         "databases": databases(site),
         "database_roles": database_roles(site, budget),
+        "monitoring_roles": monitoring_roles(site, budget),
         "broker_users": users,
         "broker_secrets": [user["secret"] for user in users],
         "ca_bundle": f"{site.variables['site_config_directory']}/ca-bundle.crt",
