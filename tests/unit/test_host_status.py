@@ -347,7 +347,7 @@ def test_moments_are_utc_where_nothing_else_is_said(written: str, seconds: float
 def test_wrong_arguments_are_told_how_it_is_called(tmp_path: Path) -> None:
     result = command(tmp_path, "--help")
     assert result.returncode == 3
-    assert "airstrip-status [--json]" in result.stdout
+    assert "airstrip-status [--json | --prometheus]" in result.stdout
 
 
 def test_lines_begin_with_one_word_and_each_finding_has_its_command() -> None:

@@ -420,7 +420,7 @@ def _unique(names: Iterable[Any]) -> list[str]:
     return list(dict.fromkeys(str(name) for name in names if name))
 
 
-def _host(site: Site, name: str) -> dict[str, Any]:
+def _host(site: Site, name: str, queues: list[str]) -> dict[str, Any]:
     components, own, comers = site.of(name), site.hosts[name].variables, clients(site, name)
     balancers, servers_outside = site.placed.get("load_balancer", []), outside(site, name)
     found = urls(site, name)
@@ -458,6 +458,7 @@ def _host(site: Site, name: str) -> dict[str, Any]:
         "targets": targets(site, name),
         "probed": probed(found["public"]),
         "monitored": monitored(site),
+        "queues": queues,
     }
 
 
@@ -484,7 +485,8 @@ def fact(site: Site) -> dict[str, Any]:
                   above return, and those of site_inputs, site_egress and site_metrics
     """
     sets, budget = worker_sets(site), sizing.budget(site)
-    hosts, users = {name: _host(site, name) for name in site.hosts}, broker_users(site, sets)
+    queues = sorted({queue for names in sets.values() for queue in names})
+    hosts, users = {name: _host(site, name, queues) for name in site.hosts}, broker_users(site, sets)
     return {
         "vars": {name.removeprefix(PREFIX): item for name, item in site.variables.items()},
         "components": {
@@ -503,7 +505,7 @@ def fact(site: Site) -> dict[str, Any]:
         "slots": sum(sizing.host_slots(site, name) for name in site.hosts),
         "worker_sets": sets,
         "task_slots": task_slots(site),
-        "queues": sorted({queue for queues in sets.values() for queue in queues}),
+        "queues": queues,
         "entries": entries(site),
         "proxy": proxy(site),
         "placed": {name: site.placed.get(name, []) for name in site.registry},
