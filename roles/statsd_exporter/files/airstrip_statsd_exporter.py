@@ -352,7 +352,7 @@ class Store:
         name = escaped(f"{start}.{own}")
         if len(name) > NAME_CHARACTERS:
             raise NotTakenError("dropped", "length")
-        if name in self.options.refused:
+        if {name, *map(name.removesuffix, SUFFIXES)} & self.options.refused:
             raise NotTakenError("dropped", "refused")
         return name, 1.0 if own == IN_SECONDS else 0.001
 
