@@ -1,0 +1,185 @@
+-- What the exporter of Airflow's state may ask the metadata database: these functions, and nothing else.
+--
+-- They run with the rights of the owner of Airflow's tables and give numbers and names: of DAGs, tasks, their owners,
+-- queues, pools, hosts and bundles. No connection, variable, user, XCom, token, log, or rendered field.
+-- They are PL/pgSQL, which looks for tables and columns when it runs: they may be there before Airflow's schema, and no
+-- migration is held up by them, as it would be by a view. What a migration takes away fails in the function that needs
+-- it, and in no other one. Names come from authors of DAGs, so they are cut, and rows have a limit.
+--
+-- psql --single-transaction -v database=airflow -v owner=airflow -v metrics=airflow_metrics -f airflow_metrics.sql
+-- as a superuser, or as the owner. It can be run again at any time: the schema is this script's own.
+
+DROP SCHEMA IF EXISTS airstrip CASCADE;
+CREATE SCHEMA airstrip;
+REVOKE ALL ON SCHEMA airstrip FROM PUBLIC;
+
+-- Tasks that have not ended, by what they wait for. Ages are in seconds.
+CREATE FUNCTION airstrip.task_states()
+RETURNS TABLE (
+    state text, queue text, pool text, hostname text, tasks bigint, slots bigint, queued_age float8, heartbeat_age float8
+)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT t.state::text, left(coalesce(t.queue, ''), 256), left(t.pool, 256),
+        CASE WHEN t.state = 'running' THEN left(coalesce(t.hostname, ''), 256) ELSE '' END,
+        count(*), coalesce(sum(t.pool_slots), 0)::bigint,
+        extract(epoch FROM now() - min(t.queued_dttm) FILTER (WHERE t.state = 'queued'))::float8,
+        extract(epoch FROM now() - min(t.last_heartbeat_at) FILTER (WHERE t.state = 'running'))::float8
+    FROM public.task_instance AS t
+    WHERE t.state IN (
+        'scheduled', 'queued', 'running', 'restarting', 'deferred', 'up_for_retry', 'up_for_reschedule',
+        'awaiting_input'
+    )
+    GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC LIMIT 5000;
+END
+$$;
+
+CREATE FUNCTION airstrip.run_states() RETURNS TABLE (state text, runs bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
+BEGIN
+    -- One at a time: each state has an index of its own.
+    RETURN QUERY SELECT 'queued', count(*) FROM public.dag_run AS r WHERE r.state = 'queued';
+    RETURN QUERY SELECT 'running', count(*) FROM public.dag_run AS r WHERE r.state = 'running';
+END
+$$;
+
+CREATE FUNCTION airstrip.pools() RETURNS TABLE (pool text, slots bigint, include_deferred boolean)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT left(p.pool, 256), p.slots::bigint, p.include_deferred FROM public.slot_pool AS p ORDER BY p.id LIMIT 1000;
+END
+$$;
+
+-- Whoever was killed is in state running for ever: after a day, it is not spoken of any more.
+CREATE FUNCTION airstrip.jobs() RETURNS TABLE (job_type text, hostname text, heartbeat_age float8)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT j.job_type::text, left(coalesce(j.hostname, ''), 256),
+        extract(epoch FROM now() - max(j.latest_heartbeat))::float8
+    FROM public.job AS j
+    WHERE j.state = 'running' AND j.latest_heartbeat > now() - interval '1 day'
+    GROUP BY 1, 2 ORDER BY 3 LIMIT 1000;
+END
+$$;
+
+CREATE FUNCTION airstrip.import_errors() RETURNS TABLE (bundle text, errors bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN QUERY
+    SELECT left(coalesce(b.name, e.bundle_name, ''), 256), count(e.id)
+    FROM public.dag_bundle AS b FULL JOIN public.import_error AS e ON e.bundle_name = b.name
+    WHERE b.active OR e.id IS NOT NULL
+    GROUP BY 1 ORDER BY 2 DESC LIMIT 1000;
+END
+$$;
+
+CREATE FUNCTION airstrip.dags() RETURNS TABLE (state text, dags bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN QUERY
+    SELECT CASE WHEN d.is_stale THEN 'stale' WHEN d.is_paused THEN 'paused' ELSE 'active' END, count(*)
+    FROM public.dag AS d GROUP BY 1;
+END
+$$;
+
+-- Runs of DAGs that have not ended, and those that have ended since a moment. No index knows the end of a run: those
+-- that were known not to have ended are looked at again, and those whose tasks were made, tried again or cleared since,
+-- as the id of each try begins with the millisecond in which it was made (UUID version 7).
+CREATE FUNCTION airstrip.runs(known bigint[], since timestamptz)
+RETURNS TABLE (id bigint, dag_id text, state text, ended timestamptz, seconds float8)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET plan_cache_mode = force_custom_plan SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+    -- Nobody has to look back further.
+    moment timestamptz := greatest(since, now() - interval '1 day');
+    first_try uuid := rpad(lpad(to_hex((extract(epoch FROM moment) * 1000)::bigint), 12, '0'), 32, '0')::uuid;
+BEGIN
+    RETURN QUERY
+    WITH candidates AS (
+        (SELECT r.id FROM public.dag_run AS r WHERE r.state = 'running' ORDER BY r.id DESC LIMIT 10000)
+        UNION
+        (SELECT r.id FROM public.dag_run AS r WHERE r.state = 'queued' ORDER BY r.id DESC LIMIT 10000)
+        UNION
+        SELECT k.id FROM unnest(known[1:20000]) AS k (id)
+        UNION
+        SELECT r.id
+        FROM (SELECT DISTINCT t.dag_id, t.run_id FROM public.task_instance AS t WHERE t.id >= first_try) AS made
+        JOIN public.dag_run AS r ON r.dag_id = made.dag_id AND r.run_id = made.run_id
+    )
+    SELECT r.id::bigint, left(r.dag_id, 256), r.state::text, r.end_date,
+        extract(epoch FROM r.end_date - r.start_date)::float8
+    FROM candidates JOIN public.dag_run AS r ON r.id = candidates.id
+    WHERE r.state IN ('queued', 'running') OR r.state IN ('success', 'failed') AND r.end_date >= moment
+    LIMIT 40000;
+END
+$$;
+
+-- Tries of tasks that have ended since a moment, in some runs: 10000 after the one that a caller has had last.
+-- A try that is made again stands in the history, under its id; the task has a new one then. `begun` tells whether a
+-- process of the task was started, and `retried` whether another try was due without anybody asking for it.
+CREATE FUNCTION airstrip.tries(runs bigint[], since timestamptz, after uuid)
+RETURNS TABLE (
+    id text, dag_id text, task_id text, queue text, owners text, state text, begun boolean, retried boolean,
+    ended timestamptz, seconds float8
+)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET plan_cache_mode = force_custom_plan SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+    moment timestamptz := greatest(since, now() - interval '1 day');
+BEGIN
+    RETURN QUERY
+    WITH chosen AS MATERIALIZED (
+        SELECT r.dag_id, r.run_id FROM public.dag_run AS r WHERE r.id = ANY (runs[1:40000])
+    ), ended AS (
+        SELECT t.id, t.dag_id, t.task_id, t.queue, t.state, t.start_date, t.end_date, false AS retried,
+            -- What a task has of its try before is no beginning of this one. Clocks of hosts may differ a little.
+            t.hostname <> '' AND coalesce(t.last_heartbeat_at >= t.queued_dttm - interval '1 minute', true) AS begun
+        FROM chosen JOIN public.task_instance AS t ON t.dag_id = chosen.dag_id AND t.run_id = chosen.run_id
+        WHERE t.state IN ('success', 'failed', 'skipped') AND t.end_date >= moment
+        UNION ALL
+        SELECT h.task_instance_id, h.dag_id, h.task_id, h.queue, h.state, h.start_date, h.end_date,
+            h.state = 'failed' AND h.try_number <= h.max_tries, h.hostname <> ''
+        FROM chosen JOIN public.task_instance_history AS h ON h.dag_id = chosen.dag_id AND h.run_id = chosen.run_id
+        WHERE h.state IN ('success', 'failed', 'skipped') AND h.end_date >= moment
+    )
+    SELECT e.id::text, left(e.dag_id, 256), left(e.task_id, 256), left(coalesce(e.queue, ''), 256),
+        left(coalesce((SELECT d.owners FROM public.dag AS d WHERE d.dag_id = e.dag_id), ''), 256),
+        e.state::text, coalesce(e.begun, false), coalesce(e.retried, false), e.end_date,
+        extract(epoch FROM e.end_date - e.start_date)::float8
+    FROM ended AS e
+    WHERE (e.end_date, e.id) > (moment, after)
+    ORDER BY e.end_date, e.id LIMIT 10000;
+END
+$$;
+
+ALTER FUNCTION airstrip.task_states() OWNER TO :"owner";
+ALTER FUNCTION airstrip.run_states() OWNER TO :"owner";
+ALTER FUNCTION airstrip.pools() OWNER TO :"owner";
+ALTER FUNCTION airstrip.jobs() OWNER TO :"owner";
+ALTER FUNCTION airstrip.import_errors() OWNER TO :"owner";
+ALTER FUNCTION airstrip.dags() OWNER TO :"owner";
+ALTER FUNCTION airstrip.runs(bigint[], timestamptz) OWNER TO :"owner";
+ALTER FUNCTION airstrip.tries(bigint[], timestamptz, uuid) OWNER TO :"owner";
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA airstrip FROM PUBLIC;
+
+GRANT CONNECT ON DATABASE :"database" TO :"metrics";
+GRANT USAGE ON SCHEMA airstrip TO :"metrics";
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA airstrip TO :"metrics";
+
+-- In all databases: it has no business in another one, and settings for one would not come along with a restored one.
+ALTER ROLE :"metrics" SET default_transaction_read_only = on;
+ALTER ROLE :"metrics" SET statement_timeout = '10s';
+ALTER ROLE :"metrics" SET lock_timeout = '2s';
+ALTER ROLE :"metrics" SET idle_in_transaction_session_timeout = '10s';
