@@ -8,6 +8,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.airstrip.core.plugins.plugin_utils.status_charts import Span, chart
 
 # Columns of the text, and those that a name has at least in a table that would be too wide.
 _WIDTH = 110
@@ -228,6 +229,17 @@ def _certificates_part(page: ET.Element, status: Row) -> None:
         _cell(line, "Ends", cells["ends"])
 
 
+def _charts_part(page: ET.Element, charts: Row) -> None:
+    """Add what Prometheus has of the last day; a site without it has no such part."""
+    section = _add(page, "section", class_="charts")
+    _add(section, "h2", "The last day")
+    _add(section, "p", "As Prometheus has it. Times are UTC.")
+    span = Span(float(charts["start"]), float(charts["end"]), float(charts["step"]))
+    grid = _add(section, "div")
+    for definition, answer in zip(charts["charts"], charts["answers"], strict=True):
+        grid.append(chart(definition, answer, span))
+
+
 def _head(page: ET.Element, status: Row) -> None:
     head = _add(page, "header")
     _add(head, "h1", status["site"])
@@ -257,12 +269,14 @@ def _counts(status: Row) -> dict[tuple[str, str], int]:
     return counts
 
 
-def airflow_status_html(status: Row, style: str) -> str:
+def airflow_status_html(status: Row, style: str, charts: Row | None = None) -> str:
     """
     Return the status of a site as an HTML page that needs nothing else, with a style sheet in it.
 
     Example: `status | airflow_status_html(lookup('ansible.builtin.file', 'status.css'))`. It takes the result of
-    airflow_status. All values are escaped. Raises AnsibleFilterError on anything else.
+    airflow_status. `charts` has what to draw, `charts`, with the `answers` of Prometheus in the same order, and
+    `start`, `end` and `step` of what it was asked for; without it, the page has no charts. All values are escaped.
+    Raises AnsibleFilterError on anything else.
     """
     root = ET.Element("html", {"lang": "en"})
     head = _add(root, "head")
@@ -274,12 +288,14 @@ def airflow_status_html(status: Row, style: str) -> str:
         _add(head, "style", style)
         page = _add(_add(root, "body"), "main")
         _head(page, status)
+        if charts:
+            _charts_part(page, charts)
         _components_part(page, status)
         parts = _add(page, "div", class_="parts")
         for key, part in (("queues", _queues_part), ("certificates", _certificates_part)):
             if status[key]:
                 part(parts, status)
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise AnsibleFilterError(f"airflow_status_html: give the result of airflow_status ({error!r})") from error
     ET.indent(root)
     return f"<!doctype html>\n{ET.tostring(root, encoding='unicode', method='html')}\n"
