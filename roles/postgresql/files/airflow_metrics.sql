@@ -183,3 +183,10 @@ ALTER ROLE :"metrics" SET default_transaction_read_only = on;
 ALTER ROLE :"metrics" SET statement_timeout = '10s';
 ALTER ROLE :"metrics" SET lock_timeout = '2s';
 ALTER ROLE :"metrics" SET idle_in_transaction_session_timeout = '10s';
+
+-- The server's statistics are another role's, who may call none of these functions.
+GRANT CONNECT ON DATABASE :"database" TO :"monitor";
+GRANT pg_monitor TO :"monitor";
+CREATE EXTENSION IF NOT EXISTS pg_stat_statements;
+ALTER ROLE :"monitor" SET default_transaction_read_only = on;
+ALTER ROLE :"monitor" SET statement_timeout = '10s';

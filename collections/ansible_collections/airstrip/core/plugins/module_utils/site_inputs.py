@@ -107,4 +107,6 @@ def _expression(entry: Input) -> str:
         return f"site_here.{entry.view}"
     if entry.secret:
         return f"lookup('airflow_secret', '{_VARIABLE.sub(_joined, entry.secret)}')"
+    if entry.of != entry.service:
+        return f"(site_here.{entry.kind}.{entry.service} | default({{}}))['{entry.of.partition('.')[2]}'] | default('')"
     return f"site_here.{entry.kind}.{entry.of} | default({'{}' if entry.kind == 'reach' else '[]'})"

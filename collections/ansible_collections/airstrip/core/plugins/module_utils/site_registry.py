@@ -169,7 +169,7 @@ class Input:
     listen     addresses to which the service binds
     clients    who connects to it: list of mappings with `address`, `component`, and of a database `database` and `user`
     callers    their addresses
-    reach      where this host finds it, a mapping; see Endpoint
+    reach      where this host finds it, a mapping, see Endpoint; or one key of it, as `postgresql.port`
     servers    all hosts that offer it, if this one needs it: list of mappings with `name`, `address` and `port`
     view       what the model knows of this host under a name, see VIEWS
     secret     a secret of the site's, by its name; `{site_x}` as in units
@@ -193,8 +193,13 @@ class Input:
 
     @property
     def of(self) -> str:
-        """The name of the service."""
+        """The name of the service, or of what else it is."""
         return str(getattr(self, self.kind))
+
+    @property
+    def service(self) -> str:
+        """The name of the service, without a key of where it is."""
+        return self.of.partition(".")[0]
 
 
 @dataclass(frozen=True)
@@ -530,8 +535,8 @@ def _unknown(component: Component, registry: Collection[str], offered: Collectio
         if need.service and need.service not in offered:
             yield f" needs '{need.service}', which nobody offers"
     for entry in component.inputs:
-        if entry.kind in _OF_SERVICES and entry.of not in offered:
-            yield f".inputs.{entry.name} is of '{entry.of}', no service"
+        if entry.kind in _OF_SERVICES and entry.service not in offered:
+            yield f".inputs.{entry.name} is of '{entry.service}', no service"
         if entry.view and entry.view not in VIEWS:
             yield f".inputs.{entry.name}.view is '{entry.view}'; allowed are {', '.join(VIEWS)}"
     for service in component.services:

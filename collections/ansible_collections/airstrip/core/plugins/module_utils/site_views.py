@@ -234,6 +234,10 @@ def databases(site: Site) -> list[dict[str, Any]]:
     """Return Airflow's own databases, as the role postgresql takes them."""
     known = logins(site)
     found: list[dict[str, Any]] = [{"name": known["metadata"]["database"], "owner": known["metadata"]["user"]}]
+    if "metrics" in used_logins(site):
+        names = {"owner": "metadata", "metrics": "metrics", "monitor": "monitor"}
+        users = {name: known[login]["user"] for name, login in names.items()}
+        found[0] |= {"script": "airflow_metrics.sql", "script_names": users}
     if "results" in used_logins(site):
         names = {"writer": known["results"]["user"], "reader": known["results_view"]["user"]}
         script = {"script": "celery_results.sql", "script_names": names}
