@@ -2,6 +2,7 @@
 
 import dataclasses
 import http.server
+import dataclasses
 import json
 import os
 import socket
@@ -347,7 +348,7 @@ def test_moments_are_utc_where_nothing_else_is_said(written: str, seconds: float
 def test_wrong_arguments_are_told_how_it_is_called(tmp_path: Path) -> None:
     result = command(tmp_path, "--help")
     assert result.returncode == 3
-    assert "airstrip-status [--json | --prometheus]" in result.stdout
+    assert "airstrip-status [--json | --prometheus FILE]" in result.stdout
 
 
 def test_lines_begin_with_one_word_and_each_finding_has_its_command() -> None:
@@ -385,3 +386,21 @@ def test_every_code_has_its_row_in_the_order_of_the_table() -> None:
     ]
     assert found == [*own.KINDS]
     assert datetime.fromtimestamp(NOW, UTC).isoformat().startswith(own.moment(NOW)[:19])
+
+
+def test_what_is_found_is_written_for_prometheus_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "airstrip.prom"
+    assert command(tmp_path, "--prometheus", str(file), content="{}").returncode == 0
+    assert 'airstrip_finding{code="host-unseen",level="ERROR",component=""} 1\n' in file.read_text(encoding="utf-8")
+    assert list(tmp_path.glob("*.new")) == []
+
+
+def test_samples_tell_of_a_host_what_alerts_ask_for() -> None:
+    facts = own.read(own.Facts, well(model(), "data")["facts"])
+    drained = dataclasses.replace(facts, drained=own.Drained("", ""), certificates=(own.Certificate("a", 'b"c', 1.5e9),))
+    found = list(own.samples(drained, [own.Finding("disk-low", "a", "low", {"path": "/"})] * 2, 1.75))
+    assert 'airstrip_finding{code="disk-low",level="WARN",component="/"} 1' in found
+    assert "airstrip_host_drained 1" in found
+    assert "airstrip_status_timestamp_seconds 1.75" in found
+    assert 'airstrip_certificate_expires_timestamp_seconds{component="a",certificate="b\\"c"} 1500000000' in found
+    assert len(found) == len(set(found))

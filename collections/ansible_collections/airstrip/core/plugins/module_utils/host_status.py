@@ -2,11 +2,11 @@
 """
 How a host is, as it sees itself.
 
-    airstrip-status [--json | --prometheus]
+    airstrip-status [--json | --prometheus FILE]
 
 prints OK, WARN or ERROR, then each finding with its code and the command that mends it, the first cause first. It
 changes nothing and asks nobody for a password; as root it sees more. Exit status: 0 OK, 1 WARN, 2 ERROR; with
---prometheus, which prints the same as metrics, always 0.
+--prometheus, which writes the same as metrics, always 0.
 
 One file with two uses: the role base installs it as that command, and the module host_status gives what it sees to
 playbooks/status.yml. So it needs no more than Python 3.9, and has the table of all findings and their limits.
@@ -905,7 +905,8 @@ def samples(facts: Facts | None, found: Iterable[Finding], now: float) -> Iterat
 
 def main(arguments: list[str]) -> int:
     """Print how this host is. Return 0 for OK, 1 for WARN, 2 for ERROR, 3 for wrong arguments."""
-    if arguments not in ([], ["--json"], ["--prometheus"]):
+    file = Path(arguments[1]) if len(arguments) == 2 and arguments[0] == "--prometheus" else None
+    if arguments not in ([], ["--json"]) and file is None:
         sys.stdout.write(f"{(__doc__ or '').strip()}\n")
         return 3
     host, facts = socket.gethostname(), None
@@ -915,8 +916,11 @@ def main(arguments: list[str]) -> int:
         found = unmuted(findings(record, facts), record.muted, time.time())
     except (OSError, ValueError) as error:
         found = [Finding("host-unseen", host, clean(error))]
-    if arguments == ["--prometheus"]:
-        sys.stdout.write("".join(f"{line}\n" for line in samples(facts, found, time.time())))
+    if file:
+        # Renamed when it is whole: the exporter never reads a part of it.
+        new = file.with_name(f"{file.name}.new")
+        new.write_text("".join(f"{line}\n" for line in samples(facts, found, time.time())), encoding="utf-8")
+        new.replace(file)
         return 0
     if arguments:
         rows = [{"level": one.level, "code": one.code, "text": one.text, "command": one.command} for one in found]
