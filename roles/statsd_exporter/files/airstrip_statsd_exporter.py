@@ -33,6 +33,8 @@ from itertools import accumulate
 
 COUNTER, GAUGE, HISTOGRAM = "counter", "gauge", "histogram"
 KINDS = {b"c": COUNTER, b"g": GAUGE, b"ms": HISTOGRAM}
+# What upstream calls them as events.
+EVENTS = {COUNTER: "counter", GAUGE: "gauge", HISTOGRAM: "observer"}
 
 # What Airflow 3.1 to 3.3 and its provider for Celery send, without the prefix. These names have their type from here,
 # whoever is first to send one, and room of their own, however many other names there are.
@@ -212,7 +214,7 @@ class Histogram(Series):
         if signed and value < 0:
             # Clocks that are set back make such ones.
             value = 0.0
-        seconds = value * self.family.scale
+        seconds = value / self.family.divisor
         weight = 1 if rate == 1 else int(1 / rate)
         self.counts[bisect_left(self.family.bounds, seconds)] += weight
         self.value += seconds * weight
@@ -238,7 +240,7 @@ class Family:
     bounds: tuple[float, ...] = ()
     shown_bounds: tuple[str, ...] = ()
     # From the client's milliseconds to seconds.
-    scale: float = 0.001
+    divisor: int = 1000
     series: dict[str, Series] = field(default_factory=dict)
 
     @property
@@ -284,10 +286,10 @@ class Store:
                     raise series
                 kind, value, signed, rate = sample(rest)
                 if kind is not series.family.kind:
-                    raise NotTakenError("events_conflict", kind)
+                    raise NotTakenError("events_conflict", EVENTS[kind])
                 series.add(value, signed, rate)
                 series.last = now
-                self.counts["events", kind] += 1
+                self.counts["events", EVENTS[kind]] += 1
             except NotTakenError as error:
                 # It may be kept, and so must not keep the frames that it went through.
                 error.__traceback__ = None
@@ -304,13 +306,16 @@ class Store:
         kind = sample(rest)[0]
         if len(self._known) >= REMEMBERED:
             self._known.clear()
+        errors = self.tag_errors
         try:
             series = self._series(head, kind, now)
         except NotTakenError as error:
             if error.reason in ("older_form", "prefix", "refused"):
                 self._known[head] = error
             raise
-        self._known[head] = series
+        # Wrong tags are counted each time.
+        if errors == self.tag_errors:
+            self._known[head] = series
         return series
 
     def _series(self, head: bytes, kind: str, now: float) -> Series:
@@ -322,13 +327,13 @@ class Store:
         if CONTROL.search(text):
             raise NotTakenError("sample_errors", "malformed_line")
         raw, _, tags = text.partition(",")
-        name, scale = self._name(raw)
+        name, divisor = self._name(raw)
         if kind is not self.kinds.get(name, kind):
-            raise NotTakenError("events_conflict", kind)
+            raise NotTakenError("events_conflict", EVENTS[kind])
         labels = self._labels(tags)
-        family = self.families.get(name) or self._family(name, kind, scale)
+        family = self.families.get(name) or self._family(name, kind, divisor)
         if family.kind is not kind:
-            raise NotTakenError("events_conflict", kind)
+            raise NotTakenError("events_conflict", EVENTS[kind])
         series = family.series.get(labels)
         if series is None:
             self._check_room(family, labels, now)
@@ -340,8 +345,8 @@ class Store:
             self._count(family, 1)
         return series
 
-    def _name(self, raw: str) -> tuple[str, float]:
-        """Return the name of a series and its scale, of a name as it was sent."""
+    def _name(self, raw: str) -> tuple[str, int]:
+        """Return the name of a series and its divisor, of a name as it was sent."""
         start, dot, own = raw.partition(".")
         if start != self.options.prefix or not dot or not own:
             raise NotTakenError("dropped", "prefix")
@@ -354,7 +359,7 @@ class Store:
             raise NotTakenError("dropped", "length")
         if {name, *map(name.removesuffix, SUFFIXES)} & self.options.refused:
             raise NotTakenError("dropped", "refused")
-        return name, 1.0 if own == IN_SECONDS else 0.001
+        return name, 1 if own == IN_SECONDS else 1000
 
     def _labels(self, tags: str) -> str:
         """Return tags as labels, in order: what is the same has one text."""
@@ -373,22 +378,22 @@ class Store:
             raise NotTakenError("dropped", "label")
         return ",".join(f'{name}="{value}"' for name, value in sorted(found.items()))
 
-    def _family(self, name: str, kind: str, scale: float) -> Family:
+    def _family(self, name: str, kind: str, divisor: int) -> Family:
         """Return a new family; its lines must not have the names of another one's."""
         taken = [f"{name}{suffix}" for suffix in SUFFIXES] if kind is HISTOGRAM else []
         if any(other in self.families for other in taken):
-            raise NotTakenError("events_conflict", kind)
+            raise NotTakenError("events_conflict", EVENTS[kind])
         for suffix in SUFFIXES:
             base = name.removesuffix(suffix)
             if base != name and HISTOGRAM in (self.kinds.get(base), getattr(self.families.get(base), "kind", "")):
-                raise NotTakenError("events_conflict", kind)
+                raise NotTakenError("events_conflict", EVENTS[kind])
         airflow = name in self.kinds
         if not airflow and sum(not family.airflow for family in self.families.values()) >= OTHER_NAMES:
             raise NotTakenError("dropped", "names")
         if kind is not HISTOGRAM:
             return Family(name, kind, airflow)
         bounds = self.options.buckets
-        return Family(name, kind, airflow, bounds, (*map(shown, bounds), "+Inf"), scale)
+        return Family(name, kind, airflow, bounds, (*map(shown, bounds), "+Inf"), divisor)
 
     def _check_room(self, family: Family, labels: str, now: float) -> None:
         """Raise NotTakenError unless there is room for one more series of a family."""
