@@ -46,8 +46,8 @@ OVERLAP = timedelta(minutes=5)
 # Of one reading: a scrape of Prometheus takes 10 s at most.
 BUDGET = 8.0
 STATEMENT_MS, LOCK_MS = 3000, 500
-# A reading takes a tenth of the time at most, however slow the database is.
-SHARE, LONGEST_CACHE = 10, 60.0
+# A slow reading serves for longer, so that readings take a tenth of the time; Prometheus itself waits longer than that.
+SHARE, LONGEST_CACHE = 10, 15.0
 PAGE, PAGES = 10000, 20
 MOST_SEEN = 100_000
 MOST_RUNS = 20_000
@@ -267,10 +267,31 @@ class Counters:
         self.failing: OrderedDict[tuple[str, str], int] = OrderedDict()
         self.most_failing = settings.max_failing_tasks
         self.seen_tries, self.seen_runs = Seen(MOST_SEEN), Seen(MOST_SEEN)
+        # The server's time up to which all was counted, and the runs that are to be looked at again.
+        self.cursor: datetime | None = None
+        self.known: list[int] = []
 
-    def try_ended(self, ended: Try) -> None:
+    def since(self, now: datetime) -> datetime:
+        """Return the moment after which something may have ended that was not counted."""
+        return (self.cursor or now) - OVERLAP
+
+    def count(self, runs: Sequence[Run], tries: Iterable[Try], end: datetime) -> None:
+        """Count what has ended up to a moment. In the first reading it is remembered only: it ended before."""
+        for run in runs:
+            self._run(run)
+        for ended in tries:
+            self._try(ended)
+        self.cursor = end
+        # Those that have ended just now, too, as tries may be written down later.
+        self.known = sorted((run.id for run in runs), reverse=True)[:MOST_RUNS]
+        self.seen_tries.forget(end - OVERLAP)
+        self.seen_runs.forget(end - OVERLAP)
+
+    def _try(self, ended: Try) -> None:
         """Count a try, unless it was counted before. One that no process has begun counts if it failed."""
-        if not self.seen_tries.take(ended.id, ended.ended) or not (ended.begun or ended.state == "failed"):
+        if not self.seen_tries.take(ended.id, ended.ended) or self.cursor is None:
+            return
+        if not ended.begun and ended.state != "failed":
             return
         queue = self.queues.label(ended.queue)
         self.processed[queue] += 1
@@ -289,23 +310,16 @@ class Counters:
         while len(self.failing) > self.most_failing:
             self.failing.popitem(last=False)
 
-    def run_seen(self, run: Run) -> None:
+    def _run(self, run: Run) -> None:
         """Count a run that has ended, unless it was counted before; those of a DAG begin with 0."""
-        if run.ended is not None and run.state in ("success", "failed"):
-            # It ends again if somebody clears it.
-            if not self.seen_runs.take(f"{run.id} {run.ended.isoformat()}", run.ended):
-                return
+        if run.ended is None or run.state not in ("success", "failed"):
+            self.dags.label(run.dag_id)
+        # It ends again if somebody clears it.
+        elif self.seen_runs.take(f"{run.id} {run.ended.isoformat()}", run.ended) and self.cursor is not None:
             dag = self.dags.label(run.dag_id)
             self.runs[dag, run.state] += 1
             if run.seconds is not None:
                 self.run_durations[dag].observe(max(0.0, run.seconds))
-        else:
-            self.dags.label(run.dag_id)
-
-    def forget(self, before: datetime) -> None:
-        """Forget what nobody will ask for again."""
-        self.seen_tries.forget(before)
-        self.seen_runs.forget(before)
 
     def families(self) -> Iterator[Family]:
         """Yield the metrics."""
@@ -537,9 +551,6 @@ class Exporter:
         self.counters = Counters(settings)
         self.lock = threading.Lock()
         self.text, self.fresh_until = b"", 0.0
-        # Runs that are to be looked at again, and the server's time up to which tries were counted.
-        self.known: list[int] = []
-        self.cursor: datetime | None = None
         self.functions: dict[str, bool] = {}
         self.problems: dict[str, str] = {}
 
@@ -604,30 +615,15 @@ class Exporter:
         return rows
 
     def _count(self, now: datetime) -> None:
-        """Count what has ended. In the first reading it is remembered only: it ended before."""
-        first = self.cursor is None
-        since = (self.cursor or now) - OVERLAP
-        rows = self._ask("runs", self.known, since)
+        """Count what has ended; if a function fails, the next reading does."""
+        since = self.counters.since(now)
+        rows = self._ask("runs", self.counters.known, since)
         if rows is None:
             return
         runs = [Run(*row) for row in rows]
         tries, end = self._tries([run.id for run in runs if run.state != "queued"], since, now)
-        if end is None:
-            return
-        for run in runs:
-            if first and run.ended is not None:
-                self.counters.seen_runs.take(f"{run.id} {run.ended.isoformat()}", run.ended)
-            else:
-                self.counters.run_seen(run)
-        for ended in tries:
-            if first:
-                self.counters.seen_tries.take(ended.id, ended.ended)
-            else:
-                self.counters.try_ended(ended)
-        self.cursor = end
-        # Those that have ended just now, too, as tries may be written down later.
-        self.known = sorted((run.id for run in runs), reverse=True)[:MOST_RUNS]
-        self.counters.forget(end - OVERLAP)
+        if end is not None:
+            self.counters.count(runs, tries, end)
 
     def _tries(self, runs: list[int], since: datetime, now: datetime) -> tuple[list[Try], datetime | None]:
         """Return the tries that have ended, and up to when these are all; None if nobody knows."""
@@ -689,7 +685,8 @@ class Server(ThreadingHTTPServer):
     """A thread for each of some connections; of more than that, the oldest one ends."""
 
     daemon_threads = True
-    request_queue_size = CONNECTIONS
+    # Who waits to be accepted takes no thread.
+    request_queue_size = 128
 
     def __init__(self, exporter: Exporter) -> None:
         self.exporter = exporter

@@ -19,7 +19,7 @@ RETURNS TABLE (
     state text, queue text, pool text, hostname text, tasks bigint, slots bigint, queued_age float8, heartbeat_age float8
 )
 LANGUAGE plpgsql STABLE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
+SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET max_parallel_workers_per_gather = 0 SET jit = off AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
@@ -39,7 +39,7 @@ $$;
 
 CREATE FUNCTION airstrip.run_states() RETURNS TABLE (state text, runs bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
+SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET max_parallel_workers_per_gather = 0 SET jit = off AS $$
 BEGIN
     -- One at a time: each state has an index of its own.
     RETURN QUERY SELECT 'queued', count(*) FROM public.dag_run AS r WHERE r.state = 'queued';
@@ -97,7 +97,7 @@ CREATE FUNCTION airstrip.runs(known bigint[], since timestamptz)
 RETURNS TABLE (id bigint, dag_id text, state text, ended timestamptz, seconds float8)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
-SET plan_cache_mode = force_custom_plan SET jit = off AS $$
+SET plan_cache_mode = force_custom_plan SET max_parallel_workers_per_gather = 0 SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     -- Nobody has to look back further.
@@ -134,7 +134,7 @@ RETURNS TABLE (
 )
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
-SET plan_cache_mode = force_custom_plan SET jit = off AS $$
+SET plan_cache_mode = force_custom_plan SET max_parallel_workers_per_gather = 0 SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     moment timestamptz := greatest(since, now() - interval '1 day');
