@@ -288,9 +288,9 @@ def airflow_status_html(status: Row, style: str, charts: Row | None = None) -> s
         _add(head, "style", style)
         page = _add(_add(root, "body"), "main")
         _head(page, status)
+        _components_part(page, status)
         if charts:
             _charts_part(page, charts)
-        _components_part(page, status)
         parts = _add(page, "div", class_="parts")
         for key, part in (("queues", _queues_part), ("certificates", _certificates_part)):
             if status[key]:

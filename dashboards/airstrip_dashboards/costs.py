@@ -49,9 +49,9 @@ def cpu_hours() -> str:
 
 
 def memory_hours() -> str:
-    """Return the GB hours that they held: the mean of their memory, times the hours."""
+    """Return the GB hours that they held, seen every minute: where it is not known, none."""
     held = f"(sum({resident(WORKER_UNITS)}) or sum({resident(SCHEDULER_UNIT)}))"
-    return f"avg_over_time({held}[{RANGE}:5m]) / 1e9 * $__range_s / 3600"
+    return f"sum_over_time({held}[{RANGE}:1m]) / 60 / 1e9"
 
 
 def share(by: str) -> str:

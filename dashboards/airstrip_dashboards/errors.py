@@ -51,8 +51,8 @@ def _tasks(made: Dashboard) -> None:
             ),
             Query(
                 "count_over_time((sum by (dag_id, task_id) "
-                f"(increase(airflow_task_failures_total{{{DAG}}}[1h])) > 0)[{RANGE}:1h])",
-                "hours with a failure",
+                f"(increase(airflow_task_failures_total{{{DAG}}}[5m])) > 0)[{RANGE}:5m]) / 12",
+                "hours with failures",
             ),
         )
     )

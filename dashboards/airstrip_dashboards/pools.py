@@ -39,7 +39,7 @@ def build() -> Dashboard:
             "Tasks that found no slot",
             "How many tasks did the scheduler pass over in its last turn?",
             Look(width=12, stacked=True),
-            Query("max by (pool_name) (airflow_pool_starving_tasks)", "{{pool_name}}"),
+            Query("max by (pool_name) (airflow_pool_starving_tasks) or vector(0)", "{{pool_name}}"),
         )
     )
     made.with_panel(

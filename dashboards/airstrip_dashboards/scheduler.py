@@ -62,8 +62,14 @@ def _scheduler(made: Dashboard) -> None:
             "Orphaned tasks per hour",
             "Do schedulers die with tasks in hand?",
             Look(),
-            Query(f"3600 * sum(rate(airflow_scheduler_orphaned_tasks_adopted{{{INSTANCE}}}[{RATE}]))", "taken over"),
-            Query(f"3600 * sum(rate(airflow_scheduler_orphaned_tasks_cleared{{{INSTANCE}}}[{RATE}]))", "begun anew"),
+            Query(
+                f"3600 * sum(rate(airflow_scheduler_orphaned_tasks_adopted{{{INSTANCE}}}[{RATE}])) or vector(0)",
+                "taken over",
+            ),
+            Query(
+                f"3600 * sum(rate(airflow_scheduler_orphaned_tasks_cleared{{{INSTANCE}}}[{RATE}])) or vector(0)",
+                "begun anew",
+            ),
         )
     )
 

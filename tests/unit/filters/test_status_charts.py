@@ -90,6 +90,9 @@ def test_lines_are_where_the_numbers_say() -> None:
     numbers = {element.text: float(element.attrib["y"]) - 4 for element in figure.iter("text")}
     # As high as the line of the grid with that number.
     assert [places[0][1], places[1][1], places[2][1]] == [numbers["0"], numbers["50"], numbers["100"]]
+    # The highest number is at the top, and 0 at the bottom.
+    verticals = [element for element in figure.iter("line") if element.attrib["x1"] == element.attrib["x2"]]
+    assert (numbers["100"], numbers["0"]) == (float(verticals[0].attrib["y1"]), float(verticals[0].attrib["y2"]))
     # From the left end to the right one.
     grid = figure.find(".//line")
     assert grid is not None
