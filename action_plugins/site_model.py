@@ -215,7 +215,7 @@ class Found:
             here["own_certificates"] = own
             result["certificates"] += [
                 {"name": f"{name}-{host}", "host": host, "component": name, "names": names}
-                | {"secret": f"certificate_key_{name}_{host}"}
+                | {"secret": f"certificate_key_{name}_{host}", "client": registry[name].client}
                 for name, names in here["certificates"].items()
                 if name not in own
             ]

@@ -402,5 +402,5 @@ def test_samples_tell_of_a_host_what_alerts_ask_for() -> None:
     assert 'airstrip_finding{code="disk-low",level="WARN",component="/"} 1' in found
     assert "airstrip_host_drained 1" in found
     assert "airstrip_status_timestamp_seconds 1.75" in found
-    assert 'airstrip_certificate_expires_timestamp_seconds{component="a",certificate="b\\"c"} 1500000000' in found
+    assert 'airstrip_certificate_expires_timestamp_seconds{component="a",path="b\\"c"} 1500000000' in found
     assert len(found) == len(set(found))

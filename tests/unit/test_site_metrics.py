@@ -61,6 +61,8 @@ def test_each_of_two_collectors_asks_all_hosts_and_its_own_exporters() -> None:
         assert found["postgresql"] == {host} == found["airflow"] == found["blackbox"]
         assert {"watch", "control"} <= found["node"]
     assert {row["name"] for row in here("watch", TWICE)["servers"]["alertmanager"]} == {"watch", "control"}
+    assert here("watch", TWICE)["callers"]["alertmanager_cluster"] == ["10.0.0.2"]
+    assert here("watch", WATCHED)["callers"]["alertmanager_cluster"] == []
 
 
 def test_who_counts_has_roles_of_its_own_in_the_database() -> None:

@@ -889,7 +889,7 @@ def samples(facts: Facts | None, found: Iterable[Finding], now: float) -> Iterat
     """Yield what is found as metrics: each finding once by its code and what it is about."""
     yield "# TYPE airstrip_finding gauge"
     about = {(one.code, one.level, next(iter(one.names.values()), "")) for one in found}
-    yield from (_sample("finding", 1, code=code, level=level, about=name) for code, level, name in sorted(about))
+    yield from (_sample("finding", 1, code=code, level=level, component=name) for code, level, name in sorted(about))
     yield "# TYPE airstrip_status_timestamp_seconds gauge"
     yield _sample("status_timestamp_seconds", now)
     if facts is None:
@@ -899,7 +899,7 @@ def samples(facts: Facts | None, found: Iterable[Finding], now: float) -> Iterat
     yield "# TYPE airstrip_certificate_expires_timestamp_seconds gauge"
     for certificate in facts.certificates:
         if certificate.ends is not None:
-            labels = {"component": certificate.part, "certificate": certificate.name}
+            labels = {"component": certificate.part, "path": certificate.name}
             yield _sample("certificate_expires_timestamp_seconds", certificate.ends, **labels)
 
 

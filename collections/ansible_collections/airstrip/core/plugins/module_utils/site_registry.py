@@ -15,6 +15,7 @@ An entry is a mapping with these keys, and `read_component` refuses any other:
   leader_probe how they find its leader, see LeaderProbe
   address     name of the variable with an address that moves between its hosts, where clients find it if it is set
   certificate name of the role's variable with its certificate; one that has none speaks no TLS
+  client      whether that certificate is shown by it as a client, too
   services    by name, what it offers; see Service
   needs       what it connects to; see Need
   inputs      of its role, by the names of the role's variables; see Input
@@ -298,6 +299,7 @@ class Component:
     leader_probe: LeaderProbe = LeaderProbe()
     address: str = ""
     certificate: str = ""
+    client: bool = False
     services: tuple[Service, ...] = ()
     needs: tuple[Need, ...] = ()
     inputs: tuple[Input, ...] = ()
