@@ -161,7 +161,7 @@ def _default(settings: Mapping[str, Any]) -> str:
 
 
 def _tree(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the routes: the watchdog's, those of the user, and the one for all others."""
+    """Return the routes: the watchdog's, those of the user, and the one for all others, and for those that go on."""
     interval = settings["watchdog"]["interval"]
     watchdog = {
         "receiver": settings["watchdog"]["receiver"] or NOBODY,
@@ -171,7 +171,8 @@ def _tree(settings: Mapping[str, Any]) -> dict[str, Any]:
         "repeat_interval": interval,
     }
     info = {"receiver": NOBODY, "matchers": ['severity="info"']}
-    routes = [watchdog, *map(_route, settings["routes"]), info]
+    # Not the root alone: that gets only what no route has had.
+    routes = [watchdog, *map(_route, settings["routes"]), info, {"receiver": _default(settings)}]
     return {"receiver": _default(settings), **settings["grouping"], "routes": routes}
 
 

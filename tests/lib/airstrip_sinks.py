@@ -60,11 +60,21 @@ class Sinks:
         """All that has come, the oldest first."""
         return [json.loads(line) for line in self.host.check_output(f"cat {_KEPT}").splitlines()]
 
+    @property
+    def titles(self) -> list[str]:
+        """Where each message went, and of what it tells, for the report of a failed test."""
+        return [
+            f"{message['to']}: {message['subject']}"
+            if message["kind"] == "mail"
+            else f"{message['path']}: {message['body'].get('groupLabels')} {message['body'].get('status')}"
+            for message in self.messages
+        ]
+
     def wait(self, fits: Callable[[dict[str, Any]], bool], seconds: float) -> dict[str, Any]:
         """Return the first message that fits, when it has come; fail with all of them if it does not come in time."""
         end = time.monotonic() + seconds
         while not (found := [message for message in self.messages if fits(message)]):
-            assert time.monotonic() < end, f"not within {seconds} s; there were: {self.messages}"
+            assert time.monotonic() < end, f"not within {seconds} s; there were: {self.titles}"
             time.sleep(1)
         return found[0]
 
