@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 from ansible.errors import AnsibleFilterError
 
@@ -26,7 +28,7 @@ def _value(place: str, value: object) -> str:
     if '"""' in text or text.endswith('"'):
         raise AnsibleFilterError(
             f"grafana_settings: {place} has quotation marks that Grafana's file cannot hold; put it into "
-            "grafana_credentials and name its file"
+            "grafana_secret_files and name its file"
         )
     return f'"""{text}"""'
 
@@ -53,6 +55,15 @@ def grafana_ini(settings: Mapping[str, Mapping[str, Any]]) -> str:
 def _escaped(text: object) -> str:
     """Return a text in which Grafana replaces no variable."""
     return str(text).replace("$", "$$")
+
+
+def _is_here(url: str) -> bool:
+    """Tell whether a URL leads to the host itself."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _source(server: Mapping[str, Any], number: int, interval: int) -> dict[str, Any]:
@@ -87,13 +98,11 @@ def grafana_data_sources(servers: Sequence[Mapping[str, Any]], interval: int) ->
     for server in servers:
         if not server.get("name") or not str(server.get("url", "")).startswith(("http://", "https://")):
             raise AnsibleFilterError("grafana_prometheus_servers: each has `name`, and `url` with http:// or https://")
-        if server.get("user") and not str(server["url"]).startswith("https://"):
-            place = str(server["url"]).removeprefix("http://")
-            if not re.match(r"(127\.|localhost\b|\[::1\])", place):
-                raise AnsibleFilterError(
-                    f"grafana_prometheus_servers: {server['name']}: its password would go over the network in the "
-                    "clear; give its URL with https://"
-                )
+        if server.get("user") and str(server["url"]).startswith("http://") and not _is_here(str(server["url"])):
+            raise AnsibleFilterError(
+                f"grafana_prometheus_servers: {server['name']}: its password would go over the network in the clear; "
+                "give its URL with https://"
+            )
     names = [server["name"] for server in servers]
     if len(names) != len({*names}):
         raise AnsibleFilterError("grafana_prometheus_servers: two have the same name")
@@ -101,9 +110,33 @@ def grafana_data_sources(servers: Sequence[Mapping[str, Any]], interval: int) ->
     return {"apiVersion": 1, "prune": True, "datasources": sources}
 
 
+def grafana_credential_files(credentials: Sequence[Mapping[str, str]], directory: str) -> list[dict[str, str]]:
+    """
+    Return the files of credentials, mappings with `name` and `password`, in a directory: with `path` and `content`.
+
+    Example: `grafana_secret_files | grafana_credential_files('/etc/grafana/credentials')`. Raises AnsibleFilterError on
+    a name that is not one of a file, and on two of one name.
+    """
+    files: dict[str, str] = {}
+    for credential in credentials:
+        name = str(credential.get("name", ""))
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or "password" not in credential:
+            raise AnsibleFilterError(
+                "grafana_secret_files: each has `password`, and `name` of letters, digits, _ and -"
+            )
+        if name in files:
+            raise AnsibleFilterError(f"grafana_secret_files: {name} is there already")
+        files[name] = str(credential["password"])
+    return [{"path": f"{directory}/{name}", "content": content} for name, content in files.items()]
+
+
 class FilterModule:
     """Ansible's entry point."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Name the filters of this file."""
-        return {"grafana_ini": grafana_ini, "grafana_data_sources": grafana_data_sources}
+        return {
+            "grafana_credential_files": grafana_credential_files,
+            "grafana_data_sources": grafana_data_sources,
+            "grafana_ini": grafana_ini,
+        }
