@@ -250,7 +250,7 @@ def _access_problems(settings: Mapping[str, Any]) -> Iterator[str]:
     peers = settings.get("peers", [])
     if peers and not settings.get("cluster_tls"):
         yield (
-            "alertmanager_peers are set, and alertmanager_cluster_certificate, alertmanager_cluster_certificate_key or "
+            "alertmanager_peers are set, and alertmanager_certificate, alertmanager_certificate_key or "
             "alertmanager_cluster_ca_certificate is not: anybody could silence alerts by the port of the cluster."
         )
     if peers and not settings.get("cluster_address"):

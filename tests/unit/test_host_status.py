@@ -2,7 +2,6 @@
 
 import dataclasses
 import http.server
-import dataclasses
 import json
 import os
 import socket
@@ -397,7 +396,9 @@ def test_what_is_found_is_written_for_prometheus_at_once(tmp_path: Path) -> None
 
 def test_samples_tell_of_a_host_what_alerts_ask_for() -> None:
     facts = own.read(own.Facts, well(model(), "data")["facts"])
-    drained = dataclasses.replace(facts, drained=own.Drained("", ""), certificates=(own.Certificate("a", 'b"c', 1.5e9),))
+    drained = dataclasses.replace(
+        facts, drained=own.Drained("", ""), certificates=(own.Certificate("a", 'b"c', 1.5e9),)
+    )
     found = list(own.samples(drained, [own.Finding("disk-low", "a", "low", {"path": "/"})] * 2, 1.75))
     assert 'airstrip_finding{code="disk-low",level="WARN",component="/"} 1' in found
     assert "airstrip_host_drained 1" in found

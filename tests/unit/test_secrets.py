@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from airflow_components import OPTIONS
 from airstrip_tree import Task, Tree, write
-from held_secrets import airflow_held_secrets
 from ansible_collections.airstrip.core.plugins.module_utils.site_variables import read_directory
+from held_secrets import airflow_held_secrets
 from secrets_recovery import MADE_ANEW
 
 Check = Callable[[Tree], Iterator[str]]

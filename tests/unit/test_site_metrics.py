@@ -44,9 +44,9 @@ def test_one_line_of_inventory_watches_all_hosts() -> None:
 
 
 def test_each_host_is_asked_at_one_port_by_who_collects() -> None:
-    assert {"service": "exporters", "protocol": "tcp", "port": 9999, "sources": ["10.0.0.5"]} in here(
-        "store", WATCHED
-    )["rules"]
+    assert {"service": "exporters", "protocol": "tcp", "port": 9999, "sources": ["10.0.0.5"]} in here("store", WATCHED)[
+        "rules"
+    ]
     opened = {row["service"] for host in ("store", "control", "worker1") for row in here(host, WATCHED)["rules"]}
     assert not any(name.endswith("_metrics") or name == "statsd" for name in opened)
     own = [row for row in here("watch", WATCHED)["targets"] if row["instance"] == "watch"]

@@ -122,7 +122,10 @@ def test_all_conditions_have_to_hold(when: When, holds: bool) -> None:
     [
         ([], "registry/x.yml must be a mapping, found list"),
         ({"group": "g", "role": "r"}, "registry/x.yml has no 'tier'"),
-        (SMALL | {"grup": "g"}, "registry/x.yml has the unknown key 'grup'; known are address, airflow, beside, certificate,"),
+        (
+            SMALL | {"grup": "g"},
+            "registry/x.yml has the unknown key 'grup'; known are address, airflow, beside, certificate,",
+        ),
         (SMALL | {"group": 1}, "registry/x.yml.group must be str, found 1"),
         (SMALL | {"units": "a.service"}, "registry/x.yml.units must be a list, found str"),
         (SMALL | {"endpoint": "none"}, "registry/x.yml.endpoint is 'none'; allowed are one, leader, any, list, local"),
