@@ -55,18 +55,18 @@ def _endpoints(given: Settings) -> Iterator[str]:
 
 
 def _targets(place: str, endpoint: Mapping[str, Any], targets: Sequence[str]) -> Iterator[str]:
+    plain = endpoint.get("scheme", "https") == "http" and endpoint.get("plain_allowed") is not True
     for target in targets:
         found = _TARGET.fullmatch(target)
         if not found:
             # Whoever writes a URL may have written a password into it.
             shown = "a URL" if "://" in target else repr(target)
             yield f"{place} has the target {shown}. Write it as HOST:PORT; its path and scheme have keys of their own."
-        elif str(endpoint.get("scheme", "https")) == "http" and not _LOCAL.fullmatch(found["host"]):
-            if endpoint.get("plain_allowed") is not True:
-                yield (
-                    f"{place} asks {target} without TLS, and anybody on the way could read and change what it says. "
-                    "Let it speak TLS, or set plain_allowed to true for it."
-                )
+        elif plain and not _LOCAL.fullmatch(found["host"]):
+            yield (
+                f"{place} asks {target} without TLS, and anybody on the way could read and change what it says. "
+                "Let it speak TLS, or set plain_allowed to true for it."
+            )
 
 
 def _rule_files(given: Settings) -> Iterator[str]:
@@ -113,8 +113,8 @@ def _retention(given: Settings) -> Iterator[str]:
     size_mb = int(disk.get("size_total") or 0) // 1_000_000
     if 0 < size_mb * _SHARE < wanted:
         yield (
-            f"prometheus_retention_mb is {wanted:g}, and the disk of {_DATA} ({disk['mount']}) has {size_mb} MB, of which "
-            f"{_SHARE:.0%} can be samples. Set it to {int(size_mb * _SHARE)} or less, or give the host a larger disk."
+            f"prometheus_retention_mb is {wanted:g}, and the disk of {_DATA} ({disk['mount']}) has {size_mb} MB, of "
+            f"which {_SHARE:.0%} can be samples. Set it to {int(size_mb * _SHARE)} or less, or give the host a larger disk."
         )
 
 
