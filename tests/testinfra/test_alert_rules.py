@@ -48,4 +48,5 @@ def test_the_rules_in_force_are_sound(site: Site) -> None:
     """With what the site has changed of them."""
     for name in site.group("monitoring"):
         host = testinfra.get_host(site.connection(name))
-        host.check_output("promtool check config /etc/prometheus/prometheus.yml")
+        host.check_output("promtool check config --syntax-only /etc/airstrip/prometheus/prometheus.yml")
+        host.check_output("promtool check rules /etc/airstrip/prometheus/rules/*.yml")

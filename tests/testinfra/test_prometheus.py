@@ -1,0 +1,100 @@
+"""Role prometheus: whom it lets in, and whom it asks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+from airstrip_site import Site
+
+DIRECTORY = "/etc/airstrip/prometheus"
+
+
+@pytest.fixture(scope="module")
+def server(site: Site, inventory_hostname: str) -> Iterator[requests.Session]:
+    """Prometheus at its own host, without a login."""
+    with site.tunnel(inventory_hostname, 9090) as port, requests.Session() as session:
+        session.verify = str(site.directory / ".certificates" / "ca.crt")
+        session.headers["x-base"] = f"https://127.0.0.1:{port}"
+        yield session
+
+
+def ask(server: requests.Session, site: Site, path: str, **parameters: str) -> Any:
+    """Return what Prometheus says to its own user."""
+    login = ("airstrip", site.secrets["monitoring_password"])
+    result = server.get(f"{server.headers['x-base']!s}/api/v1/{path}", params=parameters, auth=login, timeout=30)
+    assert result.status_code == 200, result.text
+    return result.json()["data"]
+
+
+def test_service_runs_and_starts_with_the_host(host: Any) -> None:
+    service = host.service("prometheus.service")
+    assert service.is_running
+    assert service.is_enabled
+
+
+def test_nobody_gets_in_without_a_password(server: requests.Session) -> None:
+    """Tasks may run on the same host."""
+    base = str(server.headers["x-base"])
+    for path in ("/metrics", "/api/v1/targets", "/api/v1/query?query=up", "/classic/graph"):
+        assert server.get(base + path, timeout=30).status_code == 401
+        assert server.get(base + path, timeout=30, auth=("airstrip", "wrong")).status_code == 401
+
+
+def test_nobody_can_change_or_stop_it(server: requests.Session, site: Site) -> None:
+    login, base = ("airstrip", site.secrets["monitoring_password"]), str(server.headers["x-base"])
+    for path in ("/-/quit", "/-/reload", "/api/v1/admin/tsdb/delete_series", "/api/v1/write"):
+        assert server.post(base + path, auth=login, timeout=30).status_code in (403, 404)
+
+
+def test_it_speaks_tls_alone(site: Site, inventory_hostname: str) -> None:
+    with site.tunnel(inventory_hostname, 9090) as port:
+        assert requests.get(f"http://127.0.0.1:{port}/metrics", timeout=30).status_code == 400
+
+
+def test_secrets_are_for_root_alone(host: Any, site: Site) -> None:
+    for name in ("web.yml", "password", "token", "tls.key"):
+        file = host.file(f"{DIRECTORY}/{name}")
+        assert (file.user, file.mode) == ("root", 0o600)
+    said = host.check_output("systemctl cat prometheus.service; cat /proc/$(pidof prometheus)/cmdline | tr '\\0' ' '")
+    for name in ("monitoring_password", "exporters_token"):
+        assert site.secrets[name] not in said
+
+
+def test_every_target_is_up(server: requests.Session, site: Site) -> None:
+    limit = time.monotonic() + 120
+    while True:
+        targets = ask(server, site, "targets", state="active")["activeTargets"]
+        down = [f"{row['labels']} {row['lastError']}" for row in targets if row["health"] != "up"]
+        if not down or time.monotonic() > limit:
+            break
+        time.sleep(5)
+    assert down == []
+    found = {(row["labels"]["job"], row["labels"]["instance"]) for row in targets}
+    assert {host for job, host in found if job == "exporters"} == set(site.hosts)
+    assert {host for job, host in found if job == "node"} == set(site.hosts)
+    assert {host for job, host in found if job == "statsd"} == set(site.group("airflow"))
+    jobs = {"airflow", "alertmanager", "blackbox", "haproxy", "postgresql", "probe", "process", "prometheus", "redis"}
+    assert jobs <= {job for job, _ in found}
+
+
+@pytest.mark.parametrize("name", ["airflow_exporter_up", "pg_up", "redis_up", "probe_success"])
+def test_what_is_asked_answers(server: requests.Session, site: Site, name: str) -> None:
+    result = ask(server, site, "query", query=name)["result"]
+    assert [row["value"][1] for row in result] == ["1"], result
+
+
+def test_no_rule_is_broken(server: requests.Session, site: Site) -> None:
+    groups = ask(server, site, "rules")["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    assert len(rules) > 30
+    assert {rule["name"]: rule.get("lastError") for rule in rules if rule["health"] == "err"} == {}
+
+
+def test_processes_are_told_by_their_unit(server: requests.Session, site: Site) -> None:
+    result = ask(server, site, "query", query='namedprocess_namegroup_num_procs{groupname=~"airflow-.*"}')["result"]
+    units = {row["metric"]["groupname"] for row in result}
+    assert {"airflow-scheduler.service", "airflow-worker@default.service"} <= units
