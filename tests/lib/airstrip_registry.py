@@ -11,13 +11,18 @@ from airstrip_tree import PROJECT, Tree
 
 start()  # before anything of a collection is imported: Ansible's own finder comes too late else
 
-from ansible_collections.airstrip.core.plugins.module_utils.site_hosts import site_hosts  # noqa: E402
+from ansible_collections.airstrip.core.plugins.module_utils.site_hosts import members, site_hosts  # noqa: E402
+from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import added  # noqa: E402
 from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import wiring as wiring_of  # noqa: E402
-from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component, read_registry  # noqa: E402
+from ansible_collections.airstrip.core.plugins.module_utils.site_registry import (  # noqa: E402
+    STAGES,
+    Component,
+    read_registry,
+)
 from ansible_collections.airstrip.core.plugins.module_utils.site_variables import Variable, read_all_variables  # noqa: E402
 from ansible_collections.airstrip.core.plugins.module_utils.site_views import fact  # noqa: E402
 
-__all__ = ["declared", "entries", "fact", "registry", "wiring", "work_out"]
+__all__ = ["added_roles", "declared", "entries", "fact", "registry", "wiring", "work_out"]
 
 
 # What the next three give is parsed once, and nobody changes it.
@@ -39,6 +44,14 @@ def declared() -> dict[str, Variable]:
 def registry() -> dict[str, Component]:
     """Return the components by name."""
     return read_registry(entries(), declared())
+
+
+def added_roles(groups: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the roles that the registry applies, each with its hosts in an inventory with these groups."""
+    found: dict[str, list[str]] = {}
+    for entry in added(registry(), *STAGES):
+        found.setdefault(entry.role, []).extend(members(entry, registry(), groups))
+    return found
 
 
 def wiring() -> dict[str, Any]:

@@ -20,10 +20,7 @@ from typing import Any
 
 import yaml
 from airstrip_airflow import Airflow
-from ansible_collections.airstrip.core.plugins.module_utils.site_hosts import members
-from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import added
-from ansible_collections.airstrip.core.plugins.module_utils.site_registry import STAGES, Component
-from ansible_collections.airstrip.core.plugins.module_utils.site_variables import read_directory
+from airstrip_registry import added_roles
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -169,19 +166,10 @@ class Site:
         for (_, roles), hosts in zip(plays(PROJECT / "site.yml"), hosts_of_play, strict=True):
             for role in roles:
                 found.setdefault(role, set()).update(hosts)
-        for entry in added(self.registry, *STAGES):
-            found.setdefault(entry.role, set()).update(members(entry, self.registry, self.groups))
+        groups = {name: self.group(name) for name in self.inventory if name != "_meta"}
+        for role, hosts in added_roles(groups).items():
+            found.setdefault(role, set()).update(hosts)
         return {role: sorted(hosts) for role, hosts in found.items() if hosts}
-
-    @cached_property
-    def registry(self) -> dict[str, Component]:
-        """The components by name."""
-        return read_directory(PROJECT / "registry")[0]
-
-    @property
-    def groups(self) -> dict[str, list[str]]:
-        """The hosts of all groups."""
-        return {name: self.group(name) for name in self.inventory if name != "_meta"}
 
     @cached_property
     def secrets(self) -> dict[str, str]:

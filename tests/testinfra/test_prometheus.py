@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import requests
@@ -13,21 +15,29 @@ from airstrip_site import Site
 DIRECTORY = "/etc/airstrip/prometheus"
 
 
+@dataclass(frozen=True)
+class Server:
+    """Prometheus at its own host, and the login of its own user."""
+
+    base: str
+    login: tuple[str, str]
+    authority: str
+
+    def request(self, method: str, path: str, login: tuple[str, str] | None = None) -> requests.Response:
+        return requests.request(method, self.base + path, auth=login, verify=self.authority, timeout=30)
+
+    def ask(self, path: str, **parameters: str) -> Any:
+        """Return what it says to its own user."""
+        result = self.request("GET", f"/api/v1/{path}?{urlencode(parameters)}", self.login)
+        assert result.status_code == 200, result.text
+        return result.json()["data"]
+
+
 @pytest.fixture(scope="module")
-def server(site: Site, inventory_hostname: str) -> Iterator[requests.Session]:
-    """Prometheus at its own host, without a login."""
-    with site.tunnel(inventory_hostname, 9090) as port, requests.Session() as session:
-        session.verify = str(site.directory / ".certificates" / "ca.crt")
-        session.headers["x-base"] = f"https://127.0.0.1:{port}"
-        yield session
-
-
-def ask(server: requests.Session, site: Site, path: str, **parameters: str) -> Any:
-    """Return what Prometheus says to its own user."""
-    login = ("airstrip", site.secrets["monitoring_password"])
-    result = server.get(f"{server.headers['x-base']!s}/api/v1/{path}", params=parameters, auth=login, timeout=30)
-    assert result.status_code == 200, result.text
-    return result.json()["data"]
+def server(site: Site, inventory_hostname: str) -> Iterator[Server]:
+    with site.tunnel(inventory_hostname, 9090) as port:
+        authority = str(site.directory / ".certificates" / "ca.crt")
+        yield Server(f"https://127.0.0.1:{port}", ("airstrip", site.secrets["monitoring_password"]), authority)
 
 
 def test_service_runs_and_starts_with_the_host(host: Any) -> None:
@@ -36,18 +46,16 @@ def test_service_runs_and_starts_with_the_host(host: Any) -> None:
     assert service.is_enabled
 
 
-def test_nobody_gets_in_without_a_password(server: requests.Session) -> None:
+def test_nobody_gets_in_without_a_password(server: Server) -> None:
     """Tasks may run on the same host."""
-    base = str(server.headers["x-base"])
     for path in ("/metrics", "/api/v1/targets", "/api/v1/query?query=up", "/classic/graph"):
-        assert server.get(base + path, timeout=30).status_code == 401
-        assert server.get(base + path, timeout=30, auth=("airstrip", "wrong")).status_code == 401
+        for login in (None, ("airstrip", "wrong")):
+            assert server.request("GET", path, login).status_code == 401
 
 
-def test_nobody_can_change_or_stop_it(server: requests.Session, site: Site) -> None:
-    login, base = ("airstrip", site.secrets["monitoring_password"]), str(server.headers["x-base"])
+def test_nobody_can_change_or_stop_it(server: Server) -> None:
     for path in ("/-/quit", "/-/reload", "/api/v1/admin/tsdb/delete_series", "/api/v1/write"):
-        assert server.post(base + path, auth=login, timeout=30).status_code in (403, 404)
+        assert server.request("POST", path, server.login).status_code in (403, 404), path
 
 
 def test_it_speaks_tls_alone(site: Site, inventory_hostname: str) -> None:
@@ -64,10 +72,10 @@ def test_secrets_are_for_root_alone(host: Any, site: Site) -> None:
         assert site.secrets[name] not in said
 
 
-def test_every_target_is_up(server: requests.Session, site: Site) -> None:
+def test_every_target_is_up(server: Server, site: Site) -> None:
     limit = time.monotonic() + 120
     while True:
-        targets = ask(server, site, "targets", state="active")["activeTargets"]
+        targets = server.ask("targets", state="active")["activeTargets"]
         down = [f"{row['labels']} {row['lastError']}" for row in targets if row["health"] != "up"]
         if not down or time.monotonic() > limit:
             break
@@ -82,19 +90,19 @@ def test_every_target_is_up(server: requests.Session, site: Site) -> None:
 
 
 @pytest.mark.parametrize("name", ["airflow_exporter_up", "pg_up", "redis_up", "probe_success"])
-def test_what_is_asked_answers(server: requests.Session, site: Site, name: str) -> None:
-    result = ask(server, site, "query", query=name)["result"]
+def test_what_is_asked_answers(server: Server, name: str) -> None:
+    result = server.ask("query", query=name)["result"]
     assert [row["value"][1] for row in result] == ["1"], result
 
 
-def test_no_rule_is_broken(server: requests.Session, site: Site) -> None:
-    groups = ask(server, site, "rules")["groups"]
+def test_no_rule_is_broken(server: Server) -> None:
+    groups = server.ask("rules")["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
     assert len(rules) > 30
     assert {rule["name"]: rule.get("lastError") for rule in rules if rule["health"] == "err"} == {}
 
 
-def test_processes_are_told_by_their_unit(server: requests.Session, site: Site) -> None:
-    result = ask(server, site, "query", query='namedprocess_namegroup_num_procs{groupname=~"airflow-.*"}')["result"]
+def test_processes_are_told_by_their_unit(server: Server) -> None:
+    result = server.ask("query", query='namedprocess_namegroup_num_procs{groupname=~"airflow-.*"}')["result"]
     units = {row["metric"]["groupname"] for row in result}
     assert {"airflow-scheduler.service", "airflow-worker@default.service"} <= units
