@@ -120,6 +120,9 @@ TURN = 1000
 DATAGRAM_BYTES = 16384
 
 SO_MEMINFO, MEMINFO_DROPS = 55, 8
+# What the kernel counts for a datagram of such a line, and the seconds in which a sender of Python fills it, halved.
+# To be woken takes ten times as long as a line does; so those that come within this time are read together.
+DATAGRAM_MEMORY, DATAGRAM_SECONDS = 832, 7.5e-6
 
 # HTTP: connections at once, seconds for each, and bytes of a request.
 CONNECTIONS = 32
@@ -591,6 +594,7 @@ class Server:
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, options.receive_buffer)
         self.udp.bind(("127.0.0.1", options.statsd_port))
+        self.nap = self.udp.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) / DATAGRAM_MEMORY * DATAGRAM_SECONDS
         self.http = socket.create_server(("127.0.0.1", options.metrics_port), backlog=CONNECTIONS)
         for link in (self.udp, self.http):
             link.setblocking(False)
@@ -643,11 +647,13 @@ class Server:
         """Take what has come, up to a turn's share."""
         receive, take = self.udp.recv, self.store.take
         lines = 0
-        with suppress(BlockingIOError):
+        try:
             for _ in range(TURN):
                 lines += take(receive(DATAGRAM_BYTES + 1), now)
                 if lines > self.tokens:
                     break
+        except BlockingIOError:
+            time.sleep(self.nap)
         self.tokens -= lines
 
     def _accept(self, now: float) -> None:
