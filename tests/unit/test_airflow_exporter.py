@@ -264,8 +264,8 @@ def gauges(function: str, rows: list[tuple[Any, ...]], **given: Any) -> bytes:
 
 TASKS = [
     # state, queue, pool, hostname, tasks, slots, age of the oldest queued one, age of the oldest heartbeat
-    ("queued", "default", "default_pool", "", 3, 3, 40.5, None),
     ("queued", "default", "small", "", 1, 2, 90.0, None),
+    ("queued", "default", "default_pool", "", 3, 3, 40.5, None),
     ("queued", "nobody", "gone", "", 2, 2, None, None),
     ("running", "default", "small", "worker-1", 2, 4, None, 7.0),
     ("running", "reports", "small", "worker-1", 1, 1, None, 12.0),
@@ -367,6 +367,7 @@ def test_without_a_database_there_are_no_gauges(password: str, capsys: pytest.Ca
     own.counters.count([], [], NOON)
     own.counters.count([], [ended(1)], NOON)
     for _ in range(3):
+        own.fresh_until = 0
         text = own.metrics()
         without(text)
         assert series(text, "worker_tasks_processed_total") == {("default",): 1}
@@ -455,6 +456,32 @@ def test_who_holds_connections_keeps_nobody_out_and_takes_no_memory(served: int)
         without(answer.read())
     for connection in held:
         connection.close()
+
+
+def test_who_asks_while_the_database_hangs_takes_no_thread_more(
+    password: str, silent_server: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporter, "BUDGET", 2.0)
+    port, before = free_port(), threading.active_count()
+    own = settings(database_port=silent_server.getsockname()[1], password_file=password, port=port)
+    server = exporter.Server(exporter.Exporter(own))
+    threading.Thread(target=server.serve_forever).start()
+    asking = []
+    try:
+        for _ in range(100):
+            asking.append(socket.create_connection(("127.0.0.1", port), timeout=5))
+            asking[-1].sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        time.sleep(0.5)
+        assert 2 * exporter.CONNECTIONS <= threading.active_count() - before <= 2 * exporter.CONNECTIONS + 1
+        # Once the database has been given up, all of them end.
+        time.sleep(2.5)
+        with get(port) as answer:
+            without(answer.read())
+    finally:
+        server.shutdown()
+        server.server_close()
+        for connection in asking:
+            connection.close()
 
 
 def test_the_program_runs_alone_and_says_what_is_wrong(tmp_path: Path, password: str) -> None:

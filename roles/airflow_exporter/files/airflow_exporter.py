@@ -570,8 +570,8 @@ class Exporter:
 
     def _read(self) -> Iterator[Family]:
         up = Family("airflow_exporter_up", "gauge", "Whether the database answers.")
-        found: list[Family] = []
         self.functions = {}
+        found: list[Family] = []
         try:
             now = self.database.begin(BUDGET)
             gauges = Gauges(self.settings, self.counters.queues)
@@ -580,14 +580,16 @@ class Exporter:
                 if rows is not None:
                     found += show(rows)
             self._count(now)
-            up.set(1)
-            self._say("database", "")
         except AwayError as error:
+            # What it has said before that is of no use: half of the gauges would look like a site without tasks.
             self._say("database", f"the database does not answer: {error}")
+            self.functions = {}
             up.set(0)
-            found, self.functions = [], {}
-        yield up
-        yield from found
+            yield up
+            return
+        self._say("database", "")
+        up.set(1)
+        yield from (up, *found)
 
     @staticmethod
     def _gauges(gauges: Gauges) -> Mapping[str, Callable[[Iterable[Row]], Iterator[Family]]]:
