@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,7 +20,7 @@ class Server:
     """Prometheus at its own host, and the login of its own user."""
 
     base: str
-    login: tuple[str, str]
+    login: tuple[str, str] = field(repr=False)
     authority: str
 
     def request(self, method: str, path: str, login: tuple[str, str] | None = None) -> requests.Response:
@@ -54,8 +54,9 @@ def test_nobody_gets_in_without_a_password(server: Server) -> None:
 
 
 def test_nobody_can_change_or_stop_it(server: Server) -> None:
-    for path in ("/-/quit", "/-/reload", "/api/v1/admin/tsdb/delete_series", "/api/v1/write"):
+    for path in ("/-/quit", "/-/reload", "/api/v1/write"):
         assert server.request("POST", path, server.login).status_code in (403, 404), path
+    assert server.ask("status/flags")["web.enable-admin-api"] == "false"
 
 
 def test_it_speaks_tls_alone(site: Site, inventory_hostname: str) -> None:
