@@ -94,7 +94,7 @@ def login(host: Any) -> str:
 
 
 def total(found: dict[str, dict[str, float]], name: str) -> float:
-    return sum(found[name].values())
+    return sum(found.get(name, {}).values())
 
 
 def test_it_listens_on_loopback_alone(host: Any, site: Site, inventory_hostname: str) -> None:
