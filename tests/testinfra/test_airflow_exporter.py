@@ -94,6 +94,7 @@ def login(host: Any) -> str:
 
 
 def total(found: dict[str, dict[str, float]], name: str) -> float:
+    """Return the sum of all series of a metric; those that nothing was counted for may not be there yet."""
     return sum(found.get(name, {}).values())
 
 
@@ -209,7 +210,7 @@ def test_functions_hold_up_no_migration(server: Any, login: str) -> None:
     sql(server, f"CREATE DATABASE {scratch} OWNER airflow TEMPLATE template0", "postgres")
     try:
         server.check_output(
-            "cd / && runuser -u postgres -- sh -c 'set -o pipefail 2>/dev/null;"
+            "cd / && runuser -u postgres -- bash -c 'set -o pipefail;"
             f" pg_dump --schema-only airflow | psql --quiet --set=ON_ERROR_STOP=1 --output=/dev/null {scratch}'"
         )
         assert sql(server, "SELECT count(*) FROM airstrip.task_states()", scratch) == "0"
