@@ -166,8 +166,8 @@ def _alerts(made: Dashboard) -> None:
         rows(
             "Findings by host",
             "Which findings does status.yml have?",
-            Look(width=12, columns=("instance", "code", "component"), empty="Nothing."),
-            Query("max by (instance, code, component) (airstrip_finding) > 0 or vector(0)", "there"),
+            Look(width=12, columns=("instance", "level", "code", "component"), empty="Nothing."),
+            Query("max by (instance, level, code, component) (airstrip_finding) > 0 or vector(0)", "there"),
         )
     )
 
