@@ -13,7 +13,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.airstrip.core.plugins.plugin_utils.checks import as_list, as_mapping
@@ -188,14 +187,6 @@ def _mounted(mounts: object) -> Iterator[dict[str, Any]]:
             yield {"variable": f"{mount.get('mount')}, which is mounted", "host": options["addr"], "port": int(port)}
 
 
-def _index(url: str) -> Iterator[dict[str, Any]]:
-    """Yield the server of the package index."""
-    parts = urlsplit(url)
-    if parts.hostname:
-        port = parts.port or (80 if parts.scheme == "http" else 443)
-        yield {"variable": "airflow_release_package_index_url", "host": parts.hostname, "port": port}
-
-
 def _controlled(connections: object, own: object) -> Iterator[dict[str, Any]]:
     """Yield where the controller connects by SSH, if it is on this host."""
     addresses = list(map(str, as_list(own, "firewall_egress_problems: addresses")))
@@ -209,8 +200,8 @@ def firewall_egress_problems(destinations: object, facts: object) -> list[str]:
     List what is wrong with the destinations that the user gives, and what of a host's ways out they leave closed.
 
     The facts are `resolvers` (addresses of name servers), `named`, servers of which only the name is known (`variable`,
-    `host` and `port`), the URL of the package `index`, `mounts` and `addresses` of the host as Ansible's facts have
-    them, and `connections`, by SSH, of all hosts. Example:
+    `host` and `port`), `mounts` and `addresses` of the host as Ansible's facts have them, and `connections`, by SSH, of
+    all hosts. Example:
     `[] | firewall_egress_problems({'named': [{'variable': 'site_database_host', 'host': 'db', 'port': 5432}]})`.
     """
     given = as_mapping(facts, "firewall_egress_problems: the facts")
@@ -230,7 +221,6 @@ def firewall_egress_problems(destinations: object, facts: object) -> list[str]:
         )
     ways = [
         *as_list(given.get("named") or [], "firewall_egress_problems: named"),
-        *_index(str(given.get("index") or "")),
         *_mounted(given.get("mounts") or []),
         *_controlled(given.get("connections") or [], given.get("addresses") or []),
     ]

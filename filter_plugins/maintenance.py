@@ -172,8 +172,12 @@ def airflow_start_report(seen: object) -> str:
     return " ".join(words)
 
 
-def _drained_by(mark: object) -> str:
-    """Return who has drained a host, by the file that says so: nobody, an operator, or an update of its packages."""
+def airflow_drained_by(mark: object) -> str:
+    """
+    Return who has drained a host, by the file that says so: nobody, an operator, or an update of its packages.
+
+    Example: `'{"by": "update_packages"}' | airflow_drained_by` gives `update_packages`.
+    """
     if not mark:
         return ""
     try:
@@ -199,7 +203,7 @@ def airflow_update_plan(facts: object) -> dict[str, Any]:
         # A controller cannot wait for itself.
         is_own = given["connection"] == "local"
         restarts = bool(given["restart_allowed"]) and not is_own
-        by = _drained_by(given["drained"])
+        by = airflow_drained_by(given["drained"])
         # One that an interrupted update has drained is brought back.
         due = bool(packages) or (bool(given["wants_restart"]) and restarts) or by == _UPDATE
         drains = due and bool(given["is_airflow"]) and by != "operator"
@@ -291,6 +295,7 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Name the filters of this file."""
         return {
+            "airflow_drained_by": airflow_drained_by,
             "airflow_hosts_in_service": airflow_hosts_in_service,
             "airflow_maintenance_problems": airflow_maintenance_problems,
             "airflow_part_units": airflow_part_units,

@@ -181,7 +181,8 @@ def _open_ways(facts: Facts) -> Iterator[str]:
     for variable, path, directory, who in _rows(facts, "open_ways", ("variable", "path", "directory", "who")):
         yield (
             f"{_here(facts)}{variable} is {path}, and {who} may write {directory}, and so lead root anywhere. Give it "
-            f"to root alone (chown root {directory} && chmod go-w {directory}), or set {variable} to another directory."
+            f"to root alone (chown root {directory} && chmod go-w {directory}), or set {variable} to another one. "
+            f"Where the storage's server does not let root do that (root_squash), mount an export of its own at {path}."
         )
 
 

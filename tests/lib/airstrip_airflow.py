@@ -45,10 +45,29 @@ class Airflow:
         known = self.request("GET", "/api/v2/dags", dag_id_pattern=dag_id, exclude_stale="true")["dags"]
         return dag_id in [dag["dag_id"] for dag in known]
 
+    def wait_for_dag(self, dag_id: str, seconds: float = 120) -> None:
+        """Return once the DAG processor has read a DAG; raise TimeoutError if it does not within `seconds`."""
+        limit = time.monotonic() + seconds
+        while not self.has_dag(dag_id):
+            if time.monotonic() > limit:
+                raise TimeoutError(f"{dag_id} is not known after {seconds} s")
+            time.sleep(0.5)
+
     def start(self, dag_id: str, **conf: Any) -> str:
         """Start a run of a DAG; return its id."""
         run = self.request("POST", f"/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})
         return str(run["dag_run_id"])
+
+    def start_new(self, dag_id: str, seconds: float = 60, **conf: Any) -> str:
+        """Start a run of a DAG that has just come: it can be known some time before it can be run."""
+        limit = time.monotonic() + seconds
+        while True:
+            try:
+                return self.start(dag_id, **conf)
+            except requests.HTTPError:
+                if time.monotonic() > limit:
+                    raise
+                time.sleep(1)
 
     def state(self, dag_id: str, run_id: str) -> str:
         """Return the state of a run."""

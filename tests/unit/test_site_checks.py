@@ -53,6 +53,14 @@ def test_what_is_muted_has_a_code_and_a_moment() -> None:
     ]
 
 
+@pytest.mark.parametrize("url", ["proxy:3128", "http://u:s3cret@proxy:99999", "http://[2001:db8::1:3128"])
+def test_a_proxy_is_a_url(url: str) -> None:
+    assert found(PLACED, http_proxy=url) == [
+        "site_http_proxy is no URL that names a server. Write it as http://proxy.example.com:3128."
+    ]
+    assert found(PLACED, https_proxy="http://u:s3cret@proxy:3128") == []
+
+
 def told(*addresses: str) -> dict[str, Any]:
     """Return what a host says whose interfaces have these addresses."""
     return facts(1, "store") | {"networks": [{"address": address} for address in ("127.0.0.1", *addresses)]}

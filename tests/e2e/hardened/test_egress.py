@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 from airstrip_airflow import Airflow
 from airstrip_outsider import LIVES, Outsider, outside
 from airstrip_site import Site
 
 DAG = Path(__file__).with_name("airstrip_ways.py")
-DAGS = "/srv/data/team-dags"
 LISTED, UNLISTED = 7007, 7008
 PROHIBITED = "No route to host"
 CHAIN = "nft list chain inet airstrip output"
@@ -34,13 +31,6 @@ print("listening", flush=True)
 
 
 @pytest.fixture(scope="module")
-def airflow(site: Site) -> Airflow:
-    url = f"https://{site.address(site.hosts[0])}:{site.variable(site.hosts[0], 'site_https_port')}"
-    secret = site.secrets["airflow_admin_password"]
-    return Airflow(url, "ada.admin@example.com", secret, site.directory / ".certificates" / "ca.crt")
-
-
-@pytest.fixture(scope="module")
 def server(site: Site) -> Iterator[Outsider]:
     """A host of which the inventory knows nothing, at whose ports somebody listens."""
     with outside(site.scenario) as found, found.running(["python3", "-c", LISTEN, str(LISTED), str(UNLISTED)]) as said:
@@ -49,15 +39,10 @@ def server(site: Site) -> Iterator[Outsider]:
 
 
 @pytest.fixture(scope="module")
-def ways(node: Any, airflow: Airflow) -> Iterator[str]:
-    encoded = base64.b64encode(DAG.read_bytes()).decode()
-    node.check_output(f"echo {encoded} | base64 -d >{DAGS}/{DAG.name} && chmod 0644 {DAGS}/{DAG.name}")
-    limit = time.monotonic() + 120
-    while not airflow.has_dag("airstrip_ways"):
-        assert time.monotonic() < limit
-        time.sleep(1)
-    yield "airstrip_ways"
-    node.check_output(f"rm {DAGS}/{DAG.name}")
+def ways(put: Callable[[str, str], None], airflow: Airflow) -> str:
+    put(DAG.name, DAG.read_text())
+    airflow.wait_for_dag("airstrip_ways")
+    return "airstrip_ways"
 
 
 def run_firewall(site: Site, *, let_out_to: str = "", **variables: Any) -> int:
@@ -72,14 +57,7 @@ def run_firewall(site: Site, *, let_out_to: str = "", **variables: Any) -> int:
 
 def connect(airflow: Airflow, dag_id: str, *targets: tuple[str, int]) -> list[tuple[str, float]]:
     """Return what comes of a task's connections."""
-    limit, run = time.monotonic() + 60, ""
-    while not run:
-        # A DAG can be known some time before it can be run.
-        try:
-            run = airflow.start(dag_id, targets=targets)
-        except requests.HTTPError:
-            assert time.monotonic() < limit
-            time.sleep(1)
+    run = airflow.start_new(dag_id, targets=targets)
     assert airflow.wait(dag_id, run) == "success"
     return [(told, seconds) for told, seconds in airflow.result(dag_id, run, "connect")]
 

@@ -5,11 +5,10 @@ And what a site at work has to bear: slots that are all taken, new files, API se
 
 from __future__ import annotations
 
-import base64
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,7 +20,6 @@ from airstrip_postgresql import sql
 from airstrip_site import PROJECT, Site
 from airstrip_units import processes
 
-DAGS = "/srv/data/team-dags"
 PROBES = PROJECT / "tests" / "testinfra" / "dags"
 PLACES = (
     "/opt/airflow",
@@ -35,28 +33,11 @@ PORTS = (80, 443, 8443, 8405, 8793, 8794, 5432, 6379)
 
 
 @pytest.fixture(scope="module")
-def airflow(site: Site) -> Airflow:
-    url = f"https://{site.address(site.hosts[0])}:{site.variable(site.hosts[0], 'site_https_port')}"
-    secret = site.secrets["airflow_admin_password"]
-    return Airflow(url, "ada.admin@example.com", secret, site.directory / ".certificates" / "ca.crt")
-
-
-@pytest.fixture(scope="module")
-def crowd(node: Any, airflow: Airflow) -> Iterator[str]:
+def crowd(put: Callable[[str, str], None], airflow: Airflow) -> str:
     """A DAG with as many tasks as one likes; how soon it is known, another test asks."""
-    put(node, "airstrip_probe.py", (PROBES / "airstrip_probe.py").read_text())
-    limit = time.monotonic() + 120
-    while not airflow.has_dag("airstrip_crowd"):
-        assert time.monotonic() < limit
-        time.sleep(1)
-    yield "airstrip_crowd"
-    node.check_output(f"rm {DAGS}/airstrip_probe.py")
-
-
-def put(node: Any, name: str, text: str) -> None:
-    """Write a DAG file, as the DAGs' author would."""
-    encoded = base64.b64encode(text.encode()).decode()
-    node.check_output(f"echo {encoded} | base64 -d >{DAGS}/{name} && chmod 0644 {DAGS}/{name}")
+    put("airstrip_probe.py", (PROBES / "airstrip_probe.py").read_text())
+    airflow.wait_for_dag("airstrip_crowd")
+    return "airstrip_crowd"
 
 
 def test_the_host_is_what_the_scenario_says(node: Any) -> None:
@@ -107,29 +88,18 @@ def test_a_second_run_and_a_check_change_nothing(site: Site) -> None:
     assert re.findall(r"changed=(\d+)", result.stdout) == ["0"]
 
 
-def test_a_new_dag_is_there_within_30_seconds(node: Any, airflow: Airflow) -> None:
+def test_a_new_dag_is_there_within_30_seconds(put: Callable[[str, str], None], airflow: Airflow) -> None:
     text = "from airflow.sdk import DAG\nwith DAG(dag_id='airstrip_new', schedule=None):\n    pass"
     for number in range(3):
         name = f"airstrip_new_{number}"
-        put(node, f"{name}.py", text.replace("airstrip_new", name))
-        began = time.monotonic()
-        while not airflow.has_dag(name):
-            assert time.monotonic() - began < 30
-            time.sleep(0.5)
-    node.check_output(f"rm {DAGS}/airstrip_new_*.py")
+        put(f"{name}.py", text.replace("airstrip_new", name))
+        airflow.wait_for_dag(name, 30)
 
 
 @contextmanager
 def taken(airflow: Airflow, dag_id: str, tasks: int, seconds: int) -> Iterator[str]:
     """Have all slots of the queue `default` taken for as long as the context lasts."""
-    limit, run = time.monotonic() + 60, ""
-    while not run:
-        # A DAG can be known some time before it can be run.
-        try:
-            run = airflow.start(dag_id, tasks=tasks, seconds=seconds)
-        except requests.HTTPError:
-            assert time.monotonic() < limit
-            time.sleep(1)
+    limit, run = time.monotonic() + 60, airflow.start_new(dag_id, tasks=tasks, seconds=seconds)
     while sum(task["state"] == "running" for task in airflow.tasks(dag_id, run)) < 2:
         assert time.monotonic() < limit
         time.sleep(0.5)
@@ -224,17 +194,31 @@ def proxy(site: Site) -> Iterator[Outsider]:
         yield found
 
 
-def test_nothing_of_the_sites_goes_through_the_proxy(site: Site, airflow: Airflow, crowd: str, proxy: Outsider) -> None:
+ASK = """
+import http.client, sys
+proxy = http.client.HTTPConnection(sys.argv[1], 3128)
+proxy.request("GET", "http://else.invalid/")
+proxy.getresponse()
+"""
+
+
+def test_nothing_of_the_sites_goes_through_the_proxy(
+    site: Site, node: Any, airflow: Airflow, crowd: str, proxy: Outsider
+) -> None:
     url = f"http://{proxy.address}:3128"
     given = ["-e", f"site_http_proxy={url}", "-e", f"site_https_proxy={url}"]
-    result = site.command("ansible-playbook", "site.yml", "--tags", "airflow,verify", *given)
+    result = site.command("ansible-playbook", "site.yml", "--tags", "firewall,airflow,verify", *given)
     assert result.returncode == 0, result.stdout[-4000:]
     # A log that is read while its task runs comes from the worker's log server.
     with taken(airflow, crowd, 2, 60) as run:
         task = next(task for task in airflow.tasks(crowd, run) if task["state"] == "running")
         airflow.log(crowd, run, task)
-    asked = proxy.check_output(["cat", "/root/proxy.log"])
-    result = site.command("ansible-playbook", "site.yml", "--tags", "airflow")
+    node.check_output(f"python3 -c %s {proxy.address}", ASK)
+    asked = re.findall("Request .*", proxy.check_output(["cat", "/root/proxy.log"]))
+    result = site.command("ansible-playbook", "site.yml", "--tags", "firewall,airflow")
     assert result.returncode == 0, result.stdout[-4000:]
+    # It is open to the host, and tells what it is asked.
+    assert [line for line in asked if "else.invalid" in line], asked
     own = [site.address(site.hosts[0]), *site.hosts, "127.0.0.1", "localhost"]
-    assert [name for name in own if re.search(rf"\b{re.escape(name)}\b", asked, re.IGNORECASE)] == [], asked
+    told = "\n".join(asked)
+    assert [name for name in own if re.search(rf"\b{re.escape(name)}\b", told, re.IGNORECASE)] == [], told

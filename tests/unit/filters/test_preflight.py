@@ -289,7 +289,8 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
         "open way",
         {"open_ways": [{"variable": "airflow_log_directory", "path": "/a/logs", "directory": "/a", "who": "airflow"}]},
         "app1: airflow_log_directory is /a/logs, and airflow may write /a, and so lead root anywhere. Give it to root "
-        "alone (chown root /a && chmod go-w /a), or set airflow_log_directory to another directory.",
+        "alone (chown root /a && chmod go-w /a), or set airflow_log_directory to another one. Where the storage's "
+        "server does not let root do that (root_squash), mount an export of its own at /a/logs.",
     ),
     (
         "clocks",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ansible_collections.airstrip.core.plugins.module_utils.addresses import ip
+from ansible_collections.airstrip.core.plugins.module_utils.addresses import ip, server
 from ansible_collections.airstrip.core.plugins.module_utils.host_status import KINDS, seconds_of
 from ansible_collections.airstrip.core.plugins.module_utils.site_model import SERVER, Site
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component
@@ -181,6 +181,13 @@ def _extra_clients(site: Site) -> Iterator[str]:
                 yield f"{name}: {client!r} has no address. Say from where that client connects."
 
 
+def _proxies(site: Site) -> Iterator[str]:
+    for name in ("site_http_proxy", "site_https_proxy"):
+        # It may have a password in it, and is not shown.
+        if (url := site.variables[name]) and not server(url):
+            yield f"{name} is no URL that names a server. Write it as http://proxy.example.com:3128."
+
+
 def _muted(site: Site) -> Iterator[str]:
     for code, moment in site.variables["site_status_muted"].items():
         if code not in KINDS:
@@ -194,5 +201,5 @@ def _muted(site: Site) -> Iterator[str]:
 def problems(site: Site) -> list[str]:
     """List what is wrong with a site."""
     of_components = (_placement, _too_many, _both, _external, _nameless, _idle)
-    of_hosts = (_addresses, _ipv6, _ports, _memory, _extra_clients, _muted)
+    of_hosts = (_addresses, _ipv6, _ports, _memory, _extra_clients, _proxies, _muted)
     return [problem for check in (_names, *of_components, *of_hosts) for problem in check(site)]

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
-from ansible_collections.airstrip.core.plugins.module_utils.addresses import ip
+from ansible_collections.airstrip.core.plugins.module_utils.addresses import ip, server
 from ansible_collections.airstrip.core.plugins.module_utils.site_model import LOOPBACK, Site
-
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def egress(site: Site, host: str, outside: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -68,7 +65,5 @@ def _servers(site: Site, outside: list[dict[str, Any]]) -> Iterator[tuple[str, i
 
 def _proxies(site: Site) -> Iterator[dict[str, Any]]:
     for name in ("http_proxy", "https_proxy"):
-        url = urlsplit(str(site.variables[f"site_{name}"]))
-        if url.hostname:
-            port = url.port or _DEFAULT_PORTS.get(url.scheme, 443)
-            yield {"service": name, "variable": f"site_{name}", "host": url.hostname, "port": port}
+        if found := server(site.variables[f"site_{name}"]):
+            yield {"service": name, "variable": f"site_{name}", "host": found[0], "port": found[1]}
