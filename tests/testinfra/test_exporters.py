@@ -41,9 +41,7 @@ def test_nobody_gets_in_without_the_token(site: Site, base: str) -> None:
 
 def test_exporters_listen_to_their_own_host_alone(host: Any) -> None:
     listening = host.check_output("ss --listening --tcp --numeric --no-header --processes")
-    found = [
-        line.split()[3] for line in listening.splitlines() if "prometheus-" in line and f":{PORT} " not in line
-    ]
+    found = [line.split()[3] for line in listening.splitlines() if "prometheus-" in line and f":{PORT} " not in line]
     assert found
     assert all(address.startswith("127.0.0.1:") for address in found), found
 

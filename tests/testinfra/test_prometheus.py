@@ -107,3 +107,28 @@ def test_processes_are_told_by_their_unit(server: Server) -> None:
     result = server.ask("query", query='namedprocess_namegroup_num_procs{groupname=~"airflow-.*"}')["result"]
     units = {row["metric"]["groupname"] for row in result}
     assert {"airflow-scheduler.service", "airflow-worker@default.service"} <= units
+
+
+def test_people_look_through_the_load_balancers(site: Site) -> None:
+    """By their own password, and at nothing else."""
+    address = site.variable(site.group("load_balancer")[0], "ansible_host")
+    base, authority = f"https://{address}", str(site.directory / ".certificates" / "ca.crt")
+    login = ("ada", site.secrets["site_viewer_ada"])
+    query = f"{base}/prometheus/api/v1/query?query=up"
+    result = requests.get(query, auth=login, verify=authority, timeout=30)
+    assert result.json()["status"] == "success"
+    assert requests.get(query, verify=authority, timeout=30).status_code == 401
+    assert requests.get(query, auth=("ada", "wrong"), verify=authority, timeout=30).status_code == 401
+    page = requests.get(f"{base}/prometheus", auth=login, verify=authority, timeout=30)
+    assert page.url.endswith("/prometheus/classic/graph") or "Prometheus" in page.text
+
+
+def test_passwords_are_not_guessed_there(site: Site) -> None:
+    address = site.variable(site.group("load_balancer")[0], "ansible_host")
+    authority = str(site.directory / ".certificates" / "ca.crt")
+    url = f"https://{address}/prometheus/api/v1/query?query=up"
+    seen = {
+        requests.get(url, auth=("ada", f"guess{number}"), verify=authority, timeout=30).status_code
+        for number in range(40)
+    }
+    assert seen == {401, 429}

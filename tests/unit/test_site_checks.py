@@ -315,3 +315,29 @@ def test_texts_of_the_command_line_are_converted(variable: str, given: Any, read
 def test_a_declaration_without_meaning_is_refused(entries: dict[str, Any], message: str) -> None:
     with pytest.raises(RegistryError, match=message):
         read_variables(entries)
+
+
+@pytest.mark.parametrize(
+    ("viewers", "found"),
+    [(["Ada"], "'Ada'"), (["airstrip"], "'airstrip'"), (["ada", "ada"], "'ada'"), (["a-b"], "'a-b'")],
+)
+def test_people_who_look_have_names_for_their_passwords(viewers: list[str], name: str) -> None:
+    placed = BALANCED | {"monitoring": ["store"]}
+    said = found(placed, viewers=viewers)
+    assert said
+    assert all(f"site_viewers has {name}. Write each person once" in problem for problem in said)
+    assert found(placed, viewers=["ada", "b2"]) == []
+
+
+def test_people_look_where_there_is_something_to_see() -> None:
+    said = found(PLACED, viewers=["ada"])
+    assert [problem.partition(", and ")[2] for problem in said] == [
+        "no host is in the group monitoring. Put one there, or empty the list.",
+        "no host is in the group load_balancer. Put one there, or empty the list.",
+    ]
+
+
+def test_monitoring_wants_memory() -> None:
+    told = {"store": facts(1, "store", memtotal_mb=700)}
+    said = found({**PLACED, "monitoring": ["store"]}, said=told)
+    assert any("store: the host has 700 MB of memory, and its components need" in problem for problem in said)

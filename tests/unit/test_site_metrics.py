@@ -85,3 +85,12 @@ def test_what_is_probed_is_what_people_see() -> None:
     assert here("watch", WATCHED, public_name="airflow.example.com", tls_enabled=True)["probed"] == [
         {"module": "http_health", "url": "https://airflow.example.com:8080/api/v2/monitor/health"}
     ]
+
+
+def test_people_reach_it_through_the_load_balancers_if_somebody_may() -> None:
+    assert here("edge1", TWICE)["servers"].get("prometheus") is None
+    assert here("watch", TWICE)["listen"]["prometheus"] == ["127.0.0.1"]
+    seen = here("edge1", TWICE, viewers=["ada"])
+    assert {row["name"] for row in seen["servers"]["prometheus"]} == {"watch", "control"}
+    assert here("watch", TWICE, viewers=["ada"], tls_enabled=True)["viewed"] == "https://10.0.0.3/prometheus/"
+    assert here("watch", TWICE)["viewed"] == ""

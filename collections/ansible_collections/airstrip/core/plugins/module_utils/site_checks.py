@@ -17,6 +17,9 @@ _IPV4 = 4
 # A name is a certificate's common name, which has 64 characters at most (RFC 5280, ub-common-name).
 _MAX_NAME = 64
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?")
+# Its password is a variable, whose name ends with it.
+_VIEWER = re.compile(r"[a-z][a-z0-9_]*")
+_OWN_VIEWER = "airstrip"
 # The kernel keeps part of a machine's memory to itself; "4 GB" show up as some 3.8.
 _MEMORY_TOLERANCE = 0.1
 
@@ -186,6 +189,20 @@ def _proxies(site: Site) -> Iterator[str]:
         # It may have a password in it, and is not shown.
         if (url := site.variables[name]) and not server(url):
             yield f"{name} is no URL that names a server. Write it as http://proxy.example.com:3128."
+
+
+def _viewers(site: Site) -> Iterator[str]:
+    viewers = [str(name) for name in site.variables["site_viewers"]]
+    for name in viewers:
+        if not _VIEWER.fullmatch(name) or name == _OWN_VIEWER or viewers.count(name) > 1:
+            yield (
+                f"site_viewers has {name!r}. Write each person once, by a name of lower-case letters, digits and _ "
+                f"that begins with a letter and is not {_OWN_VIEWER}."
+            )
+    for component in ("prometheus", "load_balancer") if viewers else ():
+        if not site.placed.get(component):
+            group = site.registry[component].group
+            yield f"site_viewers is set, and no host is in the group {group}. Put one there, or empty the list."
 
 
 def _muted(site: Site) -> Iterator[str]:

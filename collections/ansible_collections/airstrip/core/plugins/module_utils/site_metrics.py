@@ -53,6 +53,11 @@ def probed(public: str) -> list[dict[str, str]]:
     return [{"module": "http_health", "url": f"{public}{_HEALTH}"}]
 
 
+def viewed(site: Site, public: str) -> str:
+    """Return where people reach Prometheus: through the load balancers, if somebody may; else nothing."""
+    return f"{public}/prometheus/" if site.variables["site_viewers"] and site.placed.get("load_balancer") else ""
+
+
 def monitored(site: Site) -> bool:
     """Tell whether somebody collects metrics."""
     return any(way.service == COLLECTED for way in site.connections)

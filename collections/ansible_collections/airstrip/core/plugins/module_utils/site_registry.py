@@ -48,7 +48,10 @@ KINDS = ("", "logs", "metrics")
 # What `beside` calls all hosts of the site.
 SITE = "site"
 # See site_metrics.py, and site_views.py.
-VIEWS = ("metrics", "exporters", "targets", "probed", "monitored", "queues", "listen_address", "virtual_interface")
+VIEWS = (
+    *("metrics", "exporters", "targets", "probed", "monitored", "viewed"),
+    *("queues", "listen_address", "virtual_interface"),
+)
 STAGES = ("before_airflow", "after_airflow")
 DRAINS = ("", "load_balancers", "tasks")
 # What the role airflow adds to a component by itself: `executor` is the project's CeleryExecutor in place of Airflow's,

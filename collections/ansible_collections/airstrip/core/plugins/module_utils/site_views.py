@@ -18,6 +18,7 @@ from ansible_collections.airstrip.core.plugins.module_utils.site_metrics import 
     monitored,
     probed,
     targets,
+    viewed,
 )
 from ansible_collections.airstrip.core.plugins.module_utils.site_model import LOOPBACK, SERVER, Site
 from ansible_collections.airstrip.core.plugins.module_utils.site_programs import programs
@@ -462,6 +463,7 @@ def _host(site: Site, name: str, queues: list[str]) -> dict[str, Any]:
         "targets": targets(site, name),
         "probed": probed(found["public"]),
         "monitored": monitored(site),
+        "viewed": viewed(site, found["public"]),
         "queues": queues,
     }
 
@@ -481,6 +483,7 @@ def fact(site: Site) -> dict[str, Any]:
     budget        connections to the database; `databases`, `database_roles` and `monitoring_roles`, as the role
                   postgresql takes them
     broker_users  of the workers, `broker_secrets` the names of their passwords
+    viewer_secrets names of the passwords of those who may look at Prometheus
     ca_bundle     file of the authorities that Airflow trusts, where the site has one of its own
     slots         of all workers; `worker_sets`, the queues of those of each name, and all `queues`; `task_slots`
     entries       the lines of /etc/hosts
@@ -522,6 +525,7 @@ def fact(site: Site) -> dict[str, Any]:
         "monitoring_roles": monitoring_roles(site, budget),
         "broker_users": users,
         "broker_secrets": [user["secret"] for user in users],
+        "viewer_secrets": [f"site_viewer_{name}" for name in site.variables["site_viewers"]],
         "ca_bundle": f"{site.variables['site_config_directory']}/ca-bundle.crt",
         "hosts": hosts,
     }
