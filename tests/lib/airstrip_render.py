@@ -54,6 +54,9 @@ SECRETS = {
     "smoke_test_password": "secret-admin-password",
     "haproxy_certificate_key": "secret-certificate-key",
     "haproxy_internal_certificate_key": "secret-internal-certificate-key",
+    "grafana_admin_password": "secret-grafana-admin-password",
+    "grafana_secret_key": "secret-grafana-secret-key",
+    "grafana_certificate_key": "secret-grafana-certificate-key",
 }
 
 HOST: dict[str, Any] = {

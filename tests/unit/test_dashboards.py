@@ -34,7 +34,7 @@ def shown(dashboard: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def copied(root: Path) -> None:
     """Copy what bin/dashboards reads and writes to another tree."""
-    for name in ("bin", "dashboards", "docs", "roles/grafana"):
+    for name in ("bin", "dashboards", "docs", "roles/grafana", "roles/prometheus/files"):
         shutil.copytree(PROJECT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
 
 

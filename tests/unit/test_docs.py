@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from airflow_components import OPTIONS, airflow_instance_credentials
+from airstrip_catalogue import catalogue
 from airstrip_render import Role, programs
 from airstrip_tree import PROJECT, Tree
 
@@ -163,7 +164,9 @@ def fixture_unknown() -> Callable[[str], set[str]]:
     values = {str(option.get("default")) for option in tree.all_options.values()}
     declared: dict[str, Any] = tree.load(PROJECT / "registry" / "site.yml")
     results = {str(task.keys["register"]) for task in tree.calls if "register" in task.keys}
-    known = {*tree.all_options, *wiring, *declared, *plugins, *tree.roles, *values, *results}
+    # Of metrics, a histogram is named as a whole.
+    metrics = {re.sub("_(bucket|sum|count)$", "", name) for name in catalogue()} | {*catalogue()}
+    known = {*tree.all_options, *wiring, *declared, *plugins, *tree.roles, *values, *results, *metrics}
     pattern = rf"`((?:{'|'.join(role for role in tree.roles if not role.startswith('airflow_'))})_[a-z0-9_]+)`"
     return lambda text: set(re.findall(pattern, text)) - known
 

@@ -134,6 +134,24 @@ EGRESS: dict[str, Any] = FIREWALL | {
     "firewall_egress_resolvers": ["192.0.2.53", "2001:db8::53"],
 }
 
+GRAFANA: dict[str, Any] = {
+    "grafana_repository": "https://apt.example.com/grafana",
+    "grafana_listen_address": "192.0.2.1",
+    "grafana_tls_enabled": True,
+    "grafana_prometheus_servers": [
+        {"name": "Prometheus", "url": "https://192.0.2.9:9090", "user": "grafana", "password": "a$b", "ca": "PEM"},
+        {"name": "Other", "url": "http://127.0.0.1:9090"},
+    ],
+    "grafana_secret_files": [{"name": "oidc", "password": "secret-oidc"}],
+    "grafana_settings": {
+        "auth.generic_oauth": {
+            "enabled": True,
+            "client_secret": "$__file{/run/credentials/grafana-server.service/oidc}",
+            "role_attribute_path": "contains(groups[*], 'platform') && 'Admin' || 'Viewer'",
+        },
+    },
+}
+
 INDEX: dict[str, Any] = {
     "airflow_release_package_index_url": "https://pypi.example.com/simple",
     "airflow_proxy_environment": {"https_proxy": "http://proxy.example.com:3128"},
@@ -221,6 +239,12 @@ FILES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("postgresql/addresses.conf", "postgresql", "addresses.conf.j2", CLIENTS),
     ("redis/addresses.conf", "redis", "addresses.conf.j2", {"redis_listen_addresses": ["127.0.0.1", "192.0.2.10"]}),
     ("keepalived/check-haproxy", "keepalived", "check-haproxy.j2", {}),
+    ("grafana/airstrip.conf", "grafana", "airstrip.conf.j2", GRAFANA),
+    ("grafana/dashboards.yaml", "grafana", "dashboards.yaml.j2", {}),
+    ("grafana/datasources.yaml", "grafana", "datasources.yaml.j2", GRAFANA),
+    ("grafana/grafana.ini", "grafana", "grafana.ini.j2", {}),
+    ("grafana/grafana.ini.configured", "grafana", "grafana.ini.j2", GRAFANA),
+    ("grafana/grafana.sources", "grafana", "grafana.sources.j2", GRAFANA),
     ("firewall/firewall.nft", "firewall", "firewall.nft.j2", FIREWALL),
     ("firewall/firewall.nft.ssh_only", "firewall", "firewall.nft.j2", {"firewall_comment": "SHA-256"}),
     ("firewall/firewall.nft.egress", "firewall", "firewall.nft.j2", EGRESS),
