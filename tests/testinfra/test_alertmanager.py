@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,7 +21,7 @@ from airstrip_site import Site
 UNIT = "prometheus-alertmanager.service"
 DIRECTORY = "/etc/prometheus/alertmanager"
 PORT = 9093
-USER, SECRET = "prometheus", "alertmanager_password"
+USER, SECRET = "airstrip", "monitoring_password"
 
 SECOND = "airstrip-test-alertmanager"
 SECOND_PORT = 9193
@@ -54,23 +54,25 @@ class Api:
     """The API of an Alertmanager, at a port of the controller."""
 
     port: int
-    login: tuple[str, str] | None = None
+    login: tuple[str, str] | None = field(default=None, repr=False)
+    # That of its certificate; none, if it speaks no TLS.
+    authority: str = ""
 
     def ask(self, method: str, path: str, body: Any = None, login: tuple[str, str] | None = None) -> requests.Response:
-        return requests.request(
-            method, f"http://127.0.0.1:{self.port}{path}", json=body, auth=login or self.login, timeout=30
-        )
+        base = f"http{'s' * bool(self.authority)}://127.0.0.1:{self.port}"
+        verify = self.authority or True
+        return requests.request(method, f"{base}{path}", json=body, auth=login or self.login, verify=verify, timeout=30)
 
 
 @pytest.fixture(scope="module")
 def nobody(site: Site, inventory_hostname: str) -> Iterator[Api]:
     with site.tunnel(inventory_hostname, PORT) as port:
-        yield Api(port)
+        yield Api(port, authority=str(site.directory / ".certificates" / "ca.crt") if site.is_shared else "")
 
 
 @pytest.fixture(scope="module")
 def api(nobody: Api, site: Site) -> Api:
-    return Api(nobody.port, (USER, site.secrets[SECRET]))
+    return Api(nobody.port, (USER, site.secrets[SECRET]), nobody.authority)
 
 
 def test_it_runs_and_would_after_a_restart(host: Any) -> None:
