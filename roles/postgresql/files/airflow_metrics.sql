@@ -6,7 +6,8 @@
 -- migration is held up by them, as it would be by a view. What a migration takes away fails in the function that needs
 -- it, and in no other one. Names come from authors of DAGs, so they are cut, and rows have a limit.
 --
--- psql --single-transaction -v database=airflow -v owner=airflow -v metrics=airflow_metrics -f airflow_metrics.sql
+-- psql --single-transaction -v database=airflow -v owner=airflow -v metrics=airflow_metrics
+--     -v monitor=airflow_monitor -f airflow_metrics.sql
 -- as a superuser, or as the owner. It can be run again at any time: the schema is this script's own.
 
 DROP SCHEMA IF EXISTS airstrip CASCADE;
@@ -188,5 +189,8 @@ ALTER ROLE :"metrics" SET idle_in_transaction_session_timeout = '10s';
 GRANT CONNECT ON DATABASE :"database" TO :"monitor";
 GRANT pg_monitor TO :"monitor";
 CREATE EXTENSION IF NOT EXISTS pg_stat_statements;
+-- Its views are everybody's.
+REVOKE ALL ON pg_stat_statements, pg_stat_statements_info FROM PUBLIC;
+GRANT SELECT ON pg_stat_statements TO :"monitor";
 ALTER ROLE :"monitor" SET default_transaction_read_only = on;
 ALTER ROLE :"monitor" SET statement_timeout = '10s';
