@@ -149,6 +149,7 @@ def places(monitor: Any) -> list[str]:
     [
         ({}, "grafana_repository: no distribution has Grafana"),
         ({"grafana_repository": "https://apt.example.com"}, "grafana_repository: no distribution has Grafana"),
+        ({"grafana_listen_address": "192.0.2.1"}, "192.0.2.1 is not of the loopback: set grafana_tls_enabled"),
         ({"grafana_package_checksum": 64 * "0"}, "and not the one of grafana_package_checksum"),
         ({"grafana_package_file": "/nowhere/grafana.deb"}, "/nowhere/grafana.deb is not there"),
     ],
