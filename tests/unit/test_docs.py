@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from airflow_components import OPTIONS, airflow_instance_credentials
 from airstrip_catalogue import catalogue
+from airstrip_registry import registry
 from airstrip_render import Role, programs
 from airstrip_tree import PROJECT, Tree
 
@@ -71,8 +72,14 @@ def tags_of_roles() -> dict[str, set[str]]:
             if "ansible.builtin.import_role" in task.keys:
                 # The registry adds those of the roles that it names.
                 tags = {tag for tag in task.listed("tags") if "{{" not in tag}
-                found.setdefault(task.arguments["name"], set()).update(tags)
-    return found
+                if "tasks_from" not in task.arguments or task.arguments["name"] not in added():
+                    found.setdefault(task.arguments["name"], set()).update(tags)
+    return found | {role: {role, "install", "configure", "service"} for role in added()}
+
+
+def added() -> set[str]:
+    """Return the roles that the registry applies."""
+    return {entry.role for entry in registry().values() if entry.stage}
 
 
 def test_tables_of_variables_are_up_to_date() -> None:
@@ -162,7 +169,7 @@ def fixture_unknown() -> Callable[[str], set[str]]:
         for file in tree.files("filter_plugins/*.yml", "lookup_plugins/*.py", "library/*.py", "action_plugins/*.py")
     }
     values = {str(option.get("default")) for option in tree.all_options.values()}
-    declared: dict[str, Any] = tree.load(PROJECT / "registry" / "site.yml")
+    declared: dict[str, Any] = tree.load(PROJECT / "registry" / "site.yml") | registry()
     results = {str(task.keys["register"]) for task in tree.calls if "register" in task.keys}
     # Of metrics, a histogram is named as a whole.
     metrics = {re.sub("_(bucket|sum|count)$", "", name) for name in catalogue()} | {*catalogue()}

@@ -56,7 +56,8 @@ def probes(site: Site, host: str) -> list[dict[str, Any]]:
             continue
         ways = (way for way in site.connections if way.source == host and way.service == service.name)
         addresses = {way.destination_address: None for way in ways}
-        if host in site.placed[entry.name]:
+        # What is for other hosts alone, need not answer there.
+        if host in site.placed[entry.name] and service.kind != "peers":
             addresses = {LOOPBACK: None} | addresses
         if addresses:
             found.append(

@@ -211,9 +211,10 @@ class Site:
         return {(way.destination, way.service) for way in self.connections if way.source != way.destination}
 
     def offers(self, host: str) -> Iterator[tuple[Component, Service]]:
-        """Yield what a host offers: no logs, if nobody else asks for them."""
+        """Yield what a host offers: of logs and to peers nothing, if nobody else asks for it."""
         for entry, service in self.offered():
-            if host in self.placed[entry.name] and (service.kind != "logs" or (host, service.name) in self.remote):
+            asked = service.kind not in ("logs", "peers") or (host, service.name) in self.remote
+            if host in self.placed[entry.name] and asked:
                 yield entry, service
 
     def logs(self, host: str) -> str:

@@ -44,7 +44,7 @@ CLIENTS = ("components", "everybody", "controller")
 EXECUTORS = ("CeleryExecutor", "LocalExecutor")
 # `metrics` may read some counts of Airflow's, `monitor` the server's own statistics.
 LOGINS = ("metadata", "results", "results_view", "metrics", "monitor")
-KINDS = ("", "logs", "metrics")
+KINDS = ("", "logs", "metrics", "peers")
 # What `beside` calls all hosts of the site.
 SITE = "site"
 # See site_metrics.py, and site_views.py.
@@ -107,8 +107,9 @@ class Service:
 
     port           name of the variable with its port; none for a protocol without ports
     protocol       tcp, udp or vrrp
-    kind           logs: it is offered only where another host may ask for it; metrics: it has some by HTTP at
-                   127.0.0.1, which the host's exporters pass on to Prometheus. Its name is the job's, and `_metrics`
+    kind           logs: it is offered only where another host may ask for it; peers: likewise, by the component's other
+                   hosts; metrics: it has some by HTTP at 127.0.0.1, which the host's exporters pass on to Prometheus,
+                   and its name is the job's, and `_metrics`
     path           of the metrics
     clients        who connects: components, everybody, or the controller
     extra_clients  name of the variable with further ones, a list of mappings with `address`
