@@ -2,6 +2,7 @@
 
 import configparser
 import contextlib
+import json
 import re
 import shlex
 import shutil
@@ -17,11 +18,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import measure_statsd
 import pytest
 import yaml
 from airstrip_module import load
 from airstrip_render import Role, written
 from airstrip_tree import PROJECT
+from bench_play import BenchError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -483,6 +486,7 @@ def test_what_is_idle_makes_room_for_what_is_not() -> None:
 
 def test_a_type_is_not_whoevers_is_first(store: Any) -> None:
     store.take(b"airflow.scheduler_heartbeat:1|g\nairflow.own:1|g\nairflow.own:1|c\nairflow.scheduler_heartbeat:1|c", 0)
+    store.take(b"airflow.own,a=1:1|c", 0)
     assert kept(store) == {"airflow_own": 1, "airflow_scheduler_heartbeat": 1}
 
 
@@ -504,6 +508,8 @@ def test_memory_has_a_bound_whatever_is_sent(running: Callable[..., Running]) ->
     for link in slow:
         link.send(b"GET /metrics HTTP/1.1\r\n\r\n")
         time.sleep(1.1 if link is slow[0] else 0.1)
+    # After all of them.
+    assert len(one.get()) > 20 * MB
     bound = float(Role("statsd_exporter").evaluate("__statsd_exporter_memory"))
     assert one.memory() < bound * MB
     for link in slow:
@@ -593,11 +599,13 @@ def test_http_knows_one_page(running: Callable[..., Running], request_: bytes, s
 
 def test_who_holds_connections_keeps_nobody_out(running: Callable[..., Running]) -> None:
     one = running()
-    held = [socket.create_connection(("127.0.0.1", one.metrics_port)) for _ in range(exporter.CONNECTIONS)]
+    held = [socket.create_connection(("127.0.0.1", one.metrics_port)) for _ in range(3 * exporter.CONNECTIONS)]
     for link in held[::2]:
         link.send(b"GET /metrics HT")
     one.send("airflow.ti_failures:1|c")
     assert one.metrics(1)["airflow_ti_failures"] == 1
+    # Besides its own: standard streams, two sockets, and what the selector needs.
+    assert len([*Path(f"/proc/{one.process.pid}/fd").iterdir()]) <= exporter.CONNECTIONS + 8
     # None is kept for longer than it takes an honest one.
     for link in held:
         link.settimeout(3 * exporter.PATIENCE)
@@ -762,3 +770,38 @@ def test_the_unit_changes_with_the_program_and_the_mapping() -> None:
     entries = {entry["path"]: entry for entry in written("statsd_exporter", "configure", role)}
     program = entries["/usr/local/bin/airstrip-statsd-exporter"]
     assert (program["content"], program["mode"]) == (PROGRAM.read_text(encoding="utf-8"), "0755")
+
+
+# What tests/bench/measure_statsd.py makes of it.
+
+
+def test_the_benchmark_starts_what_the_unit_starts(tmp_path: Path) -> None:
+    argv = measure_statsd.receiver(Role("statsd_exporter").render(UNIT))
+    wanted = command({"statsd_exporter_port": 18125, "statsd_exporter_metrics_port": 19102})
+    assert argv == wanted
+    with pytest.raises(BenchError, match="does not start"):
+        measure_statsd.receiver(Role("statsd_exporter", BINARY).render(UNIT))
+    ports = {"18125": free_port(socket.SOCK_DGRAM), "19102": free_port(socket.SOCK_STREAM)}
+    own = [re.sub(r"(?<=port=)\d+", lambda found: str(ports[found[0]]), argument) for argument in wanted[1:]]
+    program = PROJECT / "tests" / "bench" / "bench_statsd.py"
+    ended = subprocess.run(
+        [sys.executable, program, "receiver", sys.executable, "-I", PROGRAM, *own],
+        check=True, capture_output=True, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    found = json.loads(ended.stdout)
+    assert (found["lines_per_task"], found["lines_lost"]) == (9, 0)
+    assert 0 < found["cpu_seconds_per_task"] < 0.01
+    assert found["cpu_microseconds_per_line"] == pytest.approx(found["cpu_seconds_per_task"] / 9 * 1e6)
+    assert 5 < found["memory_mb"] < 64
+
+
+def test_the_benchmark_compares_both_ends_with_a_whole_task() -> None:
+    ends = {
+        "receiver": {"cpu_seconds_per_task": 0.0004, "lines_lost": 0.0, "memory_mb": 15.0},
+        "client": {"cpu_seconds_per_task": 0.0012},
+    }
+    one = measure_statsd.pair(ends, {"worker": 0.09, "api_server": 0.07})
+    assert one["ratio"] == pytest.approx(0.01)
+    assert measure_statsd.result([one]).details == {"receiver_memory_mb": 15.0, "problems": []}
+    ends["receiver"]["lines_lost"] = 3
+    assert measure_statsd.result([one]).details["problems"] == ["3 lines were lost"]
