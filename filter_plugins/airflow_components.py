@@ -41,6 +41,8 @@ _COMMAND = ("database", "fernet_key")
 _TRANSPORT = "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__"
 _CELERY = re.compile(r"(^|[,;=] *)(CeleryExecutor)(?= *($|[,;]))")
 
+# What a task's process would import to send its metrics; with 3.2, that takes longer than all else of them.
+_STATSD, _OLD_STATSD = "airflow.sdk.observability.metrics.statsd_logger", "airflow.metrics.statsd_logger"
 # What Airflow imports in each task's own process, unless the worker that forks it has done so: `python -X importtime`
 # shows it in the logs of tasks. Checked for 3.1.7 to 3.3.2.
 _WORKER_MODULES = (
@@ -191,15 +193,16 @@ def airflow_bundles(more: list[Mapping[str, Any]], smoke_test: str, refresh_inte
     ]
 
 
-def airflow_worker_modules(version: str) -> list[str]:
+def airflow_worker_modules(version: str, metrics: bool = False) -> list[str]:
     """
-    Return the modules that a worker imports before it forks for tasks.
+    Return the modules that a worker imports before it forks for tasks, with `metrics` those that send these by StatsD.
 
-    Example: `'3.3.2' | airflow_worker_modules`.
+    Example: `'3.3.2' | airflow_worker_modules(metrics=true)`.
     """
     parsed, (since, before) = parse_version(version), _DAGBAG
     is_old = parsed is not None and parsed[:2] < since
-    return [before if is_old and name.endswith(".dagbag") else name for name in _WORKER_MODULES]
+    names = [before if is_old and name.endswith(".dagbag") else name for name in _WORKER_MODULES]
+    return names + ([_OLD_STATSD if is_old else _STATSD, "statsd"] if metrics else [])
 
 
 def airflow_unit_environment(row: Row, instance: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, str]:

@@ -19,13 +19,14 @@ import measure_install
 import measure_load
 import measure_noop
 import measure_scale
+import measure_statsd
 from bench_play import PROJECT, BenchError, say
 from bench_result import MEASURES, Result, machine, rewrite
 from bench_site import Site
 
 DOCUMENT = PROJECT / "docs" / "benchmarks.md"
 # Those in one group share hosts when they are named together; a group runs in this order.
-SINGLE_NODE = ("noop", *measure_load.NAMES)
+SINGLE_NODE = ("noop", *measure_load.NAMES, "statsd")
 DISTRIBUTED = ("noop_distributed", "change")
 
 

@@ -29,7 +29,7 @@ from airstrip_site import PROJECT, Site
 
 TESTS = Path(__file__).parent
 # What an installer's journal is about, for the report of a failed test.
-UNITS = ("airflow*", "postgresql*", "redis*", "valkey*", "haproxy*", "keepalived*")
+UNITS = ("airflow*", "airstrip*", "prometheus*", "postgresql*", "redis*", "valkey*", "haproxy*", "keepalived*")
 PASSED = pytest.StashKey[set[tuple[str, str | None]]]()
 
 

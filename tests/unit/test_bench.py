@@ -15,7 +15,7 @@ from airstrip_tree import PROJECT
 from bench_play import BenchError, timed
 from bench_result import BEGIN, END, MEASURES, Result, empty_row, name_of, pairs, percentile, rewrite, slope
 
-ISSUE = {"install", "noop", "noop_distributed", "change", "scale", "throughput", "latency", "memory"}
+ISSUE = {"install", "noop", "noop_distributed", "change", "scale", "throughput", "latency", "memory", "statsd"}
 
 
 def result(name: str, *ratios: float, **details: Any) -> Result:
