@@ -26,7 +26,7 @@ from bench_site import Site
 
 DOCUMENT = PROJECT / "docs" / "benchmarks.md"
 # Those in one group share hosts when they are named together; a group runs in this order.
-SINGLE_NODE = ("noop", *measure_load.NAMES, "statsd")
+SINGLE_NODE = ("noop", *measure_load.NAMES)
 DISTRIBUTED = ("noop_distributed", "change")
 
 
@@ -44,10 +44,10 @@ class Options:
 
 
 @contextmanager
-def installed(example: str, first: str, keep: bool) -> Iterator[Site]:
-    """Install the site of an example, in a lab with the name of the first measure."""
+def installed(example: str, first: str, keep: bool, *groups: str) -> Iterator[Site]:
+    """Install the site of an example, all hosts in further groups, in a lab with the name of the first measure."""
     with bench_lab.lab(first, keep) as lab:
-        site = bench_site.provide(lab, example)
+        site = bench_site.provide(lab, example, *groups)
         site.converge()
         yield site
 
@@ -69,6 +69,9 @@ def results(options: Options) -> Iterator[Result]:
                 yield measure_noop.measure("noop_distributed", site, runs["noop_distributed"])
             if "change" in names:
                 yield measure_noop.change(site, runs["change"])
+    if "statsd" in runs:
+        with installed("single_node", "statsd", options.keep, "monitoring") as site:
+            yield measure_statsd.measure(site, runs["statsd"])
     if "scale" in runs:
         with bench_lab.lab("scale", options.keep) as lab:
             yield measure_scale.measure(lab, runs["scale"], options.hosts)

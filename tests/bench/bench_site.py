@@ -94,10 +94,11 @@ class Site:
         return Airflow(f"http://{self.lab.address(host)}:8080", "admin", str(secrets["airflow_admin_password"]))
 
 
-def provide(lab: Lab, example: str) -> Site:
-    """Boot the hosts of a layout (`single_node` or `distributed`) and write its inventory."""
+def provide(lab: Lab, example: str, *groups: str) -> Site:
+    """Boot the hosts of a layout (`single_node` or `distributed`), all in further groups, and write its inventory."""
     distributed = example == "distributed"
-    site = Site(lab, DISTRIBUTED if distributed else SINGLE_NODE)
+    layout = DISTRIBUTED if distributed else SINGLE_NODE
+    site = Site(lab, {host: (*names, *groups) for host, names in layout.items()})
     shares = {host: SHARED if distributed and not set(names) & set(DATA) else () for host, names in site.groups.items()}
     lab.boot(shares)
     site.write(example, {})
