@@ -21,7 +21,7 @@ def _now(made: Dashboard) -> None:
         number(
             "Memory in use",
             "How near is the limit (maxmemory)? A full broker takes no more tasks.",
-            replace(SMALL, unit="percentunit", warning=0.7, bad=0.9, empty=NO_BROKER),
+            replace(SMALL, unit="percentunit", warning=0.7, bad=0.9, empty="no broker, or no limit"),
             Query("max(redis_memory_used_bytes / (redis_memory_max_bytes > 0))"),
         )
     )
