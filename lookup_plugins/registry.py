@@ -62,7 +62,7 @@ class LookupModule(LookupBase):  # type: ignore[misc]
         found = {
             "hosts": hosts_of(own, registry, given["groups"]),
             "roles": list(dict.fromkeys(entry.role for entry in own)),
-            "users": hosts_of(users(registry), registry, given["groups"]),
+            "users": hosts_of(users(registry, given["groups"]), registry, given["groups"]),
             "site": site_hosts(registry, given["groups"]),
         }
         if unknown := [term for term in terms if term not in found]:

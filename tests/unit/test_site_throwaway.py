@@ -143,7 +143,7 @@ def test_it_is_asked_from_where_it_is_needed(names: tuple[str, str]) -> None:
         "worker2": [],
     }
     groups = {entry.group: site.members[name] for name, entry in site.registry.items()} | {"all": list(site.hosts)}
-    assert hosts_of(users(site.registry), site.registry, groups) == ["store", "control"]
+    assert hosts_of(users(site.registry, groups), site.registry, groups) == ["store", "control"]
     assert hosts_of(added_later(site.registry, "before_airflow"), site.registry, groups) == []
     assert hosts_of(added_later(site.registry, "after_airflow"), site.registry, groups) == ["store", "control"]
 

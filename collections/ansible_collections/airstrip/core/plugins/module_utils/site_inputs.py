@@ -32,9 +32,9 @@ def hosts_of(components: Sequence[Component], registry: Mapping[str, Component],
     return [host for host in groups["all"] if host in wanted]
 
 
-def users(registry: Mapping[str, Component]) -> list[Component]:
-    """Return the components whose roles no playbook names, and those that need their services."""
-    own = added(registry, *STAGES)
+def users(registry: Mapping[str, Component], groups: Groups) -> list[Component]:
+    """Return the components whose roles no playbook names and that have a host, and those that need their services."""
+    own = [entry for entry in added(registry, *STAGES) if members(entry, registry, groups)]
     offered = {name for entry in own for service in entry.services for name in (service.name, service.kind)} - {""}
     return [
         entry
