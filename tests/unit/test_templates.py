@@ -182,6 +182,48 @@ BROKER_USERS = [
     | {"keys": ["mail", "mail\x06\x16*", "unacked.reports"], "channels": ["/0/reports.celery.pidbox"]},
 ]
 
+VIEWERS: dict[str, Any] = {"haproxy_prometheus_servers": [{"name": "vm3", "address": "192.0.2.3", "port": 9090}]}
+EXPORTERS: dict[str, Any] = {
+    "exporters_enabled": [
+        *("exporter_exporter", "node_exporter", "process_exporter"),
+        *("postgresql_exporter", "redis_exporter", "blackbox_exporter"),
+    ],
+    "exporters_database": {"address": "192.0.2.10", "port": 5432, "tls": True, "external": False},
+    "exporters_broker": {"address": "2001:db8::1", "port": 6379, "tls": True, "external": True},
+    "exporters_broker_queues": ["default", "reports"],
+    "exporters_listen_addresses": ["127.0.0.1", "192.0.2.1"],
+    "exporters_tls_enabled": True,
+    "exporters_ca_certificate": "ours",
+}
+WATCHED: dict[str, Any] = {
+    "prometheus_targets": [
+        {"job": job, "instance": f"vm{number}", "address": f"192.0.2.{number}", "port": 9999}
+        for job in ("node", "process")
+        for number in (1, 2)
+    ],
+    "prometheus_alertmanagers": [{"name": "vm1", "address": "127.0.0.1", "port": 9093}],
+    "prometheus_probes": [{"module": "http_health", "url": "https://airflow.example.com/api/v2/monitor/health"}],
+    "prometheus_endpoints": [
+        {
+            "name": "app",
+            "targets": ["app.example.com:9000"],
+            "username": "a",
+            "password_file": "/etc/app",
+            "labels": {"b": "c"},
+        },
+        {"name": "near", "targets": ["127.0.0.1:9001"], "scheme": "http", "path": "/m", "ca_file": "/etc/ca"},
+    ],
+    "prometheus_external_labels": {"site": "production"},
+    "prometheus_tls_enabled": True,
+    "prometheus_listen_addresses": ["127.0.0.1", "192.0.2.1"],
+}
+
+
+def exporter(number: int) -> dict[str, Any]:
+    """Return the variables of one of a host's exporters."""
+    return EXPORTERS | {"exporters_exporter": Role("exporters", EXPORTERS).evaluate("__exporters_here")[number]}
+
+
 # Golden file, role, template and variables.
 FILES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("airflow/airflow.cfg", "airflow", "airflow.cfg.j2", {}),
@@ -220,6 +262,23 @@ FILES: list[tuple[str, str, str, dict[str, Any]]] = [
         "build.env.j2",
         {"airflow_release_wheelhouse": "https://u:p@example.com/w"} | INDEX,
     ),
+    ("exporters/exporter_exporter.conf", "exporters", "exporter.conf.j2", exporter(0)),
+    ("exporters/node_exporter.conf", "exporters", "exporter.conf.j2", exporter(1)),
+    ("exporters/process_exporter.conf", "exporters", "exporter.conf.j2", exporter(2)),
+    ("exporters/postgresql_exporter.conf", "exporters", "exporter.conf.j2", exporter(3)),
+    ("exporters/redis_exporter.conf", "exporters", "exporter.conf.j2", exporter(4)),
+    ("exporters/blackbox_exporter.conf", "exporters", "exporter.conf.j2", exporter(5)),
+    ("exporters/modules.yml", "exporters", "modules.yml.j2", {}),
+    ("exporters/processes.yml", "exporters", "processes.yml.j2", {}),
+    ("exporters/blackbox.yml", "exporters", "blackbox.yml.j2", {}),
+    ("exporters/airstrip-status-metrics.service", "exporters", "airstrip-status-metrics.service.j2", {}),
+    ("exporters/airstrip-status-metrics.timer", "exporters", "airstrip-status-metrics.timer.j2", {}),
+    ("prometheus/prometheus.yml", "prometheus", "prometheus.yml.j2", WATCHED),
+    ("prometheus/prometheus.yml.plain", "prometheus", "prometheus.yml.j2", {}),
+    ("prometheus/airstrip.conf", "prometheus", "airstrip.conf.j2", WATCHED),
+    ("airflow_exporter/service", "airflow_exporter", "airstrip-airflow-exporter.service.j2", {}),
+    ("statsd_exporter/service", "statsd_exporter", "airstrip-statsd-exporter.service.j2", {}),
+    ("statsd_exporter/mapping.yml", "statsd_exporter", "mapping.yml.j2", {}),
     ("postgresql/pg_hba.conf", "postgresql", "pg_hba.conf.j2", CLIENTS),
     ("postgresql/airstrip.conf", "postgresql", "airstrip.conf.j2", CLIENTS),
     ("postgresql/createcluster.conf", "postgresql", "createcluster.conf.j2", {}),
@@ -236,6 +295,9 @@ FILES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("base/pip.conf", "base", "pip.conf.j2", {}),
     ("base/uv.toml", "base", "uv.toml.j2", {}),
     ("haproxy/haproxy.cfg", "haproxy", "haproxy.cfg.j2", EDGE),
+    ("haproxy/haproxy.cfg.viewers", "haproxy", "haproxy.cfg.j2", EDGE | VIEWERS),
+    ("haproxy/people", "haproxy", "people.j2", EDGE | VIEWERS),
+    ("haproxy/prometheus", "haproxy", "prometheus.j2", EDGE | VIEWERS),
     ("haproxy/haproxy.cfg.plain", "haproxy", "haproxy.cfg.j2", PLAIN),
     ("keepalived/keepalived.conf", "keepalived", "keepalived.conf.j2", {}),
     ("keepalived/keepalived.conf.ipv6", "keepalived", "keepalived.conf.j2", ADDRESS),
