@@ -25,7 +25,8 @@ from airstrip_dashboards.parts import (
     words,
 )
 
-CPU = "namedprocess_namegroup_cpu_seconds_total"
+# As systemd counts it: an exporter that looks at processes misses most of short tasks.
+CPU = "airstrip_unit_cpu_seconds_total"
 RUN = "airflow_task_run_seconds_total"
 SMALL = Look(width=6, height=4)
 

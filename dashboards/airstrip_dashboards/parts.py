@@ -64,14 +64,15 @@ class Look:
 
 def resident(condition: str) -> str:
     """
-    Return the memory of groups of processes.
+    Return the memory of units: as the kernel counts it, or else that of their processes.
 
-    Shared pages count by their share where the exporter reads it: a worker's forks have most pages in common.
+    Of those, shared pages count by their share where the exporter reads it: a worker's forks have most in common.
     """
     series = "namedprocess_namegroup_memory_bytes"
     return (
-        f'({series}{{{condition}, memtype="proportionalResident"}} > 0'
-        f' or ignoring (memtype) {series}{{{condition}, memtype="resident"}})'
+        f"(airstrip_unit_memory_bytes{{{condition}}} or on (instance, groupname)"
+        f' ({series}{{{condition}, memtype="proportionalResident"}} > 0)'
+        f' or on (instance, groupname) {series}{{{condition}, memtype="resident"}})'
     )
 
 

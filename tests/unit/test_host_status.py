@@ -405,3 +405,14 @@ def test_samples_tell_of_a_host_what_alerts_ask_for() -> None:
     assert "airstrip_status_timestamp_seconds 1.75" in found
     assert 'airstrip_certificate_expires_timestamp_seconds{component="a",path="b\\"c"} 1500000000' in found
     assert len(found) == len(set(found))
+
+
+def test_what_units_have_used_is_told_where_systemd_knows_it() -> None:
+    said = "Id=a@b.service\nCPUUsageNSec=1500000000\nMemoryCurrent=[not set]\n\n"
+    said += f"Id=c.service\nCPUUsageNSec={2**64 - 1}\nMemoryCurrent=4096\n"
+    found = [line for line in own.used(said) if not line.startswith("#")]
+    assert found == [
+        'airstrip_unit_cpu_seconds_total{groupname="a@b.service"} 1.5',
+        'airstrip_unit_memory_bytes{groupname="c.service"} 4096',
+    ]
+    assert [line for line in own.used("") if not line.startswith("#")] == []

@@ -878,11 +878,36 @@ def lines(host: str, found: list[Finding], hidden: Iterable[str] = ()) -> Iterat
         yield f"(Root sees more: {unseen}.)"
 
 
+# systemd's own for what is not known, org.freedesktop.systemd1(5).
+_UNKNOWN = 2**64 - 1
+
+
 def _sample(name: str, value: float, **labels: str) -> str:
     """Return a sample in Prometheus' text format, exposition_formats.md."""
     quoted = (text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n") for text in labels.values())
     pairs = ",".join(f'{key}="{text}"' for key, text in zip(labels, quoted, strict=True))
     return f"airstrip_{name}{{{pairs}}} {value:.15g}" if pairs else f"airstrip_{name} {value:.15g}"
+
+
+def used(text: str) -> Iterator[str]:
+    """Yield what units have used as metrics, from what `systemctl show` prints: what systemd does not know, not.
+
+    An exporter that reads /proc does not see what short processes have used that ended between two of its looks.
+    """
+    blocks = [dict(line.partition("=")[::2] for line in block.splitlines()) for block in text.split("\n\n")]
+    for name, key, scale in (("cpu_seconds_total", "CPUUsageNSec", 1e-9), ("memory_bytes", "MemoryCurrent", 1.0)):
+        yield f"# TYPE airstrip_unit_{name} {'counter' if name.endswith('_total') else 'gauge'}"
+        for seen in blocks:
+            if seen.get("Id") and seen.get(key, "").isdecimal() and int(seen[key]) < _UNKNOWN:
+                yield _sample(f"unit_{name}", int(seen[key]) * scale, groupname=seen["Id"])
+
+
+def _usage(facts: Facts) -> Iterator[str]:
+    """Yield what the units of a host have used; nothing, if systemd does not answer."""
+    names = [unit.unit for unit in facts.units if unit.unit.endswith(".service")]
+    if names:
+        with suppress(AnswerError):
+            yield from used(_answer(["systemctl", "show", "--property=Id,CPUUsageNSec,MemoryCurrent", "--", *names]))
 
 
 def samples(facts: Facts | None, found: Iterable[Finding], now: float) -> Iterator[str]:
@@ -919,7 +944,8 @@ def main(arguments: list[str]) -> int:
     if file:
         # Renamed when it is whole: the exporter never reads a part of it.
         new = file.with_name(f"{file.name}.new")
-        new.write_text("".join(f"{line}\n" for line in samples(facts, found, time.time())), encoding="utf-8")
+        seen = [*samples(facts, found, time.time()), *(_usage(facts) if facts else ())]
+        new.write_text("".join(f"{line}\n" for line in seen), encoding="utf-8")
         new.replace(file)
         return 0
     if arguments:
