@@ -218,5 +218,5 @@ def _muted(site: Site) -> Iterator[str]:
 def problems(site: Site) -> list[str]:
     """List what is wrong with a site."""
     of_components = (_placement, _too_many, _both, _external, _nameless, _idle)
-    of_hosts = (_addresses, _ipv6, _ports, _memory, _extra_clients, _proxies, _muted)
+    of_hosts = (_addresses, _ipv6, _ports, _memory, _extra_clients, _viewers, _proxies, _muted)
     return [problem for check in (_names, *of_components, *of_hosts) for problem in check(site)]
