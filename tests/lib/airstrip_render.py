@@ -47,6 +47,8 @@ SECRETS = {
     "airflow_admin_password": "secret-admin-password",
     "airflow_api_server_certificate_key": "secret-api-server-certificate-key",
     "airflow_exporter_database_password": "secret-metrics-password",
+    "alertmanager_smtp_password": "secret-smtp-password",
+    "alertmanager_certificate_key": "secret-alertmanager-certificate-key",
     "certificates_ca_key": "secret-ca-key",
     "exporters_broker_password": "secret-monitor-password",
     "exporters_certificate_key": "secret-exporters-certificate-key",

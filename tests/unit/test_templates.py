@@ -182,6 +182,30 @@ BROKER_USERS = [
     | {"keys": ["mail", "mail\x06\x16*", "unacked.reports"], "channels": ["/0/reports.celery.pidbox"]},
 ]
 
+ALERTS: dict[str, Any] = {
+    "alertmanager_web_users": {"prometheus": "$2b$10$" + 53 * "x", "ops": "$2b$10$" + 53 * "y"},
+    "alertmanager_smtp_smarthost": "mail.example.com:587",
+    "alertmanager_smtp_from": "airflow@example.com",
+    "alertmanager_smtp_username": "airflow",
+    "alertmanager_receivers": [
+        {"name": "platform", "email_configs": [{"to": "platform@example.com"}]},
+        {"name": "pager", "pagerduty_configs": [{"routing_key": SECRETS["alertmanager_smtp_password"]}]},
+        {"name": "relay", "webhook_configs": [{"url": "https://example.com/hook", "max_alerts": 20}]},
+    ],
+    "alertmanager_routes": [
+        {"receiver": "pager", "severity": "critical", "continue": True},
+        {"receiver": "relay", "owner": ["data", "finance"], "repeat_interval": "12h"},
+    ],
+    "alertmanager_watchdog_receiver": "relay",
+    "alertmanager_inhibit_rules": [{"source_matchers": ["a=b"], "target_matchers": ["c=d"]}],
+}
+CLUSTER: dict[str, Any] = {
+    "alertmanager_listen_addresses": ["127.0.0.1", "2001:db8::1"],
+    "alertmanager_external_url": "https://alerts.example.com",
+    "alertmanager_tls_enabled": True,
+    "alertmanager_peers": ["192.0.2.2", "2001:db8::3"],
+    "alertmanager_cluster_address": "192.0.2.1",
+}
 VIEWERS: dict[str, Any] = {"haproxy_prometheus_servers": [{"name": "vm3", "address": "192.0.2.3", "port": 9090}]}
 EXPORTERS: dict[str, Any] = {
     "exporters_enabled": [
@@ -262,6 +286,14 @@ FILES: list[tuple[str, str, str, dict[str, Any]]] = [
         "build.env.j2",
         {"airflow_release_wheelhouse": "https://u:p@example.com/w"} | INDEX,
     ),
+    ("alertmanager/airstrip.conf", "alertmanager", "airstrip.conf.j2", {}),
+    ("alertmanager/airstrip.conf.cluster", "alertmanager", "airstrip.conf.j2", CLUSTER),
+    ("alertmanager/alertmanager.yml", "alertmanager", "alertmanager.yml.j2", ALERTS),
+    ("alertmanager/alertmanager.yml.bookworm", "alertmanager", "alertmanager.yml.j2", ALERTS | BOOKWORM),
+    ("alertmanager/alertmanager.yml.none", "alertmanager", "alertmanager.yml.j2", {}),
+    ("alertmanager/cluster.yml", "alertmanager", "cluster.yml.j2", CLUSTER),
+    ("alertmanager/web.yml", "alertmanager", "web.yml.j2", ALERTS),
+    ("alertmanager/web.yml.tls", "alertmanager", "web.yml.j2", ALERTS | CLUSTER),
     ("exporters/exporter_exporter.conf", "exporters", "exporter.conf.j2", exporter(0)),
     ("exporters/node_exporter.conf", "exporters", "exporter.conf.j2", exporter(1)),
     ("exporters/process_exporter.conf", "exporters", "exporter.conf.j2", exporter(2)),

@@ -50,7 +50,7 @@ SITE = "site"
 # See site_metrics.py, and site_views.py.
 VIEWS = (
     *("metrics", "exporters", "targets", "probed", "monitored", "viewed"),
-    *("queues", "listen_address", "virtual_interface", "rules", "egress"),
+    *("queues", "listen_address", "virtual_interface", "priority", "rules", "egress"),
 )
 STAGES = ("before_airflow", "after_airflow")
 DRAINS = ("", "load_balancers", "tasks")

@@ -434,7 +434,8 @@ def _host(site: Site, name: str, queues: list[str]) -> dict[str, Any]:
         "listen_address": site.hosts[name].listen_address,
         "components": components,
         "is_airflow": any(site.components[component].tier == "airflow" for component in components),
-        "rank": balancers.index(name) if name in balancers else 0,
+        # Of the load balancers, the first one has the virtual address (keepalived.conf(5), from 1 to 254).
+        "priority": 150 - (balancers.index(name) if name in balancers else 0),
         "rules": rules(site, name),
         "egress": egress(site, name, servers_outside),
         "egress_named": named(site, servers_outside),
