@@ -167,8 +167,8 @@ class Site:
             for role in roles:
                 found.setdefault(role, set()).update(hosts)
         groups = {name: self.group(name) for name in self.inventory if name != "_meta"}
-        for role, hosts in added_roles(groups).items():
-            found.setdefault(role, set()).update(hosts)
+        # Plays for all hosts may call a verb of one of these.
+        found |= {role: set(hosts) for role, hosts in added_roles(groups).items()}
         return {role: sorted(hosts) for role, hosts in found.items() if hosts}
 
     @cached_property
