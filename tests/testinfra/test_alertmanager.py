@@ -249,7 +249,8 @@ def test_what_nobody_need_look_at_is_told_to_nobody(told: Sinks, post: Post) -> 
 def test_the_watchdog_goes_to_its_receiver_again_and_again(told: Sinks, post: Post) -> None:
     post("Watchdog", severity="info")
     wait_until(lambda: sum(map(tells("Watchdog", "firing"), told.messages)) >= 3, 20)
-    assert paths(told, "Watchdog") == {"/watchdog"}
+    # The site's own Alertmanager may tell its people of the same alert here.
+    assert paths(told, "Watchdog") - {"/people", "ops@example.com"} == {"/watchdog"}
 
 
 # What holds back, what it holds back, and what it does not.

@@ -5,6 +5,7 @@ import http.server
 import json
 import os
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -416,3 +417,22 @@ def test_what_units_have_used_is_told_where_systemd_knows_it() -> None:
         'airstrip_unit_memory_bytes{groupname="c.service"} 4096',
     ]
     assert [line for line in own.used("") if not line.startswith("#")] == []
+
+
+def test_a_port_that_puts_its_clients_out_again_is_open() -> None:
+    """It is seen by chance, which of both is first: so often enough."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+        def refuse() -> None:
+            for _ in range(300):
+                client, _ = server.accept()
+                # Closed with a reset.
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                client.close()
+
+        thread = threading.Thread(target=refuse, daemon=True)
+        thread.start()
+        assert {own.port_error("127.0.0.1", port, 5) for _ in range(300)} == {""}
+        thread.join(5)
+    assert own.port_error("127.0.0.1", port, 5) == "Connection refused"

@@ -532,6 +532,9 @@ def port_error(address: str, port: int, patience: float) -> str:
     """Return why a port does not answer; nothing if it does."""
     try:
         socket.create_connection((address, port), timeout=patience).close()
+    except ConnectionResetError:
+        # Who is not among the clients of a load balancer is let in and put out again, at times before this is seen.
+        return ""
     except OSError as error:
         return clean(error.strerror or error)
     return ""
