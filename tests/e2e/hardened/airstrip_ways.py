@@ -23,5 +23,5 @@ def connect() -> list[tuple[str, float]]:
     return found
 
 
-with DAG(dag_id="airstrip_ways", schedule=None):
+with DAG(dag_id="airstrip_ways", schedule=None, is_paused_upon_creation=False, default_args={"retries": 0}):
     connect()
