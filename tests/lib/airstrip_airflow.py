@@ -58,9 +58,9 @@ class Airflow:
         run = self.request("POST", f"/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})
         return str(run["dag_run_id"])
 
-    def start_new(self, dag_id: str, seconds: float = 60, **conf: Any) -> str:
+    def start_new(self, dag_id: str, **conf: Any) -> str:
         """Start a run of a DAG that has just come: it can be known some time before it can be run."""
-        limit = time.monotonic() + seconds
+        limit = time.monotonic() + 60
         while True:
             try:
                 return self.start(dag_id, **conf)
