@@ -94,15 +94,9 @@ class Case:
     fires: bool
 
 
-def defaults() -> dict[str, Any]:
-    """Return what the role's defaults do not have yet."""
-    part = PROJECT / "roles" / "prometheus" / "defaults" / "alerts.yml.part"
-    return dict(yaml.safe_load(part.read_text(encoding="utf-8"))) if part.exists() else {}
-
-
 def rendered(variables: Mapping[str, Any] | None = None) -> dict[str, str]:
     """Return the rule files by name; without variables, as the role's defaults give them."""
-    role = Role("prometheus", {**defaults(), **(variables or {})})
+    role = Role("prometheus", dict(variables or {}))
     return {path.stem: role.render(f"rules/{path.name}") for path in sorted(TEMPLATES.glob("*.yml.j2"))}
 
 

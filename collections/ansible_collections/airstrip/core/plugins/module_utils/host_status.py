@@ -947,8 +947,8 @@ def main(arguments: list[str]) -> int:
     if file:
         # Renamed when it is whole: the exporter never reads a part of it.
         new = file.with_name(f"{file.name}.new")
-        seen = [*samples(facts, found, time.time()), *(_usage(facts) if facts else ())]
-        new.write_text("".join(f"{line}\n" for line in seen), encoding="utf-8")
+        told = [*samples(facts, found, time.time()), *(_usage(facts) if facts else ())]
+        new.write_text("".join(f"{line}\n" for line in told), encoding="utf-8")
         new.replace(file)
         return 0
     if arguments:
