@@ -228,6 +228,27 @@ def alertmanager_problems(settings: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def alertmanager_servers(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """
+    Return the servers to which alerts go: `name` of a receiver, `host` and `port`, each once and in order.
+
+    Of a URL, which may be a secret, nothing else. Those that Alertmanager knows by itself are not among them.
+
+    >>> alertmanager_servers({"receivers": [{"name": "a", "webhook_configs": [{"url": "https://b.example/secret"}]}]})
+    [{'name': 'a', 'host': 'b.example', 'port': 443}]
+    """
+    found: dict[tuple[str, str, int], None] = {}
+    for receiver in settings["receivers"]:
+        for kind, _, options in _ways(receiver):
+            own = options.get("smarthost") or settings.get("smtp", {}).get("smarthost")
+            urls = [options[name] for name in ("url", "api_url", "webhook_url") if _is_url(options.get(name))]
+            urls += [f"smtp://{own}"] if kind == "email_configs" and own else []
+            for parts in map(urlsplit, map(str, urls)):
+                port = parts.port or {"http": 80, "smtp": 25}.get(parts.scheme, 443)
+                found[str(receiver["name"]), str(parts.hostname), port] = None
+    return [{"name": name, "host": host, "port": port} for name, host, port in found]
+
+
 def _access_problems(settings: Mapping[str, Any]) -> Iterator[str]:
     if not settings["web_users"]:
         yield (
@@ -399,5 +420,6 @@ class FilterModule:
             "alertmanager_config": alertmanager_config,
             "alertmanager_problems": alertmanager_problems,
             "alertmanager_secret_files": alertmanager_secret_files,
+            "alertmanager_servers": alertmanager_servers,
             "prometheus_alert_problems": prometheus_alert_problems,
         }

@@ -12,6 +12,7 @@ from alerting import (
     alertmanager_config,
     alertmanager_problems,
     alertmanager_secret_files,
+    alertmanager_servers,
     prometheus_alert_problems,
 )
 from ansible.errors import AnsibleFilterError
@@ -248,3 +249,19 @@ def test_a_change_of_an_alert_that_cannot_be_is_refused(changes: dict[str, Any],
         alert.name: {"severity": "info", "owner": "a", "for": "1h30m", "enabled": False} for alert in alerts(rendered())
     }
     assert prometheus_alert_problems(good, texts) == []
+
+
+def test_servers_are_told_without_the_rest_of_their_urls() -> None:
+    receivers = [
+        {"name": "a", "email_configs": [{"to": "x"}, {"to": "y", "smarthost": "other.example:465"}]},
+        {"name": "b", "slack_configs": [{"api_url": "https://chat.example/secret"}], "pagerduty_configs": [{}]},
+        {"name": "c", "webhook_configs": [{"url": "http://u:secret@127.0.0.1:2580/x"}, {"url": "nothing"}]},
+    ]
+    found = alertmanager_servers({"receivers": receivers, "smtp": {"smarthost": "mail.example:587"}})
+    assert [(row["name"], row["host"], row["port"]) for row in found] == [
+        ("a", "mail.example", 587),
+        ("a", "other.example", 465),
+        ("b", "chat.example", 443),
+        ("c", "127.0.0.1", 2580),
+    ]
+    assert "secret" not in str(found)
