@@ -18,6 +18,9 @@ from airstrip_alerts import alerts, rendered
 from airstrip_sinks import Sinks, sinks, tells, wait_until
 from airstrip_site import Site
 
+# What the dashboards' tests are to see, begins here.
+pytestmark = pytest.mark.usefixtures("load")
+
 PORT = 9093
 USER, SECRET = "airstrip", "monitoring_password"
 # Until a fault that a rule sees is told, beside the rule's own time: a scrape, an evaluation, a group's wait.

@@ -14,6 +14,8 @@ from airstrip_grafana import Asked, Times, asked, dashboards, filled, variables
 from airstrip_prometheus import Prometheus, PrometheusError, seconds
 from airstrip_site import Site
 
+pytestmark = pytest.mark.usefixtures("busy")
+
 BOARDS = dashboards()
 QUERIES = [one for name, board in BOARDS.items() for one in asked(name, board)]
 # A panel is some hundred pixels wide: Grafana asks for about as many points.

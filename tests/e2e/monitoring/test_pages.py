@@ -27,7 +27,7 @@ GRAPHICS, TEXT = 3.0, 4.5
 
 
 @pytest.fixture(scope="module")
-def page(site: Site, tmp_path_factory: pytest.TempPathFactory) -> str:
+def page(site: Site, busy: float, tmp_path_factory: pytest.TempPathFactory) -> str:  # noqa: ARG001 - after that time
     """The page as playbooks/status.yml writes it."""
     directory = tmp_path_factory.mktemp("status")
     options = ("-e", f"status_write=true status_directory={directory}")
