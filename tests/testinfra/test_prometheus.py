@@ -37,7 +37,11 @@ class Server:
 def server(site: Site, inventory_hostname: str) -> Iterator[Server]:
     with site.tunnel(inventory_hostname, 9090) as port:
         authority = str(site.directory / ".certificates" / "ca.crt")
-        yield Server(f"https://127.0.0.1:{port}", ("airstrip", site.secrets["monitoring_password"]), authority)
+        yield Server(
+            f"http{'s' * site.is_shared}://127.0.0.1:{port}",
+            ("airstrip", site.secrets["monitoring_password"]),
+            authority,
+        )
 
 
 def test_service_runs_and_starts_with_the_host(host: Any) -> None:
@@ -59,13 +63,14 @@ def test_nobody_can_change_or_stop_it(server: Server) -> None:
     assert server.ask("status/flags")["web.enable-admin-api"] == "false"
 
 
+@pytest.mark.only_in("monitoring")
 def test_it_speaks_tls_alone(site: Site, inventory_hostname: str) -> None:
     with site.tunnel(inventory_hostname, 9090) as port:
         assert requests.get(f"http://127.0.0.1:{port}/metrics", timeout=30).status_code == 400
 
 
 def test_secrets_are_for_root_alone(host: Any, site: Site) -> None:
-    for name in ("web.yml", "password", "token", "tls.key"):
+    for name in ("web.yml", "password", "token", *(["tls.key"] if site.is_shared else [])):
         file = host.file(f"{DIRECTORY}/{name}")
         assert (file.user, file.mode) == ("root", 0o600)
     said = host.check_output("systemctl cat prometheus.service; cat /proc/$(pidof prometheus)/cmdline | tr '\\0' ' '")
@@ -109,6 +114,7 @@ def test_processes_are_told_by_their_unit(server: Server) -> None:
     assert {"airflow-scheduler.service", "airflow-worker@default.service"} <= units
 
 
+@pytest.mark.only_in("monitoring")
 def test_people_look_through_the_load_balancers(site: Site) -> None:
     """By their own password, and at nothing else."""
     address = site.variable(site.group("load_balancer")[0], "ansible_host")
@@ -123,6 +129,7 @@ def test_people_look_through_the_load_balancers(site: Site) -> None:
     assert page.url.endswith("/prometheus/classic/graph") or "Prometheus" in page.text
 
 
+@pytest.mark.only_in("monitoring")
 def test_passwords_are_not_guessed_there(site: Site) -> None:
     address = site.variable(site.group("load_balancer")[0], "ansible_host")
     authority = str(site.directory / ".certificates" / "ca.crt")
