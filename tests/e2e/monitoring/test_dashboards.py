@@ -48,7 +48,7 @@ def test_a_panel_has_data(query: Asked, prometheus: Prometheus, scrape: int, sit
     given = times(query.dashboard, scrape)
     expression = filled(query.expression, variables(BOARDS[query.dashboard]), given)
     values = prometheus.at_once(expression) if query.instant else prometheus.over(expression, given)
-    if lacks(site.variable(site.group("airflow_scheduler")[0], "airflow_version"), query.expression):
+    if lacks(site.variable(site.group("airflow_scheduler")[0], "site_airflow_version"), query.expression):
         # What the catalogue says of versions is true.
         assert values == [], f"this version has it: {expression}"
     else:
