@@ -42,7 +42,7 @@ class Fault:
 
 
 FAULTS = {
-    # The host's own look comes every minute.
+    # The host's own look comes twice a minute.
     "a scheduler is stopped": Fault(
         "airflow_scheduler", "airflow-scheduler", "systemctl stop {}", "systemctl start {}", "ComponentDown", 60
     ),
