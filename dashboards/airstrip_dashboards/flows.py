@@ -177,7 +177,6 @@ def _dependencies(made: Dashboard) -> None:
             Look(unit="s", width=24, height=12, columns=("dag_id", "task_id")),
             Query(_mean("airflow_task_duration", "dag_id, task_id"), "runs"),
             Query(_mean("airflow_task_scheduled_duration", "dag_id, task_id"), "waits for a slot"),
-            Query(_mean("airflow_task_queued_duration", "dag_id, task_id"), "waits for a worker"),
         )
     )
 
