@@ -18,7 +18,7 @@ FOUND = {
     "templated values of more than 200 characters": 0,
     "lines of the wiring": 120,
     # Some 380 of them came with the five roles of monitoring.
-    "lines of roles' vars": 1382,
+    "lines of roles' vars": 1381,
 }
 
 TREE = {
