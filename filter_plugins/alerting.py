@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from ansible_collections.airstrip.core.plugins.module_utils.addresses import server
 from ansible_collections.airstrip.core.plugins.plugin_utils.checks import as_list, as_mapping
 
 _Version = tuple[int, ...]
@@ -243,9 +244,7 @@ def alertmanager_servers(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
             own = options.get("smarthost") or settings.get("smtp", {}).get("smarthost")
             urls = [options[name] for name in ("url", "api_url", "webhook_url") if _is_url(options.get(name))]
             urls += [f"smtp://{own}"] if kind == "email_configs" and own else []
-            for parts in map(urlsplit, map(str, urls)):
-                port = parts.port or {"http": 80, "smtp": 25}.get(parts.scheme, 443)
-                found[str(receiver["name"]), str(parts.hostname), port] = None
+            found |= {(str(receiver["name"]), *place): None for place in map(server, urls) if place}
     return [{"name": name, "host": host, "port": port} for name, host, port in found]
 
 
