@@ -1,14 +1,9 @@
 """Options of the unit tests."""
 
 import pytest
-from airstrip_render import start
-from hypothesis import settings
+from airstrip_pytest import prepare
 
-# Before a test imports anything of a collection: Ansible's own finder comes too late else.
-start()
-# No test is a timed one: this machine may be busy.
-settings.register_profile("airstrip", deadline=None, max_examples=50)
-settings.load_profile("airstrip")
+prepare()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
