@@ -51,8 +51,12 @@ def systemd_sandbox(own: Mapping[str, Any]) -> dict[str, Any]:
     unknown = sorted(name for name, value in own.items() if value is None and name not in _SANDBOX)
     if unknown:
         raise AnsibleFilterError(f"systemd_sandbox: {', '.join(unknown)} cannot be left out: no unit has it by default")
-    together = {name: list(value) if isinstance(value, tuple) else value for name, value in _SANDBOX.items()} | dict(own)
-    return {name: value for name, value in sorted(together.items()) if value is not None}
+    together = {**_SANDBOX, **own}
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in sorted(together.items())
+        if value is not None
+    }
 
 
 class FilterModule:

@@ -39,8 +39,13 @@ with DAG(
         if instance.try_number == 1:
             raise RuntimeError("the first try fails")
 
+    @task
+    def long() -> None:
+        """Be there for longer than the time between two scrapes, which would not see a shorter one for hours."""
+        time.sleep(45)
+
     later = TimeDeltaSensor(task_id="later", delta=timedelta(seconds=5), deferrable=True)
-    work.override(task_id="first")(1) >> [work.override(task_id="second")(2), flaky(), later]
+    work.override(task_id="first")(1) >> [work.override(task_id="second")(2), flaky(), later, long()]
 
 with DAG(
     "airstrip_load_fails",
