@@ -88,10 +88,10 @@ def airflow_instance_credentials(
     Return the names of an instance's secrets, and the names of the files that have them.
 
     Example: `__airflow_component | airflow_instance_credentials(airflow_instance, __airflow_connections)`. A worker
-    has the file `broker_url.NAME`, with its own user, as `broker_url`.
+    has the file `broker_url.SET`, with the user of all workers of its set, as `broker_url`.
     """
     found = {name: name for name in _names(row["credentials"], connections)}
-    return found | ({"broker_url": f"broker_url.{instance['name']}"} if "name" in instance else {})
+    return found | ({"broker_url": f"broker_url.{instance['set']}"} if "set" in instance else {})
 
 
 def airflow_credentials(
@@ -223,7 +223,7 @@ def airflow_unit_environment(row: Row, instance: Mapping[str, Any], given: Mappi
         found["AIRFLOW__CORE__EXECUTOR"] = _CELERY.sub(r"\1\2:airstrip_executor.CeleryExecutor", executor)
         found["AIRSTRIP_QUEUES"] = ",".join(given["queues"])
     if "transport" in row["uses"]:
-        options = transport_options(str(instance["name"]), given["broker_database"])
+        options = transport_options(str(instance["set"]), given["broker_database"])
         found |= {_TRANSPORT + option.upper(): value for option, value in options.items()}
     return found
 

@@ -96,7 +96,7 @@ class Host:
         # What a function of the user's makes of them, nobody knows.
         self.names = () if _option(seen, "core", "hostname_callable", "") else tuple(filter(None, [*names, name]))
         self.node = "" if name in seen["site"]["silent"] else str(known.get("hostname", ""))
-        self.workers: list[Mapping[str, Any]] = self.here["vars"]["workers"] if "worker" in self.here["placed"] else []
+        self.workers: list[Mapping[str, Any]] = self.here["workers"]
         self.facts: Facts | None = None
         self.error = ""
         try:
@@ -236,7 +236,7 @@ def _queues(site: Site) -> list[Row]:
     # On all hosts, also those that a run with --limit does not ask.
     hosts = site.model["hosts"].items()
     workers = [
-        (worker, name) for name, here in hosts if "worker" in here["placed"] for worker in here["vars"]["workers"]
+        (worker, name) for name, here in hosts for worker in here["workers"]
     ]
     served = [queue for worker, _ in workers for queue in worker["queues"]]
     rows = []

@@ -162,6 +162,7 @@ class Record:
     """What is to be on a host; the site's model makes it, in the order in which its parts start.
 
     known_units        patterns of all units that a site may have
+    elastic_units      those that run while they are wanted: whether they do is no finding
     install_directory  with the releases, and the link `current`
     drained_file       is there if the host is drained
     authority          file of the site's authority, or nothing
@@ -172,6 +173,7 @@ class Record:
     host: str
     parts: tuple[Part, ...]
     known_units: tuple[str, ...]
+    elastic_units: tuple[str, ...]
     install_directory: str
     drained_file: str
     authority: str
@@ -706,7 +708,8 @@ _STATES = {
 
 def paired(record: Record, facts: Facts) -> list[tuple[Part | None, Unit | None]]:
     """Return each part with its unit, one that is not there without; at last the units that run and are no part's."""
-    left, found = {unit.unit: unit for unit in facts.units}, list[tuple["Part | None", "Unit | None"]]()
+    left = {unit.unit: unit for unit in facts.units if unit.unit not in record.elastic_units}
+    found = list[tuple["Part | None", "Unit | None"]]()
     for part in record.parts:
         units = [unit for name, unit in left.items() if any(fnmatch.fnmatchcase(name, one) for one in part.units)]
         # Of both engines of a broker, the one that is on.

@@ -10,6 +10,7 @@ from ansible_collections.airstrip.core.plugins.module_utils.addresses import ip,
 from ansible_collections.airstrip.core.plugins.module_utils.host_status import KINDS, seconds_of
 from ansible_collections.airstrip.core.plugins.module_utils.site_model import SERVER, Site
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component
+from ansible_collections.airstrip.core.plugins.module_utils.site_scale import scale_of, worker_problems
 from ansible_collections.airstrip.core.plugins.module_utils.site_sizing import memory_needed
 from ansible_collections.airstrip.core.plugins.module_utils.site_views import ports
 
@@ -176,6 +177,61 @@ def _memory(site: Site) -> Iterator[str]:
             )
 
 
+def _scale(site: Site) -> Iterator[str]:
+    for host in site.placed.get("worker", ()):
+        for worker in site.hosts[host].variables["site_workers"]:
+            if isinstance(worker, Mapping):
+                for problem in worker_problems(worker):
+                    yield f"{host}: site_workers: the worker {worker.get('name')} {problem}."
+    if site.scaled and not site.placed.get("prometheus"):
+        yield (
+            f"site_workers: {', '.join(site.scaled)} has a scale, which Prometheus works out, and no host is in the "
+            "group monitoring. Put one there, or take out scale and set concurrency."
+        )
+    for name, rows in site.scaled.items():
+        yield from _scaled_set(site, name, rows)
+    queues: dict[str, list[str]] = {}
+    for name, rows in site.scaled.items():
+        for queue in {str(queue) for row in rows.values() for queue in row.get("queues") or []}:
+            queues.setdefault(queue, []).append(name)
+    for queue, names in sorted(queues.items()):
+        if len(names) > 1:
+            yield (
+                f"site_workers: {' and '.join(names)} have a scale, and both take the queue {queue}: each would count "
+                "its tasks. Give it to one of them."
+            )
+
+
+def _scaled_set(site: Site, name: str, rows: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    first, row = next(iter(rows.items()))
+    scale = scale_of(row) or {}
+    everywhere = [
+        host
+        for host in site.placed["worker"]
+        if any(isinstance(one, Mapping) and one.get("name") == name for one in site.hosts[host].variables["site_workers"])
+    ]
+    for host in everywhere:
+        if host not in rows or {**rows[host], "scale": scale_of(rows[host])} != {**row, "scale": scale}:
+            yield (
+                f"site_workers: the workers {name} differ on {first} and {host}. What scales is one set: give it the "
+                "same entry on all of its hosts."
+            )
+            return
+    if scale["min"] < len(rows):
+        yield (
+            f"site_workers: the worker {name} has scale.min {scale['min']} and {len(rows)} hosts, and each of them runs "
+            f"one at least. Set scale.min to {len(rows)} or more."
+        )
+    for host in rows:
+        timeout = int(site.hosts[host].variables["site_worker_stop_timeout"])
+        if timeout <= scale["longest_task_seconds"]:
+            yield (
+                f"{host}: site_worker_stop_timeout is {timeout}, and tasks of {name} take up to "
+                f"{scale['longest_task_seconds']} s (scale.longest_task_seconds): an instance that is taken away would "
+                "end them. Set it to more."
+            )
+
+
 def _extra_clients(site: Site) -> Iterator[str]:
     names = {service.extra_clients for entry in site.registry.values() for service in entry.services}
     for name in sorted(names - {""}):
@@ -218,5 +274,5 @@ def _muted(site: Site) -> Iterator[str]:
 def problems(site: Site) -> list[str]:
     """List what is wrong with a site."""
     of_components = (_placement, _too_many, _both, _external, _nameless, _idle)
-    of_hosts = (_addresses, _ipv6, _ports, _memory, _extra_clients, _viewers, _proxies, _muted)
+    of_hosts = (_addresses, _ipv6, _ports, _memory, _scale, _extra_clients, _viewers, _proxies, _muted)
     return [problem for check in (_names, *of_components, *of_hosts) for problem in check(site)]

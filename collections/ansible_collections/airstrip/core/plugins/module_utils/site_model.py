@@ -9,19 +9,24 @@ over HTTP (Airflow: security/security_model.rst and logging-tasks.rst, `[logging
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from ansible_collections.airstrip.core.plugins.module_utils.site_hosts import members
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component, Need, Service
+from ansible_collections.airstrip.core.plugins.module_utils.site_scale import instance_of, scale_of, sets_of, shares
+from ansible_collections.airstrip.core.plugins.module_utils.worker_scale import Host as Share
+from ansible_collections.airstrip.core.plugins.module_utils.worker_scale import share
 
 LOOPBACK = "127.0.0.1"
 # A host outside of the inventory, by its name or its address. What is none may be a URL with a password.
 SERVER = re.compile(r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 # A server there needs no TLS.
 _LOCAL = re.compile(r"127\.|::1$|localhost$|$")
+# Of what does not scale, there is one.
+_ALONE = Share("", 1, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,10 @@ class Site:
         self.registry, self.groups, self.variables, self.hosts = registry, groups, variables, hosts
         self.members = {name: members(entry, registry, groups) for name, entry in registry.items()}
         self.components = {name: entry for name, entry in registry.items() if entry.when.hold(variables)}
-        self.placed = {name: self.members[name] for name in self.components}
+        self.placed = {
+            name: [host for host in self.members[name] if self._is_listed(entry, host)]
+            for name, entry in self.components.items()
+        }
 
     def placed_on(self, host: str) -> list[str]:
         """Return the names of all that is placed on a host."""
@@ -124,13 +132,62 @@ class Site:
         """Return the names of a host's components: those that offer something or need it."""
         return [name for name in self.placed_on(host) if self.components[name].services or self.components[name].needs]
 
+    def _is_listed(self, entry: Component, host: str) -> bool:
+        variable, _, key = entry.listed.partition(".")
+        given = self.hosts[host].variables.get(variable) or [] if variable and host in self.hosts else []
+        return not variable or any(isinstance(item, Mapping) and key in item for item in given)
+
     def instances(self, component: str, host: str) -> list[Mapping[str, Any]]:
-        """Return the instances of a component on a host: one without properties, if it has no list of them."""
+        """Return the instances of a component on a host that always run there.
+
+        One without properties, if it has no list of them. Of a set that scales, each has its own name, and that of all
+        in `set`.
+        """
+        return self._numbered(component, host, lambda _, each: range(1, each.fixed + 1))
+
+    def more_instances(self, component: str, host: str) -> list[Mapping[str, Any]]:
+        """Return the instances that run there while they are wanted, as many as may."""
+        return self._numbered(component, host, lambda _, each: range(each.fixed + 1, each.most + 1))
+
+    def all_instances(self, component: str, host: str) -> list[Mapping[str, Any]]:
+        """Return the instances that run there when the whole site has as many of them as it may."""
+        return self._numbered(component, host, lambda name, each: range(1, self._fair[name][each.name] + 1))
+
+    def _numbered(
+        self, component: str, host: str, numbers: Callable[[str, Share], Sequence[int]]
+    ) -> list[Mapping[str, Any]]:
         variable = self.components[component].instances
         if host not in self.placed[component]:
             return []
         given = self.hosts[host].variables[variable] if variable else [{}]
-        return [item for item in given if isinstance(item, Mapping)]
+        found: list[Mapping[str, Any]] = []
+        for item in given:
+            if not isinstance(item, Mapping):
+                continue
+            name = str(item.get("name"))
+            own = next((each for each in self.shares.get(name, ()) if each.name == host), _ALONE)
+            if own is not _ALONE and "scale" in item:
+                found += [instance_of(item, number) for number in numbers(name, own)]
+            elif 1 in numbers("", _ALONE):
+                found.append(item)
+        return found
+
+    @cached_property
+    def scaled(self) -> dict[str, dict[str, Mapping[str, Any]]]:
+        """The entries of site_workers that scale, by the name of their set and by host."""
+        rows = {host: self.hosts[host].variables["site_workers"] for host in self.placed.get("worker", ())}
+        return sets_of({host: [row for row in given if isinstance(row, Mapping)] for host, given in rows.items()})
+
+    @cached_property
+    def shares(self) -> dict[str, list[Share]]:
+        """The hosts of each set that scales, a host of more processors with more of it."""
+        return {name: shares(rows, lambda host: self.hosts[host].cores) for name, rows in self.scaled.items()}
+
+    @cached_property
+    def _fair(self) -> dict[str, dict[str, int]]:
+        """What each host runs of each set if all instances of the site run."""
+        most = {name: (scale_of(next(iter(rows.values()))) or {})["max"] for name, rows in self.scaled.items()}
+        return {"": {"": 1}} | {name: share(most[name], hosts) for name, hosts in self.shares.items()}
 
     def offered(self) -> Iterator[tuple[Component, Service]]:
         """Yield what the components offer."""

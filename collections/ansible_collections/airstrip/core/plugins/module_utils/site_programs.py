@@ -27,6 +27,7 @@ def programs(site: Site, host: str) -> dict[str, dict[str, Any]]:
     memory_bound  percent of the host's memory that it may take, 0 for no bound
     drain, probe  as in the registry
     instances     its units on this host, see `_instances`
+    elastic       those that are started and stopped as they are wanted
     """
     return {
         entry.name: _row(site, host, entry, entry.airflow)
@@ -51,7 +52,8 @@ def _row(site: Site, host: str, entry: Component, program: Program) -> dict[str,
         "memory_bound": sizing.memory_bound(site, host, entry.name),
         "drain": program.drain,
         "probe": asdict(entry.probe),
-        "instances": _instances(site, host, entry, unit),
+        "instances": _instances(site, host, entry, unit, elastic=False),
+        "elastic": _instances(site, host, entry, unit, elastic=True) if entry.instances else [],
     }
 
 
@@ -59,7 +61,7 @@ def _holding(site: Site, names: Iterable[Named]) -> list[str]:
     return [name.name for name in names if name.when.hold(site.variables)]
 
 
-def _instances(site: Site, host: str, entry: Component, unit: str) -> list[dict[str, Any]]:
+def _instances(site: Site, host: str, entry: Component, unit: str, *, elastic: bool) -> list[dict[str, Any]]:
     """Return the units of a component on a host.
 
     unit          its name, without `.service`
@@ -67,14 +69,20 @@ def _instances(site: Site, host: str, entry: Component, unit: str) -> list[dict[
     directory     name of its own directory in AIRFLOW_HOME
     arguments     what it has after the component's command
     unit_options  its own options of [Service]
-    name, node    of a worker: its name in site_workers, and Celery's name of it
+    name, node    of a worker: its name, and Celery's name of it
+    set           name in site_workers, which several instances have in common if it scales
+    part_of       unit with which one that is elastic stops and restarts; else empty
     """
     if not entry.instances:
-        return [_instance(unit, arguments="", unit_options={})]
-    workers = [item for item in site.instances(entry.name, host) if item.get("name") and item.get("queues")]
+        return [_instance(unit, arguments="", unit_options={}, part_of="")]
+    found = site.more_instances(entry.name, host) if elastic else site.instances(entry.name, host)
+    workers = [item for item in found if item.get("name") and item.get("queues")]
     names = site.hosts[host].names
     node = {"host": names[-1] if names else host, "slots": sizing.concurrency(site, host)}
-    return [_worker(unit, worker, node, first=index == 0) for index, worker in enumerate(workers)]
+    return [
+        _worker(unit, worker, node, first=index == 0 and not elastic, elastic=elastic)
+        for index, worker in enumerate(workers)
+    ]
 
 
 def _instance(unit: str, **more: Any) -> dict[str, Any]:
@@ -82,7 +90,9 @@ def _instance(unit: str, **more: Any) -> dict[str, Any]:
     return {"unit": unit, "path": f"{_UNITS}/{unit}.service", "directory": directory, **more}
 
 
-def _worker(unit: str, worker: Mapping[str, Any], host: Mapping[str, Any], *, first: bool) -> dict[str, Any]:
+def _worker(
+    unit: str, worker: Mapping[str, Any], host: Mapping[str, Any], *, first: bool, elastic: bool
+) -> dict[str, Any]:
     """Return a worker. The log server's port is one for all of a site, so only the first of a host can have it.
 
     It serves the logs of all, which lie in one directory.
@@ -90,8 +100,19 @@ def _worker(unit: str, worker: Mapping[str, Any], host: Mapping[str, Any], *, fi
     name, node = str(worker["name"]), f"{worker['name']}@{host['host']}"
     arguments = f" --queues {','.join(map(str, worker['queues']))} --celery-hostname {node}"
     arguments += _slots(worker, host["slots"]) + ("" if first else " --skip-serve-logs")
-    options = worker.get("unit_options") or {}
-    return _instance(f"{unit}@{name}", arguments=arguments, unit_options=dict(options), name=name, node=node)
+    # Whoever starts an elastic one waits longer after each failure.
+    options = dict(worker.get("unit_options") or {}) | ({"Restart": "no"} if elastic else {})
+    together = str(worker.get("set") or name)
+    part_of = f"{unit}@{together}-1.service" if elastic else ""
+    return _instance(
+        f"{unit}@{name}",
+        arguments=arguments,
+        unit_options=options,
+        name=name,
+        node=node,
+        set=together,
+        part_of=part_of,
+    )
 
 
 def _slots(worker: Mapping[str, Any], default: int) -> str:

@@ -4,6 +4,7 @@ An entry is a mapping with these keys, and `read_component` refuses any other:
   group       name of the inventory's group with its hosts
   beside      or components on whose hosts it is placed; `site` for all hosts of the site. One of both is required
   wanted_by   a component without which it is not placed
+  listed      a host's variable and a key, `site_workers.scale`: it is placed only where an item of that list has it
   role        the role that installs it (required)
   tier        the playbook that applies the role, and with it the order in which components stop (required)
   when        conditions, all of which have to hold for the component to be part of a site; see When
@@ -50,7 +51,7 @@ SITE = "site"
 # See site_metrics.py, and site_views.py.
 VIEWS = (
     *("metrics", "exporters", "targets", "probed", "monitored", "viewed"),
-    *("queues", "listen_address", "virtual_interface", "priority", "rules", "egress"),
+    *("queues", "listen_address", "virtual_interface", "priority", "rules", "egress", "scaled", "scaled_here"),
 )
 STAGES = ("before_airflow", "after_airflow")
 DRAINS = ("", "load_balancers", "tasks")
@@ -67,6 +68,7 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 _VERSION = re.compile(r"(<=?|>=?) (\d+(?:\.\d+)*)")
 _REPLACED = re.compile(r"\{(\w+)\}")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+_LISTED = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 
 
 class RegistryError(ValueError):
@@ -295,6 +297,7 @@ class Component:
     group: str = ""
     beside: tuple[str, ...] = ()
     wanted_by: str = ""
+    listed: str = ""
     when: When = When()
     units: tuple[str, ...] = ()
     holds_data: bool = False
@@ -467,6 +470,7 @@ def variables(component: Component) -> Iterator[str]:
         for text in component.owns + component.units + component.probe.certificates + secrets
         for name in _REPLACED.findall(text)
     )
+    yield component.listed.partition(".")[0]
     yield from (component.instances, component.address, component.placement.external, component.placement.plain)
 
 
@@ -511,6 +515,8 @@ def read_component(name: str, entry: object) -> Component:
         raise RegistryError(f"{place}.probe.ports names {min(unknown)!r}, which is no service of it")
     if component.probe.path and not component.services:
         raise RegistryError(f"{place}.probe.path needs a service at whose port it is asked")
+    if component.listed and not _LISTED.fullmatch(component.listed):
+        raise RegistryError(f"{place}.listed is {component.listed!r}; write a variable and a key as 'site_list.key'")
     _one_of(component.endpoint, ENDPOINTS, f"{place}.endpoint")
     _one_of(component.stage, ("", *STAGES), f"{place}.stage")
     _leader_probe(component, place)

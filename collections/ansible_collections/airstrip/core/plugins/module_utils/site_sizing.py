@@ -60,20 +60,20 @@ def slots_of(instance: Mapping[str, Any], default: int) -> int:
 
 
 def host_slots(site: Site, name: str) -> int:
-    """Return the slots of all instances of a host."""
+    """Return the slots of all instances of a host, also of those that run when the site has as many as it may."""
     default = concurrency(site, name)
     return sum(
         slots_of(instance, default)
         for component in site.of(name)
         if site.components[component].memory.slot_mb
-        for instance in site.instances(component, name)
+        for instance in site.all_instances(component, name)
     )
 
 
 def memory_needed(site: Site, name: str) -> int:
     """Return the MB that a host needs with all of its slots busy."""
     entries = [site.components[component] for component in site.of(name)]
-    own = sum(entry.memory.mb * len(site.instances(entry.name, name)) for entry in entries)
+    own = sum(entry.memory.mb * len(site.all_instances(entry.name, name)) for entry in entries)
     return _SYSTEM_MB + own + host_slots(site, name) * max((entry.memory.slot_mb for entry in entries), default=0)
 
 
@@ -97,7 +97,7 @@ def _connections(site: Site) -> Iterator[tuple[str, str, int]]:
             for name in site.placed[entry.name]:
                 default, asked = concurrency(site, name), need.connections
                 times = int(site.hosts[name].variables[asked.each]) if asked.each else 1
-                for instance in site.instances(entry.name, name) if need.login else ():
+                for instance in site.all_instances(entry.name, name) if need.login else ():
                     slots = asked.slots * slots_of(instance, default)
                     yield entry.name, need.login, times * (asked.pools * _POOL + asked.fixed + slots)
 

@@ -23,6 +23,7 @@ from ansible_collections.airstrip.core.plugins.module_utils.site_metrics import 
 from ansible_collections.airstrip.core.plugins.module_utils.site_model import LOOPBACK, SERVER, Site
 from ansible_collections.airstrip.core.plugins.module_utils.site_programs import programs
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component, filled
+from ansible_collections.airstrip.core.plugins.module_utils.site_scale import rules_of, set_here
 from ansible_collections.airstrip.core.plugins.module_utils.site_variables import PREFIX
 
 SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
@@ -190,9 +191,9 @@ def worker_sets(site: Site) -> dict[str, list[str]]:
     found: dict[str, set[str]] = {}
     for host in site.placed.get("worker", ()):
         for worker in site.instances("worker", host):
-            queues = worker.get("queues") or []
-            if worker.get("name") and isinstance(queues, list):
-                found.setdefault(str(worker["name"]), set()).update(map(str, queues))
+            queues, name = worker.get("queues") or [], worker.get("set") or worker.get("name")
+            if name and isinstance(queues, list):
+                found.setdefault(str(name), set()).update(map(str, queues))
     return {name: sorted(found[name]) for name in sorted(found)}
 
 
@@ -206,7 +207,7 @@ def task_slots(site: Site) -> list[dict[str, Any]]:
             "slots": sizing.slots_of(instance, sizing.concurrency(site, host)),
         }
         for host in site.placed.get("worker", ())
-        for instance in site.instances("worker", host)
+        for instance in site.all_instances("worker", host)
         if isinstance(instance.get("queues") or [], list)
     ]
 
@@ -372,6 +373,9 @@ def status(site: Site, host: str) -> dict[str, Any]:
         "host": host,
         "parts": [*_outside_parts(site, host), *(part for entry in entries for part in _parts(site, host, entry))],
         "known_units": _unique(["airflow-*.service", *known]),
+        "elastic_units": [
+            f"airflow-worker@{item['name']}.service" for item in site.more_instances("worker", host)
+        ] if "worker" in site.components else [],
         "install_directory": str(site.variables["site_install_directory"]),
         "drained_file": f"{directory}/drained",
         "authority": f"{directory}/ca.crt" if tls and is_airflow else "",
@@ -456,6 +460,7 @@ def _host(site: Site, name: str, queues: list[str]) -> dict[str, Any]:
         "status": status(site, name),
         "concurrency": sizing.concurrency(site, name),
         "memory_needed_mb": sizing.memory_needed(site, name),
+        "workers": [dict(item) for item in site.instances("worker", name)] if "worker" in site.components else [],
         "vars": {key.removeprefix(PREFIX): item for key, item in own.items()},
         "roles": roles(site, name),
         "probes": probes(site, name),
@@ -466,6 +471,12 @@ def _host(site: Site, name: str, queues: list[str]) -> dict[str, Any]:
         "monitored": monitored(site),
         "viewed": viewed(site, found["public"]),
         "queues": queues,
+        "scaled": [rules_of(name, rows) for name, rows in site.scaled.items()],
+        "scaled_here": [
+            set_here(set_name, rows, site.shares[set_name], name)
+            for set_name, rows in site.scaled.items()
+            if name in rows
+        ],
     }
 
 
