@@ -128,7 +128,10 @@ def test_all_hosts_together_have_what_is_wanted(wanted: int, first: int, second:
 
 
 def row(name: str, value: str, age: float = 0, **labels: str) -> dict[str, Any]:
-    return {"metric": {"__name__": name, "set": "elastic", **labels}, "values": [[NOW - age - 10, "1"], [NOW - age, value]]}
+    return {
+        "metric": {"__name__": name, "set": "elastic", **labels},
+        "values": [[NOW - age - 10, "1"], [NOW - age, value]],
+    }
 
 
 def said(*rows: dict[str, Any]) -> dict[str, Any]:
@@ -152,7 +155,9 @@ def test_an_answer_is_its_last_values() -> None:
 
 def test_what_is_old_does_not_count() -> None:
     assert answers_of(said(row(worker_scale.WANTED, "7", age=MAX_AGE + 1)), NOW) == {}
-    found = answers_of(said(row(worker_scale.WANTED, "7"), row(worker_scale.PRESENT, "3", MAX_AGE + 1, instance="w1")), NOW)
+    found = answers_of(
+        said(row(worker_scale.WANTED, "7"), row(worker_scale.PRESENT, "3", MAX_AGE + 1, instance="w1")), NOW
+    )
     assert found == {"elastic": Answer(7, {}, frozenset())}
 
 
@@ -219,7 +224,9 @@ def test_one_that_fails_waits_longer_each_time_and_another_takes_its_place() -> 
     moment, failed, waits = NOW, dict[str, Failures](), []
     for _ in range(12):
         began = moment
-        while not (starts := changes(elastic(), 1, {U2: FAILED} if failed else {}, failed, moment)[0]) or starts[0] != U2:
+        while (
+            not (starts := changes(elastic(), 1, {U2: FAILED} if failed else {}, failed, moment)[0]) or starts[0] != U2
+        ):
             assert starts == [U3]
             moment += 1
         waits.append(moment - began)
@@ -332,3 +339,40 @@ def test_a_certificate_of_another_authority_is_refused(tmp_path: Path) -> None:
                 with pytest.raises(ScaleError, match="certificate verify failed"):
                     worker_scale._ask(asked, "s3cret")
                 assert server.requests == []
+
+
+# What is kept and told
+
+
+def test_the_moment_of_the_last_answer_stays_while_there_is_none() -> None:
+    """A series that ended with the answers would tell nobody."""
+    sets = (elastic(), Set("other", 1, 2, pair(), "airflow-worker@other-1.service", ()))
+    answer = Answer(2, {}, frozenset())
+    first = worker_scale.answered(sets, {}, {"elastic": answer}, NOW)
+    assert first == {"elastic": NOW, "other": NOW}
+    later = worker_scale.answered(sets, first, {"other": answer}, NOW + 700)
+    assert later == {"elastic": NOW, "other": NOW + 700}
+    assert worker_scale.answered(sets[1:], later, {}, NOW + 800) == {"other": NOW + 700}
+
+
+def test_metrics() -> None:
+    units = {U2: ON, U3: GOES, U4: FAILED, "airflow-worker@elastic-1.service": ON}
+    assert [*worker_scale._lines(settings(), units, {"elastic": NOW})] == [
+        "# TYPE airstrip_worker_scale_last_answer_seconds gauge",
+        'airstrip_worker_scale_last_answer_seconds{set="elastic"} 1800000000',
+        "# TYPE airstrip_worker_scale_units gauge",
+        'airstrip_worker_scale_units{set="elastic",state="active"} 1',
+        'airstrip_worker_scale_units{set="elastic",state="deactivating"} 1',
+        'airstrip_worker_scale_units{set="elastic",state="failed"} 1',
+    ]
+
+
+def test_what_is_kept_is_read_again_and_what_is_broken_is_not(tmp_path: Path) -> None:
+    path, failures = tmp_path / "state.json", {U2: Failures(3, NOW)}
+    assert worker_scale._read_state(path) == ({}, {})
+    worker_scale._write_state(path, failures, {"elastic": NOW})
+    assert worker_scale._read_state(path) == (failures, {"elastic": NOW})
+    assert path.stat().st_mode & 0o777 == 0o600
+    for text in ("", "[]", "{}", '{"failures": {"a": 1}, "answers": {}}', '{"failures": {}, "answers": {"a": "x"}}'):
+        path.write_text(text)
+        assert worker_scale._read_state(path) == ({}, {})

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import http.client
 import json
 import math
 import os
@@ -139,11 +140,14 @@ class ScaleError(Exception):
     """No answer, or none that counts."""
 
 
+def _is_number(text: object) -> bool:
+    with contextlib.suppress(ValueError):
+        return math.isfinite(float(str(text)))
+    return False
+
+
 def _number(text: object) -> int:
-    value = float(str(text))
-    if not math.isfinite(value):
-        raise ValueError(f"no number: {text}")
-    return round(value)
+    return round(float(str(text)))
 
 
 def answers_of(said: object, now: float) -> dict[str, Answer]:
@@ -160,10 +164,11 @@ def answers_of(said: object, now: float) -> dict[str, Answer]:
         found: dict[str, Answer] = {}
         for name, labels, (moment, value) in rows:
             if name == WANTED and now - float(moment) <= MAX_AGE:
-                found[str(labels["set"])] = Answer(_number(value), {}, frozenset())
+                known = Answer(_number(value), {}, frozenset()) if _is_number(value) else None
+                found |= {str(labels["set"]): known} if known else {}
         for name, labels, (moment, value) in rows:
             known = found.get(str(labels.get("set")))
-            if known is None or now - float(moment) > MAX_AGE:
+            if known is None or now - float(moment) > MAX_AGE or not _is_number(value):
                 continue
             host = str(labels.get("instance"))
             if name == PRESENT:
@@ -266,14 +271,19 @@ def _ask(settings: Settings, password: str) -> object:
             )
             with opener.open(request, timeout=PATIENCE) as response:
                 return json.loads(response.read(_BYTES))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             reasons.append(f"{url}: {error}")
     raise ScaleError("; ".join(reasons) or "there is no server to ask")
 
 
 def _systemctl(*arguments: str) -> str:
     result = subprocess.run(
-        ["systemctl", *arguments], check=True, capture_output=True, text=True, timeout=SYSTEMD, env={"LC_ALL": "C.UTF-8"}
+        ["systemctl", *arguments],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=SYSTEMD,
+        env={"LC_ALL": "C.UTF-8"},
     )
     return result.stdout
 
@@ -289,11 +299,25 @@ def _units(names: Sequence[str]) -> dict[str, Unit]:
     return found
 
 
-def _read_failures() -> dict[str, Failures]:
-    """Return what was written; nothing, if that is none: then failures are counted anew."""
-    with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
-        return {str(name): Failures(**row) for name, row in json.loads(_STATE.read_text()).items()}
-    return {}
+def _read_state(path: Path) -> tuple[dict[str, Failures], dict[str, float]]:
+    """Return the failures and the moments of answers that were written; nothing, if that is none: all begins anew."""
+    with contextlib.suppress(OSError, ValueError, TypeError, AttributeError, KeyError):
+        state = json.loads(path.read_text())
+        failures = {str(name): Failures(**row) for name, row in state["failures"].items()}
+        return failures, {str(name): float(moment) for name, moment in state["answers"].items()}
+    return {}, {}
+
+
+def _write_state(path: Path, failures: Mapping[str, Failures], answers: Mapping[str, float]) -> None:
+    rows = {name: vars(row) for name, row in failures.items()}
+    _replace(path, json.dumps({"failures": rows, "answers": answers}), 0o600)
+
+
+def answered(
+    sets: Sequence[Set], before: Mapping[str, float], said: Mapping[str, Answer], now: float
+) -> dict[str, float]:
+    """Return the moment of each set's last answer; of one that has had none, of the first question."""
+    return {one.name: now if one.name in said else before.get(one.name, now) for one in sets}
 
 
 def _replace(path: Path, text: str, mode: int) -> None:
@@ -304,11 +328,11 @@ def _replace(path: Path, text: str, mode: int) -> None:
     Path(name).replace(path)
 
 
-def _lines(settings: Settings, units: Mapping[str, Unit], wanted: Mapping[str, int], now: float) -> Iterator[str]:
+def _lines(settings: Settings, units: Mapping[str, Unit], answers: Mapping[str, float]) -> Iterator[str]:
     """Yield the metrics."""
     yield "# TYPE airstrip_worker_scale_last_answer_seconds gauge"
-    for name in wanted:
-        yield f'airstrip_worker_scale_last_answer_seconds{{set="{name}"}} {now:.0f}'
+    for name, moment in answers.items():
+        yield f'airstrip_worker_scale_last_answer_seconds{{set="{name}"}} {moment:.0f}'
     yield "# TYPE airstrip_worker_scale_units gauge"
     for one in settings.sets:
         for state in ("active", "deactivating", "failed"):
@@ -323,7 +347,7 @@ def _run(settings: Settings, password: str) -> None:
     except ScaleError as error:
         print(f"Nothing is changed: {error}", file=sys.stderr)
     names = [name for one in settings.sets for name in (one.first, *one.units)]
-    units, before, started = _units(names), _read_failures(), list[str]()
+    (before, asked), units, started = _read_state(_STATE), _units(names), list[str]()
     for one in settings.sets:
         answer, first = said.get(one.name), units.get(one.first)
         if answer is None or first is None or first.active != "active":
@@ -335,9 +359,10 @@ def _run(settings: Settings, password: str) -> None:
                 _systemctl(verb, "--no-block", "--", *chosen)
         started += starting
     failures = failures_of(units, before, started, now)
-    _replace(_STATE, json.dumps({name: vars(row) for name, row in failures.items()}), 0o600)
+    answers = answered(settings.sets, asked, said, now)
+    _write_state(_STATE, failures, answers)
     if settings.metrics and Path(settings.metrics).parent.is_dir():
-        lines = _lines(settings, units, {one.name: 0 for one in settings.sets if one.name in said}, now)
+        lines = _lines(settings, units, answers)
         _replace(Path(settings.metrics), "".join(f"{line}\n" for line in lines), 0o644)
 
 
