@@ -20,7 +20,7 @@ _MAX_NAME = 64
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?")
 # Its password is a variable, whose name ends with it.
 _VIEWER = re.compile(r"[a-z][a-z0-9_]*")
-_OWN_VIEWER = "airstrip"
+_OWN_VIEWERS = ("airstrip", "worker_scale")
 # The kernel keeps part of a machine's memory to itself; "4 GB" show up as some 3.8.
 _MEMORY_TOLERANCE = 0.1
 
@@ -250,10 +250,10 @@ def _proxies(site: Site) -> Iterator[str]:
 def _viewers(site: Site) -> Iterator[str]:
     viewers = [str(name) for name in site.variables["site_viewers"]]
     for name in viewers:
-        if not _VIEWER.fullmatch(name) or name == _OWN_VIEWER or viewers.count(name) > 1:
+        if not _VIEWER.fullmatch(name) or name in _OWN_VIEWERS or viewers.count(name) > 1:
             yield (
                 f"site_viewers has {name!r}. Write each person once, by a name of lower-case letters, digits and _ "
-                f"that begins with a letter and is not {_OWN_VIEWER}."
+                f"that begins with a letter and is not {' or '.join(_OWN_VIEWERS)}."
             )
     for component in ("prometheus", "load_balancer") if viewers else ():
         if not site.placed.get(component):

@@ -144,14 +144,14 @@ def instance_of(row: Mapping[str, Any], number: int) -> dict[str, Any]:
 def rules_of(name: str, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return a set as the rules of Prometheus need it: its `scale`, and `name`, `queues`, `hosts` and `units`.
 
-    The units are a regular expression (RE2) of their names.
+    These three are regular expressions (RE2) of the names.
     """
     first = next(iter(rows.values()))
     return {
         **(scale_of(first) or {}),
         "name": name,
-        "queues": sorted(map(str, first.get("queues") or [])),
-        "hosts": list(rows),
+        "queues": "|".join(re.escape(str(queue)) for queue in sorted(map(str, first.get("queues") or []))),
+        "hosts": "|".join(map(re.escape, rows)),
         "units": rf"airflow-worker@{re.escape(name)}-[0-9]+\.service",
     }
 

@@ -271,6 +271,12 @@ def monitoring_roles(site: Site, budget: Mapping[str, Any]) -> list[dict[str, An
     ]
 
 
+def viewers(site: Site) -> dict[str, str]:
+    """Return who may look at Prometheus beside itself, with the name of the password."""
+    people = {str(name): f"site_viewer_{name}" for name in site.variables["site_viewers"]}
+    return people | ({"worker_scale": "worker_scale_password"} if site.placed.get("worker_scale") else {})
+
+
 def used_logins(site: Site) -> set[str]:
     """Return the logins that the components of the site have."""
     entries = [entry for entry in site.components.values() if site.placed[entry.name]]
@@ -495,7 +501,7 @@ def fact(site: Site) -> dict[str, Any]:
     budget        connections to the database; `databases`, `database_roles` and `monitoring_roles`, as the role
                   postgresql takes them
     broker_users  of the workers, `broker_secrets` the names of their passwords
-    viewer_secrets names of the passwords of those who may look at Prometheus
+    viewers       who may look at Prometheus, people and programs, with the names of their passwords
     ca_bundle     file of the authorities that Airflow trusts, where the site has one of its own
     slots         of all workers; `worker_sets`, the queues of those of each name, and all `queues`; `task_slots`
     entries       the lines of /etc/hosts
@@ -537,7 +543,7 @@ def fact(site: Site) -> dict[str, Any]:
         "monitoring_roles": monitoring_roles(site, budget),
         "broker_users": users,
         "broker_secrets": [user["secret"] for user in users],
-        "viewer_secrets": [f"site_viewer_{name}" for name in site.variables["site_viewers"]],
+        "viewers": viewers(site),
         "ca_bundle": f"{site.variables['site_config_directory']}/ca-bundle.crt",
         "hosts": hosts,
     }
