@@ -43,6 +43,7 @@ CATALOGUE = re.compile(
             "airflow_dag_run_duration_seconds_(bucket|sum|count)",
             # The text file of the hosts.
             "airstrip_(finding|host_drained)",
+            "airstrip_worker_scale_(last_answer_seconds|units)",
             "airstrip_(certificate_expires|status|backup)_timestamp_seconds",
             # Debian's programs, in the versions of Debian 12 and 13.
             "node_systemd_(unit_state|service_restart_total)",
@@ -56,9 +57,31 @@ CATALOGUE = re.compile(
             "prometheus_(rule_evaluation_failures|notifications_errors)_total",
             "(prometheus|alertmanager)_config_last_reload_successful",
             "alertmanager_notifications_failed_total",
+            # What rules of scale.yml record.
+            "airstrip:worker_(tasks|tasks_waiting|host_(cpu_percent|memory_percent|full))",
+            "airstrip:worker_instances_(present|raw|before|stable|limit_up|limit_down|wanted)",
         ]
     )
 )
+
+# The set of workers that the rules' tests have, as rules_of of site_scale.py gives it.
+SCALED: Mapping[str, Any] = {
+    "name": "elastic",
+    "queues": "elastic|extra",
+    "hosts": r"worker\-1|worker\-2",
+    "units": r"airflow-worker@elastic-[0-9]+\.service",
+    "min": 2,
+    "max": 10,
+    "target": 2,
+    "longest_task_seconds": 60,
+    "counted": "all",
+    "cpu": 70,
+    "memory": 80,
+    "host_cpu": 90,
+    "host_memory": 85,
+    "up": {"percent": 100, "instances": 2, "seconds": 30, "stabilization": 0, "cooldown": 0},
+    "down": {"percent": 50, "instances": 1, "seconds": 60, "stabilization": 300, "cooldown": 0},
+}
 
 # Words of PromQL that stand where a metric could.
 _WORDS = {"and", "or", "unless", "bool", "by", "without", "on", "ignoring", "offset"}
@@ -95,8 +118,8 @@ class Case:
 
 
 def rendered(variables: Mapping[str, Any] | None = None) -> dict[str, str]:
-    """Return the rule files by name; without variables, as the role's defaults give them."""
-    role = Role("prometheus", dict(variables or {}))
+    """Return the rule files by name; without variables, as the role's defaults give them, and with a set that scales."""
+    role = Role("prometheus", {"prometheus_scaled": [SCALED], **(variables or {})})
     return {path.stem: role.render(f"rules/{path.name}") for path in sorted(TEMPLATES.glob("*.yml.j2"))}
 
 

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import pytest
+from airstrip_alerts import SCALED
 from airstrip_imagined import PLACED, facts, imagined, inventory
 from airstrip_registry import declared, registry
 from ansible_collections.airstrip.core.plugins.module_utils.site_checks import problems
@@ -51,7 +52,7 @@ def said(*workers: Any, **more: Any) -> list[str]:
         scaled(target=0.5, counted="waiting", per_host=10, cpu=1, memory=100, host_cpu=100, host_memory=100),
         scaled(up={"percent": 0, "instances": 1}, down={"percent": 100, "instances": 0, "stabilization": 0}),
         scaled(min=10),
-        scaled(max=500, per_host=3),
+        scaled(max=20, per_host=10),
         worker(arguments="--loglevel DEBUG", unit_options={"Nice": 5}),
     ],
 )
@@ -205,9 +206,24 @@ def test_each_host_runs_one_at_least() -> None:
 
 def test_an_instance_does_not_take_the_name_of_a_worker() -> None:
     """Both would be airflow-worker@elastic-2."""
-    found = said(worker(), {**DEFAULT, "name": "elastic-2", "queues": ["b"]})
-    assert found
-    assert all("elastic-2" in text for text in found)
+    assert said(worker(), {**DEFAULT, "name": "elastic-2", "queues": ["b"]}) == [
+        "site_workers: the worker elastic-2 has the name of an instance of elastic, which has a scale. Give it another "
+        "name."
+    ]
+    assert said(worker(), {**DEFAULT, "name": "elastic-b", "queues": ["b"]}) == []
+
+
+def test_hosts_may_run_all_that_a_set_may_have() -> None:
+    assert said(scaled(per_host=4)) == [
+        "site_workers: the worker elastic has scale.max 10, and its 2 hosts may run 8 together (scale.per_host). Lower "
+        "scale.max, or raise scale.per_host."
+    ]
+
+
+@pytest.mark.parametrize("queues", [5, "elastic", None, {}])
+def test_queues_that_are_no_list_are_left_to_their_own_check(queues: Any) -> None:
+    assert said(worker(queues=queues)) == []
+    assert rules_of("elastic", {"worker1": worker(queues=queues)})["queues"] == ""
 
 
 # Who runs how many
@@ -235,8 +251,6 @@ def test_a_larger_host_takes_more_and_no_more_than_it_may() -> None:
     assert site(scaled(min=4, per_host=7), **large).shares == {
         "elastic": [Host("worker2", 2, 1, 7), Host("worker1", 6, 3, 7)]
     }
-    # What always runs there may be more than what may.
-    assert site(scaled(min=8, per_host=1)).shares == {"elastic": [Host("worker2", 2, 4, 4), Host("worker1", 2, 4, 4)]}
     assert site(scaled(max=3)).shares["elastic"][0].most == 3
 
 
@@ -303,6 +317,11 @@ def test_rules_match_queues_hosts_and_units_alone() -> None:
     assert (row["cpu"], row["down"]["stabilization"], row["counted"]) == (70, 300, "all")
 
 
+def test_the_rules_are_tested_with_a_set_as_it_is() -> None:
+    row = {"queues": ["extra", "elastic"], "scale": {"min": 2, "max": 10, "target": 2, "longest_task_seconds": 60}}
+    assert rules_of("elastic", {"worker-1": row, "worker-2": row}) == SCALED
+
+
 def test_a_site_without_scale_has_nothing_of_it() -> None:
     for placed in (PLACED, WATCHED):
         found = imagined(placed)
@@ -311,7 +330,10 @@ def test_a_site_without_scale_has_nothing_of_it() -> None:
         hosts = fact(found)["hosts"]
         assert [hosts[name]["scaled"] + hosts[name]["scaled_here"] for name in hosts] == [[]] * len(hosts)
         assert hosts["worker1"]["status"]["elastic_units"] == []
-        assert "airstrip-worker-scale" not in str(hosts)
+        # What any site may have, is known of each.
+        for host in hosts.values():
+            host["status"].pop("known_units")
+        assert "worker-scale" not in str(hosts)
         row = programs(found, "worker1")["worker"]
         assert row["elastic"] == []
         assert found.instances("worker", "worker1") == found.all_instances("worker", "worker1")

@@ -10,7 +10,7 @@ from ansible_collections.airstrip.core.plugins.module_utils.addresses import ip,
 from ansible_collections.airstrip.core.plugins.module_utils.host_status import KINDS, seconds_of
 from ansible_collections.airstrip.core.plugins.module_utils.site_model import SERVER, Site
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component
-from ansible_collections.airstrip.core.plugins.module_utils.site_scale import scale_of, worker_problems
+from ansible_collections.airstrip.core.plugins.module_utils.site_scale import queues_of, scale_of, worker_problems
 from ansible_collections.airstrip.core.plugins.module_utils.site_sizing import memory_needed
 from ansible_collections.airstrip.core.plugins.module_utils.site_views import ports
 
@@ -192,7 +192,7 @@ def _scale(site: Site) -> Iterator[str]:
         yield from _scaled_set(site, name, rows)
     queues: dict[str, list[str]] = {}
     for name, rows in site.scaled.items():
-        for queue in {str(queue) for row in rows.values() for queue in row.get("queues") or []}:
+        for queue in {queue for row in rows.values() for queue in queues_of(row)}:
             queues.setdefault(queue, []).append(name)
     for queue, names in sorted(queues.items()):
         if len(names) > 1:
@@ -208,7 +208,9 @@ def _scaled_set(site: Site, name: str, rows: Mapping[str, Mapping[str, Any]]) ->
     everywhere = [
         host
         for host in site.placed["worker"]
-        if any(isinstance(one, Mapping) and one.get("name") == name for one in site.hosts[host].variables["site_workers"])
+        if any(
+            isinstance(one, Mapping) and one.get("name") == name for one in site.hosts[host].variables["site_workers"]
+        )
     ]
     for host in everywhere:
         if host not in rows or {**rows[host], "scale": scale_of(rows[host])} != {**row, "scale": scale}:
@@ -222,6 +224,24 @@ def _scaled_set(site: Site, name: str, rows: Mapping[str, Mapping[str, Any]]) ->
             f"site_workers: the worker {name} has scale.min {scale['min']} and {len(rows)} hosts, and each of them runs "
             f"one at least. Set scale.min to {len(rows)} or more."
         )
+    able = sum(each.most for each in site.shares[name])
+    if able < scale["max"]:
+        yield (
+            f"site_workers: the worker {name} has scale.max {scale['max']}, and its {len(rows)} hosts may run {able} "
+            "together (scale.per_host). Lower scale.max, or raise scale.per_host."
+        )
+    others = {
+        str(one.get("name"))
+        for host in rows
+        for one in site.hosts[host].variables["site_workers"]
+        if isinstance(one, Mapping)
+    }
+    for other in sorted(others):
+        if re.fullmatch(rf"{re.escape(name)}-[0-9]+", other):
+            yield (
+                f"site_workers: the worker {other} has the name of an instance of {name}, which has a scale. Give it "
+                "another name."
+            )
     for host in rows:
         timeout = int(site.hosts[host].variables["site_worker_stop_timeout"])
         if timeout <= scale["longest_task_seconds"]:

@@ -42,6 +42,12 @@ _REQUIRED = ("min", "max", "target", "longest_task_seconds")
 _COUNTED = ("all", "waiting")
 
 
+def queues_of(row: Mapping[str, Any]) -> list[str]:
+    """Return the queues of an entry; none of what is no list, which has its own check."""
+    given = row.get("queues")
+    return sorted(map(str, given)) if isinstance(given, list) else []
+
+
 def is_whole(value: object, least: int, most: int) -> bool:
     """Tell whether a value is a whole number within bounds."""
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
@@ -150,7 +156,7 @@ def rules_of(name: str, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]
     return {
         **(scale_of(first) or {}),
         "name": name,
-        "queues": "|".join(re.escape(str(queue)) for queue in sorted(map(str, first.get("queues") or []))),
+        "queues": "|".join(re.escape(str(queue)) for queue in queues_of(first)),
         "hosts": "|".join(map(re.escape, rows)),
         "units": rf"airflow-worker@{re.escape(name)}-[0-9]+\.service",
     }
