@@ -18,10 +18,24 @@ from typing import Any
 import yaml
 from airstrip_render import Role
 from airstrip_tree import PROJECT
+from ansible_collections.airstrip.core.plugins.module_utils.site_scale import rules_of
 
 TEMPLATES = PROJECT / "roles" / "prometheus" / "templates" / "rules"
 TESTS = PROJECT / "tests" / "promtool"
 RUNBOOK = PROJECT / "docs" / "operations-monitoring.md"
+
+# A set of workers on two hosts, with what site_scale.py makes of its defaults.
+SCALED = rules_of(
+    "elastic",
+    {
+        host: {
+            "name": "elastic",
+            "queues": ["elastic"],
+            "scale": {"min": 2, "max": 10, "target": 2, "longest_task_seconds": 60},
+        }
+        for host in ("worker-1", "worker-2")
+    },
+)
 
 SEVERITIES = ("critical", "warning", "info")
 
@@ -44,6 +58,9 @@ CATALOGUE = re.compile(
             # The text file of the hosts.
             "airstrip_(finding|host_drained)",
             "airstrip_(certificate_expires|status|backup)_timestamp_seconds",
+            # airstrip-worker-scale, and the rules that it follows.
+            "airstrip_worker_scale_last_answer_seconds",
+            "airstrip:worker_instances_(wanted|present)",
             # Debian's programs, in the versions of Debian 12 and 13.
             "node_systemd_(unit_state|service_restart_total)",
             "node_(time_seconds|timex_sync_status|vmstat_oom_kill)",
@@ -96,7 +113,7 @@ class Case:
 
 def rendered(variables: Mapping[str, Any] | None = None) -> dict[str, str]:
     """Return the rule files by name; without variables, as the role's defaults give them."""
-    role = Role("prometheus", dict(variables or {}))
+    role = Role("prometheus", {"prometheus_scaled": [SCALED], **(variables or {})})
     return {path.stem: role.render(f"rules/{path.name}") for path in sorted(TEMPLATES.glob("*.yml.j2"))}
 
 
@@ -107,6 +124,7 @@ def alerts(files: Mapping[str, str]) -> list[Alert]:
         for file, text in files.items()
         for group in yaml.safe_load(text)["groups"]
         for rule in group["rules"] or []
+        if "alert" in rule
     ]
 
 
