@@ -223,8 +223,8 @@ def _scaled_set(site: Site, name: str, rows: Mapping[str, Mapping[str, Any]]) ->
             return
     if scale["min"] < len(rows):
         yield (
-            f"site_workers: the worker {name} has scale.min {scale['min']} and {len(rows)} hosts, of which each runs one "
-            f"at least. Set scale.min to {len(rows)} or more."
+            f"site_workers: the worker {name} has scale.min {scale['min']} and {len(rows)} hosts, of which each runs "
+            f"one at least. Set scale.min to {len(rows)} or more."
         )
     for host in rows:
         timeout = int(site.hosts[host].variables["site_worker_stop_timeout"])

@@ -11,9 +11,9 @@ it, by PartOf=, all others. An instance that is stopped takes no new tasks and f
 One file with two uses: the role worker_scale installs it as that command, and the site's model takes `share` from it.
 
 The configuration is JSON, root's, see Settings. The password is in $CREDENTIALS_DIRECTORY/password. What Prometheus
-says are numbers, which count within the bounds of the configuration alone; without an answer, and with one that is older
-than MAX_AGE, nothing is changed. Exit status: 0, also without an answer; 1 for a configuration or a systemd that is
-none.
+says are numbers, which count within the bounds of the configuration alone. Without an answer, and with one that is
+older than MAX_AGE, nothing is changed. Exit status: 0, also without an answer; 1 for a configuration or a systemd that
+is none.
 """
 
 from __future__ import annotations
