@@ -235,9 +235,7 @@ def _queues(site: Site) -> list[Row]:
     """Return each queue with what waits in the broker, what the database calls queued, and who works on it."""
     # On all hosts, also those that a run with --limit does not ask.
     hosts = site.model["hosts"].items()
-    workers = [
-        (worker, name) for name, here in hosts for worker in here["workers"]
-    ]
+    workers = [(worker, name) for name, here in hosts for worker in here["workers"]]
     served = [queue for worker, _ in workers for queue in worker["queues"]]
     rows = []
     for queue in sorted({*served, *site.database.queued, *site.broker.waiting}) if site.uses_celery else []:

@@ -130,6 +130,7 @@ def alerts(files: Mapping[str, str]) -> list[Alert]:
         for file, text in files.items()
         for group in yaml.safe_load(text)["groups"]
         for rule in group["rules"] or []
+        if "alert" in rule
     ]
 
 

@@ -58,6 +58,7 @@ SECRETS = {
     "prometheus_exporters_token": "secret-exporters-token",
     "prometheus_password": "secret-monitoring-password",
     "postgresql_certificate_key": "secret-postgresql-certificate-key",
+    "worker_scale_password": "secret-worker-scale-password",
     "redis_certificate_key": "secret-redis-certificate-key",
     "redis_airflow_password": "secret-broker-password",
     "redis_admin_password": "secret-redis-admin-password",

@@ -33,6 +33,8 @@ def test_a_worker_is_a_unit_with_its_queues_and_its_name() -> None:
         "node": "default@vm1",
         "arguments": " --queues default --celery-hostname default@vm1 --concurrency 4",
         "unit_options": {},
+        "set": "default",
+        "part_of": "",
     }
 
 

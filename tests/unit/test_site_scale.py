@@ -198,7 +198,7 @@ def test_a_default_that_is_written_out_is_the_same() -> None:
 
 def test_each_host_runs_one_at_least() -> None:
     assert said(scaled(min=1)) == [
-        "site_workers: the worker elastic has scale.min 1 and 2 hosts, and each of them runs one at least. Set scale.min "
+        "site_workers: the worker elastic has scale.min 1 and 2 hosts, of which each runs one at least. Set scale.min "
         "to 2 or more."
     ]
     assert said(scaled(min=1), on=("worker1",)) == []

@@ -20,7 +20,7 @@ MORE: dict[str, Any] = {
     "webserver_config": [],
 }  # fmt: skip
 SECRETS = {"fernet_key": "f"}
-WORKERS = [{"name": "x", "directory": "worker-x"}, {"name": "y", "directory": "worker-y"}]
+WORKERS = [{"set": "x", "directory": "worker-x"}, {"set": "y", "directory": "worker-y"}]
 
 
 def row(*credentials: str, **more: Any) -> dict[str, Any]:

@@ -178,7 +178,7 @@ def test_a_host_that_cannot_be_reached_is_shown_with_what_others_know_of_it() ->
     lost(site, "control")
     site["answers"]["worker"] = {"failed": True, "msg": "MODULE FAILURE", "module_stderr": "python3: not found"}
     site["site"]["silent"], site["site"]["facts"]["worker"] = ["worker"], {}
-    site["site"]["hosts"]["worker"]["vars"]["workers"] = [{"name": "default", "queues": ["default"]}]
+    site["site"]["hosts"]["worker"]["workers"] = [{"name": "default", "queues": ["default"]}]
     rows(site)[1][0]["hostname"] = "worker"
     scheduler, worker = row(site, "scheduler"), row(site, "worker@default")
     assert (scheduler["state"], scheduler["heartbeat"], scheduler["restarts"]) == ("unreachable", 1.4, None)
@@ -237,7 +237,7 @@ def test_hosts_with_different_releases_are_told() -> None:
 
 def test_workers_with_a_queue_in_common_are_counted_together() -> None:
     site = seen()
-    site["site"]["hosts"]["worker"]["vars"]["workers"] = [
+    site["site"]["hosts"]["worker"]["workers"] = [
         {"name": "default", "queues": ["default", "x"], "concurrency": 16},
         {"name": "big", "queues": ["big", "x"], "autoscale": {"min": 1, "max": 4}},
     ]

@@ -51,7 +51,7 @@ def troubled() -> dict[str, Any]:
     unit_of(site, "control", "airflow-scheduler").update(active="failed", sub="failed", result="exit-code", restarts=3)
     unit_of(site, "control", "airflow-triggerer").update(release=OLD, age=90061.0, since=NOW - 90061)
     facts(site, "control")["certificates"][1]["ends"] = None
-    site["site"]["hosts"]["worker"]["vars"]["workers"] = [WORKERS[0], WORKERS[1] | {"queues": ["big", "default"]}]
+    site["site"]["hosts"]["worker"]["workers"] = [WORKERS[0], WORKERS[1] | {"queues": ["big", "default"]}]
     facts(site, "worker")["drained"] = {"since": "2027-01-15T07:00:00Z", "reason": "new disk"}
     return site
 

@@ -180,9 +180,8 @@ def _memory(site: Site) -> Iterator[str]:
 def _scale(site: Site) -> Iterator[str]:
     for host in site.placed.get("worker", ()):
         for worker in site.hosts[host].variables["site_workers"]:
-            if isinstance(worker, Mapping):
-                for problem in worker_problems(worker):
-                    yield f"{host}: site_workers: the worker {worker.get('name')} {problem}."
+            for problem in worker_problems(worker) if isinstance(worker, Mapping) else ():
+                yield f"{host}: site_workers: the worker {worker.get('name')} {problem}."
     if site.scaled and not site.placed.get("prometheus"):
         yield (
             f"site_workers: {', '.join(site.scaled)} has a scale, which Prometheus works out, and no host is in the "
@@ -190,11 +189,14 @@ def _scale(site: Site) -> Iterator[str]:
         )
     for name, rows in site.scaled.items():
         yield from _scaled_set(site, name, rows)
-    queues: dict[str, list[str]] = {}
+
+
+def _scaled_queues(site: Site) -> Iterator[str]:
+    takers: dict[str, list[str]] = {}
     for name, rows in site.scaled.items():
         for queue in {queue for row in rows.values() for queue in queues_of(row)}:
-            queues.setdefault(queue, []).append(name)
-    for queue, names in sorted(queues.items()):
+            takers.setdefault(queue, []).append(name)
+    for queue, names in sorted(takers.items()):
         if len(names) > 1:
             yield (
                 f"site_workers: {' and '.join(names)} have a scale, and both take the queue {queue}: each would count "
@@ -221,7 +223,7 @@ def _scaled_set(site: Site, name: str, rows: Mapping[str, Mapping[str, Any]]) ->
             return
     if scale["min"] < len(rows):
         yield (
-            f"site_workers: the worker {name} has scale.min {scale['min']} and {len(rows)} hosts, and each of them runs "
+            f"site_workers: the worker {name} has scale.min {scale['min']} and {len(rows)} hosts, of which each runs "
             f"one at least. Set scale.min to {len(rows)} or more."
         )
     able = sum(each.most for each in site.shares[name])
@@ -294,5 +296,5 @@ def _muted(site: Site) -> Iterator[str]:
 def problems(site: Site) -> list[str]:
     """List what is wrong with a site."""
     of_components = (_placement, _too_many, _both, _external, _nameless, _idle)
-    of_hosts = (_addresses, _ipv6, _ports, _memory, _scale, _extra_clients, _viewers, _proxies, _muted)
+    of_hosts = (_addresses, _ipv6, _ports, _memory, _scale, _scaled_queues, _extra_clients, _viewers, _proxies, _muted)
     return [problem for check in (_names, *of_components, *of_hosts) for problem in check(site)]

@@ -68,9 +68,9 @@ def _problems(given: Mapping[str, Any]) -> Iterator[str]:
     for key in _REQUIRED:
         if key not in given:
             yield f"has no scale.{key}. Set it"
-    yield from _numbers(given, {key: (1, _MOST) for key in ("min", "max", "per_host")}, "scale")
+    yield from _numbers(given, dict.fromkeys(("min", "max", "per_host"), (1, _MOST)), "scale")
     yield from _numbers(given, {"longest_task_seconds": (1, 365 * _SECONDS)}, "scale")
-    yield from _numbers(given, {key: (1, 100) for key in ("cpu", "memory", "host_cpu", "host_memory")}, "scale")
+    yield from _numbers(given, dict.fromkeys(("cpu", "memory", "host_cpu", "host_memory"), (1, 100)), "scale")
     target = given.get("target", 1)
     if isinstance(target, bool) or not isinstance(target, (int, float)) or not 0 < target < float("inf"):
         yield f"has scale.target {target!r}. Set it to the tasks for each instance, above 0"

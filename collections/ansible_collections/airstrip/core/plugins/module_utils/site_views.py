@@ -379,9 +379,9 @@ def status(site: Site, host: str) -> dict[str, Any]:
         "host": host,
         "parts": [*_outside_parts(site, host), *(part for entry in entries for part in _parts(site, host, entry))],
         "known_units": _unique(["airflow-*.service", *known]),
-        "elastic_units": [
-            f"airflow-worker@{item['name']}.service" for item in site.more_instances("worker", host)
-        ] if "worker" in site.components else [],
+        "elastic_units": [f"airflow-worker@{item['name']}.service" for item in site.more_instances("worker", host)]
+        if "worker" in site.components
+        else [],
         "install_directory": str(site.variables["site_install_directory"]),
         "drained_file": f"{directory}/drained",
         "authority": f"{directory}/ca.crt" if tls and is_airflow else "",

@@ -10,9 +10,10 @@ it, by PartOf=, all others. An instance that is stopped takes no new tasks and f
 
 One file with two uses: the role worker_scale installs it as that command, and the site's model takes `share` from it.
 
-The configuration is JSON, root's, see Settings. The password is in $CREDENTIALS_DIRECTORY/password. What Prometheus says
-are numbers, which count within the bounds of the configuration alone; without an answer, and with one that is older than
-MAX_AGE, nothing is changed. Exit status: 0, also without an answer; 1 for a configuration or a systemd that is none.
+The configuration is JSON, root's, see Settings. The password is in $CREDENTIALS_DIRECTORY/password. What Prometheus
+says are numbers, which count within the bounds of the configuration alone. Without an answer, and with one that is
+older than MAX_AGE, nothing is changed. Exit status: 0, also without an answer; 1 for a configuration or a systemd that
+is none.
 """
 
 from __future__ import annotations
@@ -33,7 +34,6 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 # Seconds after which what Prometheus knows is too old to act on; six samples of the rules.
 MAX_AGE = 60
@@ -182,7 +182,7 @@ def answers_of(said: object, now: float) -> dict[str, Answer]:
 
 
 def here(one: Set, answer: Answer, host: str) -> int:
-    """Return how many instances a host is to run beside the fixed ones. A host that is full gets no more than it has."""
+    """Return how many instances a host is to run beside the fixed ones; one that is full gets no more than it has."""
     hosts = [
         replace(each, most=max(each.fixed, min(each.most, answer.present[each.name])))
         if each.name in answer.full and each.name in answer.present
@@ -345,7 +345,7 @@ def _run(settings: Settings, password: str) -> None:
     try:
         said = answers_of(_ask(settings, password), now)
     except ScaleError as error:
-        print(f"Nothing is changed: {error}", file=sys.stderr)
+        sys.stderr.write(f"Nothing is changed: {error}\n")
     names = [name for one in settings.sets for name in (one.first, *one.units)]
     (before, asked), units, started = _read_state(_STATE), _units(names), list[str]()
     for one in settings.sets:
@@ -355,7 +355,7 @@ def _run(settings: Settings, password: str) -> None:
         starting, stopping = changes(one, here(one, answer, settings.host), units, before, now)
         for verb, chosen in (("start", starting), ("stop", stopping)):
             if chosen:
-                print(f"{one.name}: {answer.wanted} wanted on the site; {verb} {' '.join(chosen)}")
+                sys.stdout.write(f"{one.name}: {answer.wanted} wanted on the site; {verb} {' '.join(chosen)}\n")
                 _systemctl(verb, "--no-block", "--", *chosen)
         started += starting
     failures = failures_of(units, before, started, now)
@@ -373,7 +373,7 @@ def main(argv: Sequence[str]) -> int:
         password = Path(os.environ["CREDENTIALS_DIRECTORY"], "password").read_text().strip()
         _run(settings, password)
     except (OSError, ValueError, KeyError, TypeError, IndexError, subprocess.SubprocessError) as error:
-        print(f"airstrip-worker-scale: {error!r}", file=sys.stderr)
+        sys.stderr.write(f"airstrip-worker-scale: {error!r}\n")
         return 1
     return 0
 
