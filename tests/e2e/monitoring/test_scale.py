@@ -124,8 +124,8 @@ def test_instances_come_and_go_with_the_load(airflow: Airflow, watch: Watch) -> 
     assert beyond is not None, slots
     most = max(count for _, count in watch.seen)
     print(  # noqa: T201
-        f"{TASKS} tasks of {SECONDS} s: {last - first:.0f} s, at best {LEAST_SECONDS:.0f} s with {LEAST} instances; up to "
-        f"{most}; a new instance ran after {more - first:.0f} s, and had its first task after {beyond - first:.0f} s"
+        f"{TASKS} tasks of {SECONDS} s: {last - first:.0f} s, at best {LEAST_SECONDS:.0f} s with {LEAST} instances; "
+        f"up to {most}; a new instance ran after {more - first:.0f} s, and had its first task after {beyond - first:.0f} s"
     )
     assert most == MOST
     assert beyond - first <= FIRST
