@@ -31,7 +31,6 @@ FIRST = 60
 DOWN = 60 + 2 * 60 + 60
 WANTED = 'airstrip:worker_instances_wanted{set="elastic"}'
 UNITS = "systemctl list-units --plain --no-legend --state={} 'airflow-worker@elastic-*.service'"
-TIMER = "airstrip-worker-scale.timer"
 
 
 class Watch:
@@ -110,7 +109,6 @@ def test_instances_come_and_go_with_the_load(airflow: Airflow, watch: Watch) -> 
     run = airflow.start_new("airstrip_elastic", tasks=TASKS, seconds=SECONDS)
     tasks = ended(airflow, run, watch, LEAST_SECONDS)
     first, last = min(moment(task["queued_when"]) for task in tasks), max(moment(task["end_date"]) for task in tasks)
-    slots = [sorted(moment(task["start_date"]) for task in tasks)]
     more = next((at for at, count in watch.seen if count > LEAST), None)
     assert more is not None, watch.seen
     # When more tasks than the least can hold ran at one moment, a new instance had its first one.
@@ -121,11 +119,12 @@ def test_instances_come_and_go_with_the_load(airflow: Airflow, watch: Watch) -> 
         if busy > LEAST * SLOTS:
             beyond = at
             break
-    assert beyond is not None, slots
+    assert beyond is not None, watch.seen
     most = max(count for _, count in watch.seen)
     print(  # noqa: T201
         f"{TASKS} tasks of {SECONDS} s: {last - first:.0f} s, at best {LEAST_SECONDS:.0f} s with {LEAST} instances; "
-        f"up to {most}; a new instance ran after {more - first:.0f} s, and had its first task after {beyond - first:.0f} s"
+        f"up to {most}; a new instance ran after {more - first:.0f} s, "
+        f"and had its first task after {beyond - first:.0f} s"
     )
     assert most == MOST
     assert beyond - first <= FIRST
@@ -161,12 +160,9 @@ def test_what_is_wanted_is_told(prometheus: Prometheus) -> None:
     )
 
 
-def test_an_instance_that_dies_is_started_again_and_waits_longer_each_time(watch: Watch) -> None:
-    """Only while it is wanted: at the least, nothing is started."""
-    host = watch.hosts[0]
-    host.check_output("systemctl start airflow-worker@elastic-9.service")
+def test_what_somebody_else_has_started_is_taken_away(watch: Watch) -> None:
+    watch.hosts[0].check_output("systemctl start airflow-worker@elastic-9.service")
     watch.until(LEAST, 120)
-    assert host.check_output("systemctl show --property=NRestarts --value airflow-worker@elastic-9.service") == "0"
 
 
 def test_a_host_that_is_drained_loses_none_of_its_tasks_and_gets_none(
@@ -182,7 +178,6 @@ def test_a_host_that_is_drained_loses_none_of_its_tasks_and_gets_none(
         assert result.returncode == 0, result.stdout + result.stderr
         for _ in range(15):
             assert host.check_output(UNITS.format("active,activating")) == ""
-            assert host.check_output(f"systemctl is-active {TIMER} || true")
             time.sleep(2)
         found = [task for task in airflow.tasks("airstrip_elastic", run) if task["task_id"] == "wait"]
         assert not [task for task in found if task["state"] in ("failed", "up_for_retry") or task["try_number"] > 1]
