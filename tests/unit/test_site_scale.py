@@ -247,8 +247,8 @@ def test_instances_are_numbered_on_each_host() -> None:
 
 
 def test_a_larger_host_takes_more_and_no_more_than_it_may() -> None:
-    large = {"said": {"worker1": facts(8, "worker1", processor_vcpus=6)}}
-    assert site(scaled(min=4, per_host=7), **large).shares == {
+    large = {"worker1": facts(8, "worker1", processor_vcpus=6)}
+    assert site(scaled(min=4, per_host=7), said=large).shares == {
         "elastic": [Host("worker2", 2, 1, 7), Host("worker1", 6, 3, 7)]
     }
     assert site(scaled(max=3)).shares["elastic"][0].most == 3
@@ -281,7 +281,7 @@ def test_all_instances_have_the_login_and_the_queues_of_their_set() -> None:
     found = fact(site())
     assert {"default", "elastic"} == set(found["worker_sets"])
     assert found["worker_sets"]["elastic"] == ["elastic"]
-    assert [row["user"] for row in found["broker_users"] if "elastic" in str(row)].__len__() == 1
+    assert len([row for row in found["broker_users"] if "elastic" in str(row)]) == 1
     assert sum(row["slots"] for row in found["task_slots"] if row["queues"] == ["elastic"]) == 10 * 2
 
 

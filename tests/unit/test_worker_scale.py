@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from airstrip_certificates import issue
@@ -248,14 +249,16 @@ def test_failures_are_forgotten_when_it_has_run_for_a_while_or_ended_well() -> N
 
 
 def settings(*urls: str, ca_file: str = "") -> Settings:
-    return Settings("w1", urls, "worker_scale", ca_file, "", (elastic(),))
+    parts = [urlsplit(url) for url in urls]
+    servers = tuple({"address": part.hostname, "port": part.port} for part in parts)
+    return Settings("w1", servers, "worker_scale", ca_file, "", (elastic(),))
 
 
 def test_the_configuration_is_read_as_it_is_written() -> None:
     assert settings_of(json.dumps(asdict(settings("https://m1:9090")))) == settings("https://m1:9090")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"sets": [{}]}', '{"sets": [], "urls": [], "more": 1}'])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"sets": [{}]}', '{"sets": [], "servers": [], "more": 1}'])
 def test_a_configuration_that_is_none(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
                                       monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     (tmp_path / "password").write_text("s3cret\n")

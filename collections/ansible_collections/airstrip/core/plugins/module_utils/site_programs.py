@@ -27,7 +27,7 @@ def programs(site: Site, host: str) -> dict[str, dict[str, Any]]:
     memory_bound  percent of the host's memory that it may take, 0 for no bound
     drain, probe  as in the registry
     instances     its units on this host, see `_instances`
-    elastic       those that are started and stopped as they are wanted
+    installed     these, and those that are started and stopped as they are wanted
     """
     return {
         entry.name: _row(site, host, entry, entry.airflow)
@@ -40,6 +40,7 @@ def _row(site: Site, host: str, entry: Component, program: Program) -> dict[str,
     unit = entry.units[0].removesuffix(".service").partition("@")[0]
     # All of a kind that may serve logs are told when nobody asks for them.
     silent = any(service.kind == "logs" for service in entry.services) and site.logs(host) != "served"
+    fixed = _instances(site, host, entry, unit, elastic=False)
     return {
         "name": entry.name,
         "unit": unit,
@@ -52,8 +53,8 @@ def _row(site: Site, host: str, entry: Component, program: Program) -> dict[str,
         "memory_bound": sizing.memory_bound(site, host, entry.name),
         "drain": program.drain,
         "probe": asdict(entry.probe),
-        "instances": _instances(site, host, entry, unit, elastic=False),
-        "elastic": _instances(site, host, entry, unit, elastic=True) if entry.instances else [],
+        "instances": fixed,
+        "installed": fixed + (_instances(site, host, entry, unit, elastic=True) if entry.instances else []),
     }
 
 

@@ -34,6 +34,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 # Seconds after which what Prometheus knows is too old to act on; six samples of the rules.
 MAX_AGE = 60
@@ -100,14 +101,14 @@ class Settings:
     """What the role has written.
 
     host     this host's name in the inventory
-    urls     of Prometheus' servers, the first that answers counts
+    servers  of Prometheus, by `address` and `port`; the first that answers counts
     user     for HTTP's basic authentication
     ca_file  authority of their certificates; nothing without TLS
     metrics  file for the node exporter, or nothing
     """
 
     host: str
-    urls: tuple[str, ...]
+    servers: tuple[Mapping[str, Any], ...]
     user: str
     ca_file: str
     metrics: str
@@ -121,7 +122,7 @@ def settings_of(text: str) -> Settings:
         Set(**{**row, "hosts": tuple(Host(**host) for host in row["hosts"]), "units": tuple(row["units"])})
         for row in given["sets"]
     )
-    return Settings(**{**given, "urls": tuple(given["urls"]), "sets": sets})
+    return Settings(**{**given, "servers": tuple(given["servers"]), "sets": sets})
 
 
 @dataclass(frozen=True)
@@ -262,7 +263,8 @@ def _ask(settings: Settings, password: str) -> object:
     login = base64.b64encode(f"{settings.user}:{password}".encode()).decode()
     context = ssl.create_default_context(cafile=settings.ca_file) if settings.ca_file else None
     reasons = []
-    for url in settings.urls:
+    for server in settings.servers:
+        url = f"http{'s' if context else ''}://{server['address']}:{server['port']}"
         request = urllib.request.Request(f"{url}/api/v1/query?{query}", headers={"Authorization": f"Basic {login}"})  # noqa: S310 root's file names it
         try:
             # No proxy stands between hosts of a site.
