@@ -151,8 +151,8 @@ def test_whatever_is_given_is_refused_or_understood(value: Any, key: str) -> Non
 
 def test_without_monitoring_nothing_scales() -> None:
     assert said(placed=PLACED) == [
-        "site_workers: elastic has a scale, which Prometheus works out, and no host is in the group monitoring. Put one "
-        "there, or take out scale and set concurrency."
+        "site_workers: elastic has a scale, which Prometheus works out, and no host is in the group monitoring. Put "
+        "one there, or take out scale and set concurrency."
     ]
 
 
@@ -168,16 +168,16 @@ def test_what_stops_has_time_for_its_tasks(timeout: int, longest: int, is_refuse
 def test_a_queue_is_of_one_set_that_scales() -> None:
     both = (worker(queues=["a", "b"]), worker(name="more", queues=["b", "c"]))
     assert said(*both) == [
-        "site_workers: elastic and more have a scale, and both take the queue b: each would count its tasks. Give it to "
-        "one of them."
+        "site_workers: elastic and more have a scale, and both take the queue b: each would count its tasks. Give it "
+        "to one of them."
     ]
     # One that does not scale may help.
     assert said(worker(queues=["a"]), {**DEFAULT, "name": "more", "queues": ["a"]}) == []
 
 
 DIFFERS = (
-    "site_workers: the workers elastic differ on worker2 and worker1. What scales is one set: give it the same entry on "
-    "all of its hosts."
+    "site_workers: the workers elastic differ on worker2 and worker1. What scales is one set: give it the same entry "
+    "on all of its hosts."
 )
 
 
@@ -257,11 +257,12 @@ def test_a_larger_host_takes_more_and_no_more_than_it_may() -> None:
 def test_units_of_all_that_may_run_are_written() -> None:
     row = programs(site(scaled(max=4)), "worker1")["worker"]
     assert [one["unit"] for one in row["instances"]] == ["airflow-worker@default", "airflow-worker@elastic-1"]
-    assert [one["unit"] for one in row["elastic"]] == [f"airflow-worker@elastic-{number}" for number in (2, 3, 4)]
-    assert {one["part_of"] for one in row["elastic"]} == {"airflow-worker@elastic-1.service"}
+    every, more = row["installed"], row["installed"][2:]
+    assert every[:2] == row["instances"]
+    assert [one["unit"] for one in more] == [f"airflow-worker@elastic-{number}" for number in (2, 3, 4)]
+    assert {one["part_of"] for one in more} == {"airflow-worker@elastic-1.service"}
     assert {one["part_of"] for one in row["instances"]} == {""}
     assert [one["set"] for one in row["instances"]] == ["default", "elastic"]
-    every = row["instances"] + row["elastic"]
     for key in ("unit", "node", "path", "directory"):
         assert len({one[key] for one in every}) == len(every)
     # One serves the logs of all; who starts an elastic one waits longer each time.
@@ -335,5 +336,5 @@ def test_a_site_without_scale_has_nothing_of_it() -> None:
             host["status"].pop("known_units")
         assert "worker-scale" not in str(hosts)
         row = programs(found, "worker1")["worker"]
-        assert row["elastic"] == []
+        assert row["installed"] == row["instances"]
         assert found.instances("worker", "worker1") == found.all_instances("worker", "worker1")
