@@ -50,7 +50,7 @@ SITE = "site"
 # See site_metrics.py, and site_views.py.
 VIEWS = (
     *("metrics", "exporters", "targets", "probed", "monitored", "viewed"),
-    *("queues", "listen_address", "virtual_interface", "priority", "rules", "egress"),
+    *("queues", "listen_address", "virtual_interface", "priority", "rules", "egress", "senders", "worker_sets"),
 )
 STAGES = ("before_airflow", "after_airflow")
 DRAINS = ("", "load_balancers", "tasks")
