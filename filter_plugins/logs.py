@@ -8,7 +8,7 @@ from typing import Any
 
 from ansible_collections.airstrip.core.plugins.plugin_utils.checks import as_list, as_mapping, as_number
 
-_DATA = PurePosixPath("/var/log/journal/remote")
+_DATA = PurePosixPath("/var/log/airstrip-journals")
 # Of the disk: files that are written are above the bound until the next hour.
 _SHARE = 0.8
 
@@ -53,10 +53,9 @@ def journal_upload_files(servers: object, directory: str) -> list[dict[str, str]
 
 
 def journal_directories(senders: object, directory: str) -> list[dict[str, str]]:
-    """Return the directory of all journals, and one for each sender, as the module file_set takes them."""
+    """Return the directory of the journals of each sender, as the module file_set takes them."""
     names = [str(name) for name in as_list(senders, "journal_directories: the senders")]
-    paths = [directory, *(f"{directory}/{name}" for name in names)]
-    return [{"path": path, "state": "directory", "mode": "2750"} for path in paths]
+    return [{"path": f"{directory}/{name}", "state": "directory", "mode": "2750"} for name in names]
 
 
 class FilterModule:
