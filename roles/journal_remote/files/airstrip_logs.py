@@ -136,14 +136,20 @@ def _has_state(fields: Mapping[str, Any], message: str, wanted: str) -> bool:
     return wanted.lower() in present + words
 
 
+def unit_of(entry: Mapping[str, Any]) -> str:
+    """Return whose line it is. systemd's own are about a unit; of others, only who wrote it is known."""
+    own = text_of(entry.get("_SYSTEMD_UNIT"))
+    about = text_of(entry.get("UNIT")) if own in ("", "init.scope") else ""
+    return (about or own or text_of(entry.get("SYSLOG_IDENTIFIER")) or "-").removesuffix(".service")
+
+
 def shown(host: str, entry: Mapping[str, Any]) -> str:
     """Return an entry as a line: when, where, which unit, level, what, and about which task."""
     message = text_of(entry.get("MESSAGE"))
     fields = said(message)
     seconds = int(text_of(entry.get("__REALTIME_TIMESTAMP")) or 0) / 1e6
     moment = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
-    names = (text_of(entry.get(key)) for key in ("_SYSTEMD_UNIT", "UNIT", "SYSLOG_IDENTIFIER"))
-    unit = next((name for name in names if name), "-").removesuffix(".service")
+    unit = unit_of(entry)
     about = "".join(f" {key}={fields[key]}" for key in _SHOWN if fields.get(key) not in (None, "", -1))
     what = str(fields.get("event", message)) + about
     if error := fields.get("exception"):
