@@ -82,7 +82,7 @@ def test_a_queue_stands_for_the_workers_that_serve_it() -> None:
     asked = NOTHING | {"queue": "default"}
     assert logs.units(asked, sets) == ["airflow-worker@default.service", "airflow-worker@mixed.service"]
     for refused in ({"queue": "none"}, {"queue": "default", "component": "scheduler"}, {"component": "--file=/x"}):
-        with pytest.raises(logs.Refused):
+        with pytest.raises(logs.RefusedError):
             logs.units(NOTHING | refused, sets)
 
 

@@ -20,6 +20,7 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,14 +41,14 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@*:-]*")
 _LIMIT = 100_000
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """What was asked has no meaning; the message says why."""
 
 
 def components(name: str) -> list[str]:
     """Return patterns of units for a component, or for the name of a unit."""
     if not _NAME.fullmatch(name):
-        raise Refused(f"component is {name!r}. Give the name of one, as scheduler, or of a unit.")
+        raise RefusedError(f"component is {name!r}. Give the name of one, as scheduler, or of a unit.")
     base = name.replace("_", "-")
     return [name] if "." in name else [f"airflow-{base}.service", f"airflow-{base}@*.service", f"{base}*.service"]
 
@@ -59,9 +60,9 @@ def units(asked: Mapping[str, Any], sets: Mapping[str, Sequence[str]]) -> list[s
         serving = [name for name, queues in sets.items() if queue in queues]
         if not serving:
             known = ", ".join(sorted({name for queues in sets.values() for name in queues})) or "none"
-            raise Refused(f"queue is {queue!r}, which no worker serves. There are: {known}.")
+            raise RefusedError(f"queue is {queue!r}, which no worker serves. There are: {known}.")
         if asked["component"] not in ("", "worker"):
-            raise Refused("queue and component exclude each other: only lines of workers have a queue.")
+            raise RefusedError("queue and component exclude each other: only lines of workers have a queue.")
         found = [f"airflow-worker@{name}.service" for name in serving]
     return found
 
@@ -76,7 +77,7 @@ def hosts(settings: Mapping[str, Any], wanted: str) -> dict[str, list[str]]:
                 found[path.name] = [f"--directory={path}"]
     found[str(settings["host"])] = []
     if wanted and wanted not in found:
-        raise Refused(f"host is {wanted!r}, of which there are no lines. There are: {', '.join(sorted(found))}.")
+        raise RefusedError(f"host is {wanted!r}, of which there are no lines. There are: {', '.join(sorted(found))}.")
     return {name: where for name, where in found.items() if wanted in ("", name)}
 
 
@@ -164,10 +165,12 @@ def read(where: Sequence[str], given: Sequence[str]) -> Iterator[dict[str, Any]]
     command = ["journalctl", "--quiet", "--no-pager", "--output=json", "--all", f"--output-fields={_FIELDS}"]
     seen: deque[Any] = deque(maxlen=50_000)
     known: set[Any] = set()
-    with subprocess.Popen([*command, *where, *given], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout is not None  # it was asked for
-        assert process.stderr is not None
-        for line in process.stdout:
+    # Errors go to a file: nobody reads a pipe meanwhile.
+    with (
+        tempfile.TemporaryFile() as errors,
+        subprocess.Popen([*command, *where, *given], stdout=subprocess.PIPE, stderr=errors) as process,
+    ):
+        for line in process.stdout or ():
             with suppress(ValueError):
                 entry = json.loads(line)
                 once = (entry.get("_BOOT_ID"), entry.get("__MONOTONIC_TIMESTAMP"), str(entry.get("MESSAGE")))
@@ -178,10 +181,12 @@ def read(where: Sequence[str], given: Sequence[str]) -> Iterator[dict[str, Any]]
                 seen.append(once)
                 known.add(once)
                 yield entry
-        error = process.stderr.read().decode(errors="replace").strip()
+        process.wait()
+        errors.seek(0)
+        error = errors.read(10_000).decode(errors="replace").strip()
     # Units of which this journal has no line are no error.
     if process.returncode and "Failed to add filter for units" not in error and "No journal files" not in error:
-        raise Refused(f"journalctl: {error or process.returncode}")
+        raise RefusedError(f"journalctl: {error or process.returncode}")
 
 
 def moment_of(entry: Mapping[str, Any]) -> int:
@@ -235,9 +240,9 @@ def _arguments(given: Sequence[str]) -> dict[str, Any]:
     asked = vars(parser.parse_args(given))
     asked["level"] = str(asked["level"]).lower()
     if asked["level"] and asked["level"] not in LEVELS:
-        raise Refused(f"level is {asked['level']!r}. Use one of {', '.join(LEVELS)}.")
+        raise RefusedError(f"level is {asked['level']!r}. Use one of {', '.join(LEVELS)}.")
     if not re.fullmatch(r"\d{1,6}", asked["limit"]) or not 1 <= int(asked["limit"]) <= _LIMIT:
-        raise Refused(f"limit is {asked['limit']!r}. Use a number from 1 to {_LIMIT}.")
+        raise RefusedError(f"limit is {asked['limit']!r}. Use a number from 1 to {_LIMIT}.")
     asked["limit"] = int(asked["limit"])
     return asked
 
@@ -248,7 +253,7 @@ def main(given: Sequence[str]) -> int:
         asked = _arguments(given)
         settings = json.loads(Path(asked["settings"]).read_text(encoding="utf-8"))
         lines = clean(settings, time.time()) if asked["clean"] else search(settings, asked)
-    except Refused as error:
+    except RefusedError as error:
         print(f"airstrip-logs: {error}", file=sys.stderr)
         return 2
     for line in lines:
