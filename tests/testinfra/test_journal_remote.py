@@ -21,7 +21,8 @@ if {certificate!r}:
     context.load_cert_chain({certificate!r}, {key!r})
 try:
     server = http.client.HTTPSConnection("127.0.0.1", {port}, context=context, timeout=10)
-    server.request("POST", "/upload", body=b"MESSAGE=x\\n\\n", headers={{"Content-Type": "application/vnd.fdo.journal"}})
+    headers = {{"Content-Type": "application/vnd.fdo.journal"}}
+    server.request("POST", "/upload", body=b"MESSAGE=x\\n\\n", headers=headers)
     print(server.getresponse().status)
 except OSError:
     print("refused")
