@@ -94,3 +94,30 @@ def test_people_reach_it_through_the_load_balancers_if_somebody_may() -> None:
     assert {row["name"] for row in seen["servers"]["prometheus"]} == {"watch", "control"}
     assert here("watch", TWICE, viewers=["ada"], tls_enabled=True)["viewed"] == "https://10.0.0.3/prometheus/"
     assert here("watch", TWICE)["viewed"] == ""
+
+
+def test_each_host_sends_its_journal_to_the_others_that_collect_and_none_without_tls() -> None:
+    assert here("watch", WATCHED, tls_enabled=True)["senders"] == ["control", "store", "worker1", "worker2"]
+    assert here("watch", TWICE, tls_enabled=True)["senders"] == sorted(
+        set(fact(imagined(TWICE, tls_enabled=True))["hosts"]) - {"watch"}
+    )
+    assert {row["name"] for row in here("store", TWICE, tls_enabled=True)["servers"]["journal"]} == {"watch", "control"}
+    assert {row["name"] for row in here("watch", TWICE, tls_enabled=True)["servers"]["journal"]} == {"control"}
+    plain = here("watch", WATCHED, tls_enabled=False)
+    assert plain["senders"] == []
+    assert "journal_upload" not in plain["placed"]
+    assert "journal" not in here("store", WATCHED, tls_enabled=False)["servers"]
+
+
+def test_one_host_alone_listens_for_no_journal() -> None:
+    placed = {name: ["vm"] for name in WATCHED}
+    alone = here("vm", placed, tls_enabled=True)
+    assert alone["senders"] == []
+    assert "journal" not in alone["listen"]
+    assert "journal" not in alone["servers"]
+    assert "journal" not in {row["service"] for row in alone["probes"]}
+
+
+def test_journals_come_in_from_hosts_of_the_site_alone() -> None:
+    rule = [row for row in here("watch", WATCHED, tls_enabled=True)["rules"] if row["service"] == "journal"]
+    assert [(row["port"], len(row["sources"])) for row in rule] == [(19532, 4)]

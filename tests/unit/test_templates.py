@@ -177,6 +177,18 @@ ADOPTED: dict[str, Any] = {
     },
 }
 
+JOURNALS: dict[str, Any] = {
+    "journal_remote_listen_addresses": ["127.0.0.1", "2001:db8::1"],
+    "journal_remote_senders": ["control-1", "worker-1"],
+    "journal_remote_certificate": "CERTIFICATE",
+}
+UPLOADS: dict[str, Any] = {
+    "journal_upload_servers": [
+        {"name": "monitor-1", "address": "192.0.2.21", "port": 19532},
+        {"name": "monitor-2", "address": "2001:db8::21", "port": 19532},
+    ],
+}
+
 BROKER_USERS = [
     {"name": "airflow-worker-reports", "password": "secret-reports-password"}
     | {"keys": ["mail", "mail\x06\x16*", "unacked.reports"], "channels": ["/0/reports.celery.pidbox"]},
@@ -333,6 +345,26 @@ FILES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("haproxy/people", "haproxy", "people.j2", EDGE | VIEWERS),
     ("haproxy/prometheus", "haproxy", "prometheus.j2", EDGE | VIEWERS),
     ("haproxy/haproxy.cfg.plain", "haproxy", "haproxy.cfg.j2", PLAIN),
+    ("journal_remote/receiver.cfg", "journal_remote", "receiver.cfg.j2", JOURNALS),
+    ("journal_remote/receiver.cfg.none", "journal_remote", "receiver.cfg.j2", {}),
+    (
+        "journal_remote/airstrip-journal-receiver.service",
+        "journal_remote",
+        "airstrip-journal-receiver.service.j2",
+        JOURNALS,
+    ),
+    (
+        "journal_remote/airstrip-journal-receiver.service.none",
+        "journal_remote",
+        "airstrip-journal-receiver.service.j2",
+        {},
+    ),
+    ("journal_remote/airstrip-journal-remote@.service", "journal_remote", "airstrip-journal-remote@.service.j2", {}),
+    ("journal_remote/airstrip-journal-remote@.socket", "journal_remote", "airstrip-journal-remote@.socket.j2", {}),
+    ("journal_remote/airstrip-logs-clean.service", "journal_remote", "airstrip-logs-clean.service.j2", {}),
+    ("journal_remote/airstrip-logs-clean.timer", "journal_remote", "airstrip-logs-clean.timer.j2", {}),
+    ("journal_upload/airstrip-journal-upload.service", "journal_upload", "airstrip-journal-upload.service.j2", UPLOADS),
+    ("journal_upload/airstrip-journal-upload@.service", "journal_upload", "airstrip-journal-upload@.service.j2", {}),
     ("keepalived/keepalived.conf", "keepalived", "keepalived.conf.j2", {}),
     ("keepalived/keepalived.conf.ipv6", "keepalived", "keepalived.conf.j2", ADDRESS),
     ("keepalived/addresses.conf", "keepalived", "addresses.conf.j2", {}),

@@ -10,6 +10,8 @@ from ansible_collections.airstrip.core.plugins.module_utils.site_registry import
 # What collects metrics, by the service of each host that passes them on.
 COLLECTED = "exporters"
 _SUFFIX = "_metrics"
+# What takes the journals of other hosts.
+_JOURNAL = "journal"
 _HEALTH = "/api/v2/monitor/health"
 
 
@@ -61,3 +63,9 @@ def viewed(site: Site, public: str) -> str:
 def monitored(site: Site) -> bool:
     """Tell whether somebody collects metrics."""
     return any(way.service == COLLECTED for way in site.connections)
+
+
+def senders(site: Site, host: str) -> list[str]:
+    """Return the hosts whose journals a host takes, in order: all but itself."""
+    ways = (way for way in site.connections if way.destination == host and way.service == _JOURNAL)
+    return sorted({way.source for way in ways} - {host})

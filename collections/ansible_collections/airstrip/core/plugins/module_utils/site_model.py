@@ -239,7 +239,7 @@ class Site:
             for target in self.placed[provider.name]:
                 local = source == target
                 # Nobody is a peer of its own.
-                if local and entry is provider:
+                if local and (entry is provider or service.kind == "peers"):
                     continue
                 yield Connection(
                     source=source,

@@ -51,7 +51,8 @@ SITE = "site"
 # See site_metrics.py, and site_views.py.
 VIEWS = (
     *("metrics", "exporters", "targets", "probed", "monitored", "viewed"),
-    *("queues", "listen_address", "virtual_interface", "priority", "rules", "egress", "scaled", "scaled_here"),
+    *("queues", "listen_address", "virtual_interface", "priority", "rules", "egress"),
+    *("scaled", "scaled_here", "senders", "worker_sets"),
 )
 STAGES = ("before_airflow", "after_airflow")
 DRAINS = ("", "load_balancers", "tasks")

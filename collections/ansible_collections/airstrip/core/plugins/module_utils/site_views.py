@@ -17,6 +17,7 @@ from ansible_collections.airstrip.core.plugins.module_utils.site_metrics import 
     metrics,
     monitored,
     probed,
+    senders,
     targets,
     viewed,
 )
@@ -435,7 +436,7 @@ def _unique(names: Iterable[Any]) -> list[str]:
     return list(dict.fromkeys(str(name) for name in names if name))
 
 
-def _host(site: Site, name: str, queues: list[str]) -> dict[str, Any]:
+def _host(site: Site, name: str, queues: list[str], sets: dict[str, list[str]]) -> dict[str, Any]:
     components, own, comers = site.of(name), site.hosts[name].variables, clients(site, name)
     balancers, servers_outside = site.placed.get("load_balancer", []), outside(site, name)
     found = urls(site, name)
@@ -476,6 +477,7 @@ def _host(site: Site, name: str, queues: list[str]) -> dict[str, Any]:
         "probed": probed(found["public"]),
         "monitored": monitored(site),
         "viewed": viewed(site, found["public"]),
+        "senders": senders(site, name),
         "queues": queues,
         "scaled": [rules_of(name, rows) for name, rows in site.scaled.items()],
         "scaled_here": [
@@ -483,6 +485,7 @@ def _host(site: Site, name: str, queues: list[str]) -> dict[str, Any]:
             for set_name, rows in site.scaled.items()
             if name in rows
         ],
+        "worker_sets": sets,
     }
 
 
@@ -511,7 +514,7 @@ def fact(site: Site) -> dict[str, Any]:
     """
     sets, budget = worker_sets(site), sizing.budget(site)
     queues = sorted({queue for names in sets.values() for queue in names})
-    hosts, users = {name: _host(site, name, queues) for name in site.hosts}, broker_users(site, sets)
+    hosts, users = {name: _host(site, name, queues, sets) for name in site.hosts}, broker_users(site, sets)
     return {
         "vars": {name.removeprefix(PREFIX): item for name, item in site.variables.items()},
         "components": {
