@@ -91,6 +91,30 @@ BEGIN
 END
 $$;
 
+-- What components that work have done of late, for who heals those that do not: since when no DAG file was parsed, since
+-- when each triggerer keeps a trigger of the canary that is due at once, since when somebody waits for a lock.
+CREATE FUNCTION airstrip.life() RETURNS TABLE (part text, hostname text, age float8)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT 'parsed', '', extract(epoch FROM now() - max(d.last_parsed_time))::float8
+    FROM public.dag AS d WHERE NOT d.is_stale;
+    RETURN QUERY
+    SELECT 'trigger', left(coalesce(j.hostname, ''), 256), extract(epoch FROM now() - min(g.created_date))::float8
+    FROM public.task_instance AS t
+    JOIN public.trigger AS g ON g.id = t.trigger_id
+    LEFT JOIN public.job AS j ON j.id = g.triggerer_id
+    WHERE t.state = 'deferred' AND t.dag_id = 'airstrip_canary'
+    GROUP BY 2 LIMIT 1000;
+    RETURN QUERY
+    SELECT 'lock', '', extract(epoch FROM now() - min(l.waitstart))::float8
+    FROM pg_locks AS l
+    WHERE NOT l.granted
+    AND coalesce(l.database, 0) IN (0, (SELECT b.oid FROM pg_database AS b WHERE b.datname = current_database()));
+END
+$$;
+
 -- Runs of DAGs that have not ended, and those that have ended since a moment. No index knows the end of a run: those
 -- that were known not to have ended are looked at again, and those whose tasks were made, tried again or cleared since,
 -- as the id of each try begins with the millisecond in which it was made (UUID version 7).
@@ -171,6 +195,7 @@ ALTER FUNCTION airstrip.pools() OWNER TO :"owner";
 ALTER FUNCTION airstrip.jobs() OWNER TO :"owner";
 ALTER FUNCTION airstrip.import_errors() OWNER TO :"owner";
 ALTER FUNCTION airstrip.dags() OWNER TO :"owner";
+ALTER FUNCTION airstrip.life() OWNER TO :"owner";
 ALTER FUNCTION airstrip.runs(bigint[], timestamptz) OWNER TO :"owner";
 ALTER FUNCTION airstrip.tries(bigint[], timestamptz, uuid) OWNER TO :"owner";
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA airstrip FROM PUBLIC;
