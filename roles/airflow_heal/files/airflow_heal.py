@@ -480,7 +480,7 @@ class Healer:
         rows = self._rows()
         units = [*self._units(tree, rows)]
         limits = Limits(parse=self._parse_limit(), restarts=self._settings.restarts if self._settings.restart else 0)
-        around = self._around(rows, tree)
+        around = self._around(rows, tree, any(seen.component == "worker" for seen in units))
         verdicts = decide(units, around, self._memories, (time.monotonic(), limits))
         for verdict in verdicts:
             self._act(verdict)
@@ -542,12 +542,16 @@ class Healer:
     def _waits(rows: list[tuple[Any, ...]] | None, names: tuple[str, ...]) -> float:
         return max((float(row[6] or 0) for row in rows or [] if row[0] == "queued" and row[1] in names), default=0.0)
 
-    def _around(self, rows: Mapping[str, list[tuple[Any, ...]] | None], tree: Iterable[int]) -> Around:
+    def _around(
+        self, rows: Mapping[str, list[tuple[Any, ...]] | None], tree: Iterable[int], has_worker: bool
+    ) -> Around:
         life = rows["life"] or []
         parsed = [float(row[2]) for row in life if row[0] == "parsed" and row[2] is not None]
         return Around(
             database=rows["jobs"] is not None,
-            broker=not self._settings.broker_port
+            # Who has no worker need not get there.
+            broker=not has_worker
+            or not self._settings.broker_port
             or accepts(self._settings.broker_address, self._settings.broker_port, 3),
             lock=max((float(row[2] or 0) for row in life if row[0] == "lock"), default=0.0),
             beats=tuple(float(row[2]) for row in rows["jobs"] or [] if row[0] in JOBS.values() and row[2] is not None),
