@@ -279,12 +279,15 @@ def test_bounds_outlive_the_program(tmp_path: Path) -> None:
 
 def test_metrics_name_what_hangs_and_count_what_was_healed() -> None:
     verdicts = [heal.Verdict("a.service", "stopped", "restart"), heal.Verdict("b.service", "no-answer", "", "why")]
-    assert [*heal.samples(verdicts, {("a.service", "stopped"): 2}, 5.0)] == [
+    assert [*heal.samples(verdicts, {("a.service", "stopped"): 2}, {"a.service": 1, "b.service": 0}, 5.0)] == [
         "# TYPE airstrip_hang gauge",
         'airstrip_hang{unit="a.service",reason="stopped",healing="true"} 1',
         'airstrip_hang{unit="b.service",reason="no-answer",healing="false"} 1',
         "# TYPE airstrip_heals_total counter",
         'airstrip_heals_total{unit="a.service",reason="stopped"} 2',
+        "# TYPE airstrip_heals_last_hour gauge",
+        'airstrip_heals_last_hour{unit="a.service"} 1',
+        'airstrip_heals_last_hour{unit="b.service"} 0',
         "# TYPE airstrip_heal_timestamp_seconds gauge",
         "airstrip_heal_timestamp_seconds 5",
     ]

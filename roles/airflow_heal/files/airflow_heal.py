@@ -46,6 +46,7 @@ _ANSIBLE = re.compile(r"&& sleep 0'?\s*$")
 _RECEIVED = re.compile(r"\blastrcv:(\d+)")
 _PROPERTIES = "Id,ActiveState,MainPID,ActiveEnterTimestampMonotonic,ExecStart"
 _BYTES = 1 << 20
+_SHOWN = 75.0
 _STATEMENTS = {
     "jobs": "SELECT * FROM airstrip.jobs()",
     "life": "SELECT * FROM airstrip.life()",
@@ -469,6 +470,7 @@ class Healer:
         self._memories: dict[str, Memory] = {}
         self._counts: dict[tuple[str, str], int] = {}
         self._told: dict[str, Verdict] = {}
+        self._shown: dict[tuple[str, str], tuple[float, Verdict]] = {}
         self._worked = -_NEVER
         self._record: dict[str, Any] = {}
         self._restore()
@@ -611,7 +613,14 @@ class Healer:
         self._told = now
         path = Path(self._settings.metrics)
         new = path.with_name(f"{path.name}.new")
-        new.write_text("".join(f"{line}\n" for line in samples(verdicts, self._counts, time.time())), encoding="utf-8")
+        # What is healed at once is shown until two scrapes have seen it.
+        moment = time.monotonic()
+        self._shown |= {(one.unit, one.reason): (moment, one) for one in verdicts}
+        self._shown = {key: seen for key, seen in self._shown.items() if moment - seen[0] < _SHOWN}
+        shown_now = [one for _, one in self._shown.values()]
+        recent = {unit: len(memory.heals) for unit, memory in self._memories.items()}
+        text = "".join(f"{line}\n" for line in samples(shown_now, self._counts, recent, time.time()))
+        new.write_text(text, encoding="utf-8")
         new.chmod(0o644)
         new.replace(path)
 
@@ -633,7 +642,9 @@ class Healer:
             self._counts = {(unit, reason): int(count) for unit, reason, count in kept["counts"]}
 
 
-def samples(verdicts: Iterable[Verdict], counts: Mapping[tuple[str, str], int], now: float) -> Iterator[str]:
+def samples(
+    verdicts: Iterable[Verdict], counts: Mapping[tuple[str, str], int], recent: Mapping[str, int], now: float
+) -> Iterator[str]:
     """Yield what is seen as metrics. Names are those of units on this host and of reasons above."""
     yield "# TYPE airstrip_hang gauge"
     for one in verdicts:
@@ -641,6 +652,10 @@ def samples(verdicts: Iterable[Verdict], counts: Mapping[tuple[str, str], int], 
     yield "# TYPE airstrip_heals_total counter"
     for (unit, reason), count in sorted(counts.items()):
         yield f'airstrip_heals_total{{unit="{unit}",reason="{reason}"}} {count}'
+    # A counter that begins with 1 has not grown, for Prometheus.
+    yield "# TYPE airstrip_heals_last_hour gauge"
+    for unit, count in sorted(recent.items()):
+        yield f'airstrip_heals_last_hour{{unit="{unit}"}} {count}'
     yield "# TYPE airstrip_heal_timestamp_seconds gauge"
     yield f"airstrip_heal_timestamp_seconds {now:.15g}"
 
