@@ -114,6 +114,12 @@ def test_a_lock_in_the_database_is_named_and_no_restart_helps() -> None:
     assert "lock" in found[0][1].held
 
 
+def test_a_lock_on_the_heartbeats_themselves_is_named_too() -> None:
+    found = looks(replace(SCHEDULER, beat=None), replace(FINE, database=False, lock=float("inf"), beats=()))
+    assert {(one.reason, one.action) for _, one in found} == {("no-heartbeat", "")}
+    assert 45 <= found[0][0] <= 60
+
+
 def test_if_nobody_beats_there_is_another_cause() -> None:
     all_silent = [replace(seen, beat=90.0) for seen in (SCHEDULER, PROCESSOR, TRIGGERER)]
     found = looks(all_silent, replace(FINE, beats=(90.0, 91.0, 92.0)))

@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
-import psycopg2.extensions
+import psycopg2.errors
 
 # The jobs by which components beat in the metadata database.
 JOBS = {"scheduler": "SchedulerJob", "dag_processor": "DagProcessorJob", "triggerer": "TriggererJob"}
@@ -92,7 +92,7 @@ class Around:
 
     database   whether the metadata database answers
     broker     whether the broker accepts connections; true where there is none
-    lock       seconds for which somebody waits for a lock in the database
+    lock       seconds for which somebody waits for a lock in the database; infinite if the heartbeats are behind one
     beats      seconds since the last heartbeat of each living job of the site
     parsed     seconds since any DAG file was parsed; null if none was
     trigger    seconds for which a trigger of the canary that is due is with the triggerer of this host
@@ -164,7 +164,10 @@ def reasons(seen: Seen, around: Around, limits: Limits, beaten: bool) -> dict[st
         found["stopped"] = limits.stopped
     if seen.answers is False:
         found["no-answer"] = limits.answer
-    if seen.component in JOBS and around.database:
+    if seen.component in JOBS and not around.database and around.lock > limits.lock:
+        # Heartbeats are behind the lock as well.
+        found["no-heartbeat"] = limits.beat
+    elif seen.component in JOBS and around.database:
         # Who was declared dead has no row any more.
         beat = _NEVER if seen.beat is None and beaten else seen.beat or 0.0
         if beat > limits.beat:
@@ -430,6 +433,7 @@ class Database:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._connection: Any = None
+        self.is_locked = False
 
     def ask(self, function: str) -> list[tuple[Any, ...]] | None:
         """Return the rows of a function; None if the database does not answer."""
@@ -439,6 +443,9 @@ class Database:
             with self._connection.cursor() as cursor:
                 cursor.execute(_STATEMENTS[function])
                 return list(cursor.fetchall())
+        except psycopg2.errors.LockNotAvailable:
+            self.is_locked = True
+            return None
         except psycopg2.Error:
             with contextlib.suppress(psycopg2.Error, AttributeError):
                 self._connection.close()
@@ -492,8 +499,11 @@ class Healer:
 
     def _rows(self) -> dict[str, list[tuple[Any, ...]] | None]:
         found: dict[str, list[tuple[Any, ...]] | None] = {}
+        self._database.is_locked = False
         for function in _STATEMENTS:
-            found[function] = self._database.ask(function) if found.get("jobs", []) is not None else None
+            # Of one that is away, one question is enough; a lock on one table is none on the others.
+            is_away = found.get("jobs", []) is None and not self._database.is_locked
+            found[function] = None if is_away else self._database.ask(function)
         return found
 
     def _is_here(self, name: object) -> bool:
@@ -555,7 +565,9 @@ class Healer:
             broker=not has_worker
             or not self._settings.broker_port
             or accepts(self._settings.broker_address, self._settings.broker_port, 3),
-            lock=max((float(row[2] or 0) for row in life if row[0] == "lock"), default=0.0),
+            lock=_NEVER
+            if rows["jobs"] is None and self._database.is_locked
+            else max((float(row[2] or 0) for row in life if row[0] == "lock"), default=0.0),
             beats=tuple(float(row[2]) for row in rows["jobs"] or [] if row[0] in JOBS.values() and row[2] is not None),
             parsed=min(parsed, default=None),
             trigger=max(
