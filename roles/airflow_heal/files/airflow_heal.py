@@ -164,24 +164,29 @@ def reasons(seen: Seen, around: Around, limits: Limits, beaten: bool) -> dict[st
         found["stopped"] = limits.stopped
     if seen.answers is False:
         found["no-answer"] = limits.answer
-    if seen.component in JOBS and not around.database and around.lock > limits.lock:
-        # Heartbeats are behind the lock as well.
-        found["no-heartbeat"] = limits.beat
-    elif seen.component in JOBS and around.database:
-        # Who was declared dead has no row any more.
-        beat = _NEVER if seen.beat is None and beaten else seen.beat or 0.0
-        if beat > limits.beat:
-            found["no-heartbeat"] = 10
-        elif seen.component == "dag_processor" and around.parsed is not None and around.parsed > limits.parse:
-            found["parses-nothing"] = 10
-        elif seen.component == "triggerer" and around.trigger > limits.trigger:
-            found["runs-no-trigger"] = 10
+    if seen.component in JOBS:
+        found |= _reasons_of_job(seen, around, limits, beaten)
     if seen.component == "worker" and around.broker:
         if seen.received is not None and seen.received > limits.received:
             found["broker-silent"] = 10
         elif seen.waits > limits.waits and not seen.tasks:
             found["takes-no-task"] = limits.waits / 2
     return found
+
+
+def _reasons_of_job(seen: Seen, around: Around, limits: Limits, beaten: bool) -> dict[str, float]:
+    if not around.database:
+        # Heartbeats may be behind a lock as well.
+        return {"no-heartbeat": limits.beat} if around.lock > limits.lock else {}
+    # Who was declared dead has no row any more.
+    beat = _NEVER if seen.beat is None and beaten else seen.beat or 0.0
+    if beat > limits.beat:
+        return {"no-heartbeat": 10}
+    if seen.component == "dag_processor" and around.parsed is not None and around.parsed > limits.parse:
+        return {"parses-nothing": 10}
+    if seen.component == "triggerer" and around.trigger > limits.trigger:
+        return {"runs-no-trigger": 10}
+    return {}
 
 
 def common(around: Around, limits: Limits) -> str:

@@ -26,7 +26,7 @@ MINUTES = float(os.environ.get("AIRSTRIP_HANG_MINUTES", "5"))
 
 @dataclass(frozen=True)
 class Hang:
-    """What is done, as root, with {main} the unit's main process; what it is named, and whether it has a new one then.
+    """What is done, as root, with MAIN the unit's main process; what it is named, and whether it has a new one then.
 
     undo  is run at the end
     """
@@ -40,24 +40,24 @@ class Hang:
     undo: str = "true"
 
 
-PORTS = (
-    "ss -tnpH state established | grep ',pid={main},' | awk '$4 ~ /:6379$/ {{print $3}}' | sed 's/.*://' | paste -sd,"
-)
-CUT = (
-    f"ports=$({PORTS}) && nft add table inet hang && nft 'add chain inet hang in {{{{ type filter hook input priority 0; }}}}'"
-    ' && nft add rule inet hang in tcp dport "{{ $ports }}" drop'
-)
+# Its connections to the broker of now, and no other.
+CUT = """
+ports=$(ss -tnpH state established | grep ',pid=MAIN,' | awk '$4 ~ /:6379$/ {print $3}' | sed 's/.*://' | paste -sd,)
+nft add table inet hang
+nft 'add chain inet hang in { type filter hook input priority 0; }'
+nft "add rule inet hang in tcp dport { $ports } drop"
+"""
 LOCK = (
     "systemd-run --unit=hang-lock --uid=postgres psql --dbname=airflow --command="
     "'BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(200)'"
 )
 HANGS = {
-    "scheduler": Hang("airflow_scheduler", "airflow-scheduler", "kill -STOP {main}", "stopped"),
-    "DAG processor": Hang("airflow_dag_processor", "airflow-dag-processor", "kill -STOP {main}", "stopped"),
-    "triggerer": Hang("airflow_triggerer", "airflow-triggerer", "kill -STOP {main}", "stopped"),
-    "triggers' process": Hang("airflow_triggerer", "airflow-triggerer", "pkill -STOP -P {main}", "stopped"),
-    "API server": Hang("airflow_api_server", "airflow-api-server", "kill -STOP {main}", "stopped"),
-    "worker": Hang("airflow_worker", "airflow-worker@default", "kill -STOP {main}", "stopped", is_restarted=False),
+    "scheduler": Hang("airflow_scheduler", "airflow-scheduler", "kill -STOP MAIN", "stopped"),
+    "DAG processor": Hang("airflow_dag_processor", "airflow-dag-processor", "kill -STOP MAIN", "stopped"),
+    "triggerer": Hang("airflow_triggerer", "airflow-triggerer", "kill -STOP MAIN", "stopped"),
+    "triggers' process": Hang("airflow_triggerer", "airflow-triggerer", "pkill -STOP -P MAIN", "stopped"),
+    "API server": Hang("airflow_api_server", "airflow-api-server", "kill -STOP MAIN", "stopped"),
+    "worker": Hang("airflow_worker", "airflow-worker@default", "kill -STOP MAIN", "stopped", is_restarted=False),
     "worker without broker": Hang(
         "airflow_worker", "airflow-worker@default", CUT, "broker-silent", undo="nft delete table inet hang"
     ),
@@ -102,6 +102,16 @@ def wait_until(condition: Callable[[], Any], seconds: float, what: str) -> float
     return time.monotonic() - began
 
 
+def states(airflow: Airflow, run: str) -> list[str]:
+    """Return the states of a run's tasks."""
+    return [str(task["state"]) for task in airflow.tasks("airstrip_hangs", run)]
+
+
+def errors(airflow: Airflow) -> str:
+    """Return what Airflow says of files that are no DAGs."""
+    return json.dumps(airflow.request("GET", "/api/v2/importErrors"))
+
+
 class Unit:
     """A unit on a host, with what its healer says of it."""
 
@@ -137,16 +147,12 @@ class Unit:
 def test_a_hang_is_named_and_healed(site: Site, airflow: Airflow, hang: Hang, record_property: Any) -> None:
     unit = Unit(site, hang)
     unit.settle()
-    task = airflow.request(
-        "POST", "/api/v2/dags/airstrip_hangs/dagRuns", {"logical_date": None, "conf": {"seconds": 100}}
-    )
-    instances = f"/api/v2/dags/airstrip_hangs/dagRuns/{task['dag_run_id']}/taskInstances"
-    states = lambda: [one["state"] for one in airflow.request("GET", instances)["task_instances"]]  # noqa: E731
-    wait_until(lambda: states() == ["running"], 90, "the task runs")
+    run = airflow.start("airstrip_hangs", seconds=100)
+    wait_until(lambda: states(airflow, run) == ["running"], 90, "the task runs")
     main = unit.main()
     try:
         began = time.monotonic()
-        unit.run(hang.make.replace("{main}", main) if "{{" not in hang.make else hang.make.format(main=main))
+        unit.run(hang.make.replace("MAIN", main))
         wait_until(lambda: hang.reason in unit.hangs(), NAMED, f"{hang.unit} is named for {hang.reason}")
         record_property("named", round(time.monotonic() - began))
         if hang.is_healed and "worker" not in hang.group:
@@ -161,9 +167,9 @@ def test_a_hang_is_named_and_healed(site: Site, airflow: Airflow, hang: Hang, re
             assert 'healing="false"' in unit.hangs()[hang.reason]
     finally:
         unit.run(hang.undo)
-    # Nobody can be asked while there is no API server.
-    wait_until(lambda: states() == ["success"], 240, "the task ends")
-    assert [one["try_number"] for one in airflow.request("GET", instances)["task_instances"]] == [1]
+    airflow.wait_until_healthy()
+    assert airflow.wait("airstrip_hangs", run, 240) == "success"
+    assert airflow.result("airstrip_hangs", run, "sleeps") == 1
     if hang.is_healed and hang.is_restarted:
         wait_until(lambda: unit.main() not in (main, "0") and unit.works(), HEALED, "it works")
     else:
@@ -175,9 +181,8 @@ def test_a_broker_that_is_started_anew_leaves_no_idle_worker(site: Site, airflow
     unit.settle()
     broker = testinfra.get_host(site.connection(site.group("redis")[0]))
     broker.check_output("systemctl restart valkey-server || systemctl restart redis-server")
-    run = airflow.request("POST", "/api/v2/dags/airstrip_hangs/dagRuns", {"logical_date": None})
-    path = f"/api/v2/dags/airstrip_hangs/dagRuns/{run['dag_run_id']}"
-    wait_until(lambda: airflow.request("GET", path)["state"] == "success", HEALED, "a task runs after it")
+    run = airflow.start("airstrip_hangs")
+    assert airflow.wait("airstrip_hangs", run, HEALED) == "success"
 
 
 def test_a_file_that_never_returns_is_named_by_airflow(site: Site, airflow: Airflow) -> None:
@@ -186,8 +191,7 @@ def test_a_file_that_never_returns_is_named_by_airflow(site: Site, airflow: Airf
     main, path = unit.main(), "/srv/airflow/dags/airstrip_never.py"
     unit.run(f"printf '# airflow DAG\\nimport time\\nwhile True:\\n    time.sleep(1)\\n' >{path}; chmod 0644 {path}")
     try:
-        errors = lambda: json.dumps(airflow.request("GET", "/api/v2/importErrors"))  # noqa: E731
-        wait_until(lambda: "airstrip_never" in errors(), HEALED, "Airflow names the file")
+        wait_until(lambda: "airstrip_never" in errors(airflow), HEALED, "Airflow names the file")
         time.sleep(30)
         assert (unit.main(), unit.hangs()) == (main, {})
     finally:
@@ -202,7 +206,7 @@ def test_nothing_that_works_is_restarted(site: Site, airflow: Airflow) -> None:
     end = time.monotonic() + MINUTES * 60
     while time.monotonic() < end:
         for _ in range(20):
-            airflow.request("POST", "/api/v2/dags/airstrip_hangs/dagRuns", {"logical_date": None})
+            airflow.start("airstrip_hangs")
         time.sleep(20)
-        assert {name: unit.hangs() for name, unit in units.items()} == dict.fromkeys(units, {})
+        assert {name: unit.hangs() for name, unit in units.items()} == {name: {} for name in units}
     assert {name: unit.main() for name, unit in units.items()} == mains
