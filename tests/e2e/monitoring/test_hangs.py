@@ -42,6 +42,7 @@ class Hang:
 
 # Its connections to the broker of now, and no other.
 CUT = """
+command -v nft || apt-get install -qq -y nftables
 ports=$(ss -tnpH state established | grep ',pid=MAIN,' | awk '$4 ~ /:6379$/ {print $3}' | sed 's/.*://' | paste -sd,)
 nft add table inet hang
 nft 'add chain inet hang in { type filter hook input priority 0; }'
