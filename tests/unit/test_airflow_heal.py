@@ -299,6 +299,37 @@ def test_metrics_name_what_hangs_and_count_what_was_healed() -> None:
     ]
 
 
+def test_the_canary_is_well_silent_or_busy() -> None:
+    fine = heal.Canary("queue_a", "a", 30.0, 4.5, None, 0)
+    found = [
+        *heal.canary_samples(
+            [
+                fine,
+                replace(fine, queue='b"', success_age=300.0, waits=250.0),
+                replace(fine, queue="c", success_age=None, seconds=None, waits=250.0, others=4),
+            ],
+            60,
+        )
+    ]
+    assert found == [
+        "# TYPE airstrip_canary_ok gauge",
+        'airstrip_canary_ok{task="queue_a",queue="a"} 1',
+        'airstrip_canary_ok{task="queue_a",queue="b\\""} 0',
+        'airstrip_canary_ok{task="queue_a",queue="c"} 0',
+        "# TYPE airstrip_canary_busy gauge",
+        'airstrip_canary_busy{task="queue_a",queue="a"} 0',
+        'airstrip_canary_busy{task="queue_a",queue="b\\""} 0',
+        'airstrip_canary_busy{task="queue_a",queue="c"} 1',
+        "# TYPE airstrip_canary_seconds gauge",
+        'airstrip_canary_seconds{task="queue_a",queue="a"} 4.5',
+        'airstrip_canary_seconds{task="queue_a",queue="b\\""} 4.5',
+    ]
+
+
+def test_a_canary_that_is_never_seen_is_not_well() -> None:
+    assert 'airstrip_canary_ok{task="",queue=""} 0' in heal.canary_samples([], 60)
+
+
 def test_the_interval_between_parses_is_the_configurations(tmp_path: Path) -> None:
     file = tmp_path / "airflow.cfg"
     healer = heal.Healer(heal.Settings("h", "d", "u", configuration=str(file), state=str(tmp_path / "s")))

@@ -46,9 +46,10 @@ _ANSIBLE = re.compile(r"&& sleep 0'?\s*$")
 _RECEIVED = re.compile(r"\blastrcv:(\d+)")
 _PROPERTIES = "Id,ActiveState,MainPID,ActiveEnterTimestampMonotonic,ExecStart"
 _BYTES = 1 << 20
-_SHOWN = 75.0
+_SHOWN, _CLEAN = 75.0, 600.0
 _STATEMENTS = {
     "jobs": "SELECT * FROM airstrip.jobs()",
+    "canary": "SELECT * FROM airstrip.canary()",
     "life": "SELECT * FROM airstrip.life()",
     "task_states": "SELECT * FROM airstrip.task_states()",
 }
@@ -420,6 +421,7 @@ class Settings:
     metrics: str = "/var/lib/airstrip/textfile/heal.prom"
     state: str = "/run/airstrip-airflow-heal/state.json"
     interval: float = 15
+    canary_seconds: float = 60
     restarts: int = 3
     restart: bool = True
 
@@ -430,6 +432,38 @@ class Settings:
         if unknown := set(given) - {item.name for item in fields(cls)}:
             raise ValueError(f"unknown settings: {', '.join(sorted(unknown))}")
         return cls(**given)
+
+
+@dataclass(frozen=True)
+class Canary:
+    """A task of the canary, as the database has it: ages in seconds, and how many other tasks run on its queue."""
+
+    task: str
+    queue: str
+    success_age: float | None
+    seconds: float | None
+    waits: float | None
+    others: int
+
+
+def canary_samples(canaries: Sequence[Canary], every: float) -> Iterator[str]:
+    """Yield what the canary shows as metrics. It is busy if it waits while others run on its queue."""
+    rows = list(canaries) or [Canary("", "", None, None, None, 0)]
+    values: dict[str, list[tuple[Canary, float]]] = {"ok": [], "busy": [], "seconds": []}
+    for one in rows:
+        is_fine = one.success_age is not None and one.success_age < 3 * every + 60
+        values["ok"].append((one, is_fine))
+        values["busy"].append((one, not is_fine and one.waits is not None and one.others > 0))
+        values["seconds"] += [(one, one.seconds)] if one.seconds is not None else []
+    for name, found in values.items():
+        yield f"# TYPE airstrip_canary_{name} gauge"
+        for one, value in found:
+            yield f'airstrip_canary_{name}{{task="{escape(one.task)}",queue="{escape(one.queue)}"}} {value:.6g}'
+
+
+def escape(text: str) -> str:
+    """Return a text as it stands between quotation marks in Prometheus' format."""
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 class Database:
@@ -456,6 +490,18 @@ class Database:
                 self._connection.close()
             self._connection = None
             return None
+
+    def clean(self) -> None:
+        """Let the canary's old runs go: the one thing that the login may change."""
+        if self._connection is None:
+            return
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute("BEGIN READ WRITE; SELECT airstrip.clean_canary(); COMMIT")
+        except psycopg2.Error:
+            with contextlib.suppress(psycopg2.Error):
+                self._connection.close()
+            self._connection = None
 
     def _connect(self) -> Any:
         own = self._settings
@@ -484,6 +530,8 @@ class Healer:
         self._told: dict[str, Verdict] = {}
         self._shown: dict[tuple[str, str], tuple[float, Verdict]] = {}
         self._worked = -_NEVER
+        self._cleaned = -_NEVER
+        self._canary: list[str] = []
         self._record: dict[str, Any] = {}
         self._restore()
 
@@ -495,6 +543,7 @@ class Healer:
         units = [*self._units(tree, rows)]
         limits = Limits(parse=self._parse_limit(), restarts=self._settings.restarts if self._settings.restart else 0)
         around = self._around(rows, tree, any(seen.component == "worker" for seen in units))
+        self._watch(rows["canary"], any(seen.component == "scheduler" for seen in units))
         verdicts = decide(units, around, self._memories, (time.monotonic(), limits))
         for verdict in verdicts:
             self._act(verdict)
@@ -510,6 +559,16 @@ class Healer:
             is_away = found.get("jobs", []) is None and not self._database.is_locked
             found[function] = None if is_away else self._database.ask(function)
         return found
+
+    def _watch(self, rows: list[tuple[Any, ...]] | None, has_scheduler: bool) -> None:
+        """Keep what the canary shows, and clean up after it: where a scheduler is, so that not each host tells."""
+        self._canary = []
+        if not has_scheduler or not self._settings.canary_seconds or rows is None:
+            return
+        self._canary = [*canary_samples([Canary(*row) for row in rows], self._settings.canary_seconds)]
+        if time.monotonic() - self._cleaned > _CLEAN:
+            self._cleaned = time.monotonic()
+            self._database.clean()
 
     def _is_here(self, name: object) -> bool:
         return name in {self._record.get("host"), socket.gethostname(), socket.getfqdn()}
@@ -636,7 +695,8 @@ class Healer:
         self._shown = {key: seen for key, seen in self._shown.items() if moment - seen[0] < _SHOWN}
         shown_now = [one for _, one in self._shown.values()]
         recent = {unit: len(memory.heals) for unit, memory in self._memories.items()}
-        text = "".join(f"{line}\n" for line in samples(shown_now, self._counts, recent, time.time()))
+        told = [*samples(shown_now, self._counts, recent, time.time()), *self._canary]
+        text = "".join(f"{line}\n" for line in told)
         new.write_text(text, encoding="utf-8")
         new.chmod(0o644)
         new.replace(path)
