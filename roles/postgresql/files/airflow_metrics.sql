@@ -1,4 +1,5 @@
--- What the exporter of Airflow's state may ask the metadata database: these functions, and nothing else.
+-- What the exporter of Airflow's state, and who heals what hangs, may ask the metadata database: these functions, and
+-- nothing else.
 --
 -- They run with the rights of the owner of Airflow's tables and give numbers and names: of DAGs, tasks, their owners,
 -- queues, pools, hosts and bundles. No connection, variable, user, XCom, token, log, or rendered field.
