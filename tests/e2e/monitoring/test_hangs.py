@@ -29,6 +29,7 @@ class Hang:
     """What is done, as root, with MAIN the unit's main process; what it is named, and whether it has a new one then.
 
     undo  is run at the end
+    at    group of the host where both are done, if it is another one
     """
 
     group: str
@@ -38,6 +39,7 @@ class Hang:
     is_restarted: bool = True
     is_healed: bool = True
     undo: str = "true"
+    at: str = ""
 
 
 # Its connections to the broker of now, and no other.
@@ -70,6 +72,7 @@ HANGS = {
         is_restarted=False,
         is_healed=False,
         undo="systemctl stop hang-lock",
+        at="postgresql",
     ),
     "lock on heartbeats": Hang(
         "airflow_scheduler",
@@ -79,6 +82,7 @@ HANGS = {
         is_restarted=False,
         is_healed=False,
         undo="systemctl stop hang-lock",
+        at="postgresql",
     ),
 }
 
@@ -151,9 +155,10 @@ def test_a_hang_is_named_and_healed(site: Site, airflow: Airflow, hang: Hang, re
     run = airflow.start("airstrip_hangs", seconds=100)
     wait_until(lambda: states(airflow, run) == ["running"], 90, "the task runs")
     main = unit.main()
+    at = testinfra.get_host(site.connection(site.group(hang.at or hang.group)[0]))
     try:
         began = time.monotonic()
-        unit.run(hang.make.replace("MAIN", main))
+        at.check_output(hang.make.replace("MAIN", main))
         wait_until(lambda: hang.reason in unit.hangs(), NAMED, f"{hang.unit} is named for {hang.reason}")
         record_property("named", round(time.monotonic() - began))
         if hang.is_healed and "worker" not in hang.group:
@@ -167,7 +172,7 @@ def test_a_hang_is_named_and_healed(site: Site, airflow: Airflow, hang: Hang, re
             time.sleep(30)
             assert 'healing="false"' in unit.hangs()[hang.reason]
     finally:
-        unit.run(hang.undo)
+        at.check_output(hang.undo)
     airflow.wait_until_healthy()
     assert airflow.wait("airstrip_hangs", run, 240) == "success"
     assert airflow.result("airstrip_hangs", run, "sleeps") == 1
