@@ -118,7 +118,7 @@ class Limits:
     beat: float = 45
     trigger: float = 60
     parse: float = 120
-    received: float = 60
+    received: float = 45
     waits: float = 60
     lock: float = 20
     grace: float = 120
