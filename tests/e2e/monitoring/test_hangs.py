@@ -54,6 +54,12 @@ LOCK = (
     "systemd-run --unit=hang-lock --uid=postgres psql --dbname=airflow --command="
     "'BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(200)'"
 )
+# The server goes on sleeping when its client is gone.
+UNLOCK = (
+    "systemctl stop hang-lock; cd /; runuser -u postgres -- psql --dbname=airflow --command="
+    "\"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(200)%'"
+    ' AND pid <> pg_backend_pid()"'
+)
 HANGS = {
     "scheduler": Hang("airflow_scheduler", "airflow-scheduler", "kill -STOP MAIN", "stopped"),
     "DAG processor": Hang("airflow_dag_processor", "airflow-dag-processor", "kill -STOP MAIN", "stopped"),
@@ -71,7 +77,7 @@ HANGS = {
         "no-heartbeat",
         is_restarted=False,
         is_healed=False,
-        undo="systemctl stop hang-lock",
+        undo=UNLOCK,
         at="postgresql",
     ),
     "lock on heartbeats": Hang(
@@ -81,7 +87,7 @@ HANGS = {
         "no-heartbeat",
         is_restarted=False,
         is_healed=False,
-        undo="systemctl stop hang-lock",
+        undo=UNLOCK,
         at="postgresql",
     ),
 }
