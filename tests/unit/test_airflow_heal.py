@@ -209,11 +209,30 @@ def test_a_stopped_process_is_seen_by_what_it_is_of(sleeper: int) -> None:
 
 
 def test_tasks_are_known_by_the_names_of_their_processes() -> None:
-    assert heal._TASK.match("airflow supervisor: 01a22b9d-51e7-7d3b-a86a-b92b1228e692")
+    assert heal._SUPERVISOR.match("airflow supervisor: 01a22b9d-51e7-7d3b-a86a-b92b1228e692")
     assert heal._TASK.match("airflow worker -- 01a22b9d-51e7-7d3b-a86a-b92b1228e692")
     assert not heal._TASK.match("airflow serve-logs")
     assert heal._ANSIBLE.search("/bin/sh -c /usr/bin/python3 && sleep 0")
     assert not heal._ANSIBLE.search("sleep 0")
+
+
+def test_a_supervisor_without_a_task_is_none(tmp_path: Path) -> None:
+    # As Airflow's processes do: each has a title, and a task is a child of its supervisor.
+    (tmp_path / "sleep.py").write_text("import time\ntime.sleep(60)\n")
+    start = "import subprocess, sys, time\nfor name, file in {}:\n    subprocess.Popen([name, file], executable={!r})\n"
+    task = [("airflow worker -- 2", str(tmp_path / "sleep.py"))]
+    (tmp_path / "busy.py").write_text(start.format(task, sys.executable) + "time.sleep(60)\n")
+    both = [("airflow supervisor: 1", task[0][1]), ("airflow supervisor: 2", str(tmp_path / "busy.py"))]
+    (tmp_path / "main.py").write_text(start.format(both, sys.executable) + "time.sleep(60)\n")
+    with subprocess.Popen([sys.executable, str(tmp_path / "main.py")], start_new_session=True) as process:
+        try:
+            until = time.monotonic() + 20
+            while len([*heal.below(process.pid, heal.parents())]) < 3 and time.monotonic() < until:
+                time.sleep(0.05)
+            time.sleep(0.2)
+            assert heal.running_tasks(process.pid, heal.parents()) == 2
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_a_signal_goes_to_a_unit_s_own_process_alone(sleeper: int) -> None:

@@ -39,8 +39,8 @@ import psycopg2.errors
 # The jobs by which components beat in the metadata database.
 JOBS = {"scheduler": "SchedulerJob", "dag_processor": "DagProcessorJob", "triggerer": "TriggererJob"}
 COMPONENTS = ("api_server", "worker", *JOBS)
-# What Airflow calls the processes of a task.
-_TASK = re.compile(r"airflow (supervisor: |worker -- )")
+# What Airflow calls the process of a task. That of its supervisor keeps its name when the task has ended.
+_TASK, _SUPERVISOR = re.compile(r"airflow worker -- "), re.compile(r"airflow supervisor: ")
 # How each command of Ansible's on a host ends.
 _ANSIBLE = re.compile(r"&& sleep 0'?\s*$")
 _RECEIVED = re.compile(r"\blastrcv:(\d+)")
@@ -329,7 +329,15 @@ def is_stopped(component: str, main: int, tree: Mapping[int, int]) -> bool:
 
 def running_tasks(main: int, tree: Mapping[int, int]) -> int:
     """Return how many processes of tasks run below one."""
-    return len([process for process in below(main, tree) if _TASK.match(title(process))])
+    found = {process: title(process) for process in below(main, tree)}
+    working = {tree[process] for process in found if process in tree}
+    return len(
+        [
+            process
+            for process, name in found.items()
+            if _TASK.match(name) or (_SUPERVISOR.match(name) and process in working)
+        ]
+    )
 
 
 def playbook_works(tree: Iterable[int]) -> bool:
