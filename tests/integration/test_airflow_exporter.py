@@ -26,6 +26,7 @@ from airstrip_tree import PROJECT
 PROGRAM = PROJECT / "roles" / "airflow_exporter" / "files" / "airflow_exporter.py"
 SCRIPT = PROJECT / "roles" / "postgresql" / "files" / "airflow_metrics.sql"
 QUERIES = PROJECT / "roles" / "exporters" / "files" / "postgres_queries.yml"
+HEALER = PROJECT / "roles" / "airflow_heal" / "files" / "airflow_heal.py"
 exporter = load(PROGRAM)
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -526,7 +527,17 @@ def test_the_password_is_the_credentials(tmp_path: Path, monkeypatch: pytest.Mon
 # The script of the database
 
 # All that it reads. Neither connections, variables, users, tokens, XComs, rendered fields nor logs are among these.
-READ = {"task_instance", "task_instance_history", "dag_run", "dag", "dag_bundle", "import_error", "slot_pool", "job"}
+READ = {
+    "task_instance",
+    "task_instance_history",
+    "dag_run",
+    "dag",
+    "dag_bundle",
+    "import_error",
+    "slot_pool",
+    "job",
+    "trigger",
+}
 # Columns of those tables that have what people wrote into DAGs, runs and errors.
 UNREAD = (
     "executor_config", "conf", "context_carrier", "next_kwargs", "stacktrace", "rendered_map_index", "filename",
@@ -545,13 +556,16 @@ def test_the_script_has_the_functions_that_are_asked() -> None:
     own = settings()
     asked = {*exporter.Exporter._gauges(exporter.Gauges(own, exporter.Names(1)))}
     asked |= set(re.findall(r'self\._ask\("(\w+)"', program))
+    healer = HEALER.read_text(encoding="utf-8")
+    asked |= {*re.findall(r"\bairstrip\.(\w+)\(\)", healer)}
     assert asked == set(functions())
 
 
 @pytest.mark.parametrize("name", functions())
 def test_a_function_runs_as_the_owner_with_a_fixed_path(name: str) -> None:
     text, script = functions()[name], SCRIPT.read_text(encoding="utf-8")
-    assert "LANGUAGE plpgsql STABLE SECURITY DEFINER" in text
+    # One cleans up after the canary; all others change nothing.
+    assert f"LANGUAGE plpgsql {'VOLATILE' if name == 'clean_canary' else 'STABLE'} SECURITY DEFINER" in text
     assert "SET search_path = pg_catalog, pg_temp" in text
     assert re.search(rf'^ALTER FUNCTION airstrip\.{name}\([^)]*\) OWNER TO :"owner";$', script, re.MULTILINE)
 
@@ -564,6 +578,13 @@ def test_the_script_reads_no_more_than_it_says() -> None:
     assert "EXECUTE" not in text
     assert "*" not in text.replace("count(*)", "").replace("* 1000", "")
     assert [column for column in UNREAD if re.search(rf"\b{column}\b", text)] == []
+
+
+def test_nothing_but_old_runs_of_the_canary_can_be_changed() -> None:
+    found = functions()
+    writing = re.compile(r"\b(DELETE|UPDATE|INSERT|TRUNCATE|ALTER|DROP|CREATE|GRANT|COPY|CALL)\b")
+    assert {name for name, text in found.items() if writing.search(re.sub(r"--.*", "", text))} == {"clean_canary"}
+    assert "WHERE r.dag_id = 'airstrip_canary'" in found["clean_canary"]
 
 
 def test_public_gets_nothing_and_the_exporter_the_functions_alone() -> None:

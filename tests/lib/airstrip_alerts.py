@@ -42,9 +42,9 @@ CATALOGUE = re.compile(
             "airflow_dag_runs_finished_total",
             "airflow_dag_run_duration_seconds_(bucket|sum|count)",
             # The text file of the hosts.
-            "airstrip_(finding|host_drained)",
             "airstrip_worker_scale_(last_answer_seconds|units)",
-            "airstrip_(certificate_expires|status|backup)_timestamp_seconds",
+            "airstrip_(finding|host_drained|hang|heals_total|heals_last_hour|canary_ok|canary_busy)",
+            "airstrip_(certificate_expires|status|backup|heal)_timestamp_seconds",
             # Debian's programs, in the versions of Debian 12 and 13.
             "node_systemd_(unit_state|service_restart_total)",
             "node_(time_seconds|timex_sync_status|vmstat_oom_kill)",

@@ -16,8 +16,8 @@ from ansible_collections.airstrip.core.plugins.module_utils.host_status import K
 LOUD = {
     "AlertmanagerUnreached", "AlertsUndelivered", "BackupOld", "BrokerFull", "CertificateEnds", "CertificateEndsNow",
     "ClockWrong", "ConfigurationRefused", "ConnectionsHigh", "DiskEnds", "DiskFull", "DiskLow", "HighRetryRate",
-    "HighWorkerFailureRate", "HostDrained", "ImportErrors", "JobMissing", "MemoryKilled", "MemoryLow", "PoolStarved",
-    "RuleFailed", "Watchdog",
+    "HealedOften", "HighWorkerFailureRate", "HostDrained", "ImportErrors", "JobMissing", "MemoryKilled", "MemoryLow",
+    "PoolStarved", "RuleFailed", "Watchdog",
 }  # fmt: skip
 
 Check = Callable[[list[Alert], Iterable[Case], set[str]], Iterator[str]]

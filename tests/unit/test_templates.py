@@ -323,6 +323,7 @@ FILES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("airflow_exporter/service", "airflow_exporter", "airstrip-airflow-exporter.service.j2", {}),
     ("worker_scale/airstrip-worker-scale.service", "worker_scale", "airstrip-worker-scale.service.j2", {}),
     ("worker_scale/airstrip-worker-scale.timer", "worker_scale", "airstrip-worker-scale.timer.j2", {}),
+    ("airflow_heal/service", "airflow_heal", "airstrip-airflow-heal.service.j2", {}),
     ("statsd_exporter/service", "statsd_exporter", "airstrip-statsd-exporter.service.j2", {}),
     ("statsd_exporter/mapping", "statsd_exporter", "mapping.yml.j2", {}),
     ("postgresql/pg_hba.conf", "postgresql", "pg_hba.conf.j2", CLIENTS),

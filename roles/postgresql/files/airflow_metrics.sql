@@ -1,4 +1,5 @@
--- What the exporter of Airflow's state may ask the metadata database: these functions, and nothing else.
+-- What the exporter of Airflow's state, and who heals what hangs, may ask the metadata database: these functions, and
+-- nothing else.
 --
 -- They run with the rights of the owner of Airflow's tables and give numbers and names: of DAGs, tasks, their owners,
 -- queues, pools, hosts and bundles. No connection, variable, user, XCom, token, log, or rendered field.
@@ -91,6 +92,70 @@ BEGIN
 END
 $$;
 
+-- What components that work have done of late, for who heals those that do not: since when no DAG file was parsed, since
+-- when each triggerer keeps a trigger of the canary that is due at once, since when somebody waits for a lock.
+CREATE FUNCTION airstrip.life() RETURNS TABLE (part text, hostname text, age float8)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT 'parsed', '', extract(epoch FROM now() - max(d.last_parsed_time))::float8
+    FROM public.dag AS d WHERE NOT d.is_stale;
+    RETURN QUERY
+    SELECT 'trigger', left(coalesce(j.hostname, ''), 256), extract(epoch FROM now() - min(g.created_date))::float8
+    FROM public.task_instance AS t
+    JOIN public.trigger AS g ON g.id = t.trigger_id
+    LEFT JOIN public.job AS j ON j.id = g.triggerer_id
+    WHERE t.state = 'deferred' AND t.dag_id = 'airstrip_canary'
+    GROUP BY 2 LIMIT 1000;
+    RETURN QUERY
+    SELECT 'lock', '', extract(epoch FROM now() - min(l.waitstart))::float8
+    FROM pg_locks AS l
+    WHERE NOT l.granted
+    AND coalesce(l.database, 0) IN (0, (SELECT b.oid FROM pg_database AS b WHERE b.datname = current_database()));
+END
+$$;
+
+-- The canary by its tasks, as of the last hour: since when none has succeeded, how long the last one took from its
+-- start in the queue to its end, and for how long one waits now. Tasks that run on the same queue tell why it may wait.
+CREATE FUNCTION airstrip.canary()
+RETURNS TABLE (task_id text, queue text, success_age float8, seconds float8, waits float8, others bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT left(t.task_id, 256), left(coalesce(t.queue, ''), 256),
+        extract(epoch FROM now() - max(t.end_date) FILTER (WHERE t.state = 'success'))::float8,
+        (array_agg(extract(epoch FROM t.end_date - coalesce(t.queued_dttm, t.start_date)) ORDER BY t.end_date DESC)
+            FILTER (WHERE t.state = 'success'))[1]::float8,
+        extract(epoch FROM now() - min(r.run_after) FILTER (
+            WHERE t.state IS NULL OR t.state IN ('scheduled', 'queued', 'running', 'deferred')
+        ))::float8,
+        (SELECT count(*) FROM public.task_instance AS o
+         WHERE o.state = 'running' AND o.queue = t.queue AND o.dag_id <> 'airstrip_canary')
+    FROM public.task_instance AS t
+    JOIN public.dag_run AS r ON r.dag_id = t.dag_id AND r.run_id = t.run_id
+    WHERE t.dag_id = 'airstrip_canary' AND r.run_after > now() - interval '1 hour'
+    GROUP BY t.task_id, t.queue LIMIT 1000;
+END
+$$;
+
+-- The one thing that the login may change: runs of the canary are gone after six hours, and their tasks with them.
+CREATE FUNCTION airstrip.clean_canary() RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    gone bigint;
+BEGIN
+    DELETE FROM public.dag_run WHERE id IN (
+        SELECT r.id FROM public.dag_run AS r
+        WHERE r.dag_id = 'airstrip_canary' AND r.state IN ('success', 'failed')
+        AND r.run_after < now() - interval '6 hours' ORDER BY r.id LIMIT 500
+    );
+    GET DIAGNOSTICS gone = ROW_COUNT;
+    RETURN gone;
+END
+$$;
+
 -- Runs of DAGs that have not ended, and those that have ended since a moment. No index knows the end of a run: those
 -- that were known not to have ended are looked at again, and those whose tasks were made, tried again or cleared since,
 -- as the id of each try begins with the millisecond in which it was made (UUID version 7).
@@ -120,7 +185,8 @@ BEGIN
     SELECT r.id::bigint, left(r.dag_id, 256), r.state::text, r.end_date,
         extract(epoch FROM r.end_date - r.start_date)::float8
     FROM candidates JOIN public.dag_run AS r ON r.id = candidates.id
-    WHERE r.state IN ('queued', 'running') OR r.state IN ('success', 'failed') AND r.end_date >= moment
+    WHERE (r.state IN ('queued', 'running') OR r.state IN ('success', 'failed') AND r.end_date >= moment)
+    AND r.dag_id <> 'airstrip_canary'
     LIMIT 40000;
 END
 $$;
@@ -142,7 +208,8 @@ DECLARE
 BEGIN
     RETURN QUERY
     WITH chosen AS MATERIALIZED (
-        SELECT r.dag_id, r.run_id FROM public.dag_run AS r WHERE r.id = ANY (runs[1:40000])
+        SELECT r.dag_id, r.run_id FROM public.dag_run AS r
+        WHERE r.id = ANY (runs[1:40000]) AND r.dag_id <> 'airstrip_canary'
     ), ended AS (
         SELECT t.id, t.dag_id, t.task_id, t.queue, t.state, t.start_date, t.end_date, false AS retried,
             -- What a task has of its try before is no beginning of this one. Clocks of hosts may differ a little.
@@ -171,6 +238,9 @@ ALTER FUNCTION airstrip.pools() OWNER TO :"owner";
 ALTER FUNCTION airstrip.jobs() OWNER TO :"owner";
 ALTER FUNCTION airstrip.import_errors() OWNER TO :"owner";
 ALTER FUNCTION airstrip.dags() OWNER TO :"owner";
+ALTER FUNCTION airstrip.life() OWNER TO :"owner";
+ALTER FUNCTION airstrip.canary() OWNER TO :"owner";
+ALTER FUNCTION airstrip.clean_canary() OWNER TO :"owner";
 ALTER FUNCTION airstrip.runs(bigint[], timestamptz) OWNER TO :"owner";
 ALTER FUNCTION airstrip.tries(bigint[], timestamptz, uuid) OWNER TO :"owner";
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA airstrip FROM PUBLIC;
