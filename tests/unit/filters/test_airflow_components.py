@@ -69,7 +69,8 @@ def test_what_a_host_does_not_need_goes() -> None:
     files = airflow_credential_files(held, SECRETS, "/c")
     assert files[0] == {"path": "/c/fernet_key", "content": "f"}
     assert {entry["path"] for entry in files if entry.get("state") == "absent"} == {
-        "/c/broker_url", "/c/database_async_url", "/c/database_url", "/c/results_url", "/c/results_view_url",
+        "/c/broker_url", "/c/database_async_url", "/c/database_url", "/c/flower_broker_url",
+        "/c/results_url", "/c/results_view_url",
     }  # fmt: skip
 
 

@@ -68,9 +68,12 @@ def _instances(site: Site, host: str, entry: Component, unit: str) -> list[dict[
     arguments     what it has after the component's command
     unit_options  its own options of [Service]
     name, node    of a worker: its name in site_workers, and Celery's name of it
+    shows         of what looks at workers: their name
     """
     if not entry.instances:
-        return [_instance(unit, arguments="", unit_options={})]
+        shows = entry.airflow.shows if entry.airflow else ""
+        more = {"shows": str(site.hosts[host].variables[shows])} if shows else {}
+        return [_instance(unit, arguments="", unit_options={}, **more)]
     workers = [item for item in site.instances(entry.name, host) if item.get("name") and item.get("queues")]
     names = site.hosts[host].names
     node = {"host": names[-1] if names else host, "slots": sizing.concurrency(site, host)}
