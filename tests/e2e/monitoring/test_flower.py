@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -77,11 +77,11 @@ def test_it_shows_the_workers_to_those_who_may_look(site: Site, shown: list[str]
 
 
 @pytest.fixture(scope="module")
-def tasks(airflow: Airflow, ada: Viewer, shown: list[str]) -> Iterator[list[str]]:  # noqa: ARG001 - after that
+def tasks(airflow: Airflow, ada: Viewer, shown: list[str]) -> list[str]:  # noqa: ARG001 - after that
     """States of tasks that Flower has seen."""
     run = airflow.start("airstrip_smoke_test")
     assert airflow.wait("airstrip_smoke_test", run, 180) == "success"
-    yield until(lambda: [row["state"] for row in ada.get(TABLE).json()["data"] if row["name"] == "execute_workload"])
+    return until(lambda: [row["state"] for row in ada.get(TABLE).json()["data"] if row["name"] == "execute_workload"])
 
 
 def test_it_tells_of_tasks_and_of_no_token(ada: Viewer, shown: list[str], tasks: list[str]) -> None:
