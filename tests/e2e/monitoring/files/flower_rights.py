@@ -13,7 +13,7 @@ tries = {
 }
 for name, command in tries.items():
     try:
-        client.execute_command(*command)
+        client.execute_command(*command)  # type: ignore[no-untyped-call]
         sys.stdout.write(f"{name}: allowed\n")
     except redis.exceptions.NoPermissionError:
         sys.stdout.write(f"{name}: refused\n")
