@@ -7,13 +7,13 @@ A component is a row of the role's input `airflow_components`, which follows fro
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.airstrip.core.plugins.module_utils.airflow_release import parse_version
-from ansible_collections.airstrip.core.plugins.module_utils.broker_transport import transport_options
+from ansible_collections.airstrip.core.plugins.module_utils.broker_transport import looking_options, transport_options
 from ansible_collections.airstrip.core.plugins.module_utils.connection_uri import connection_uri
 
 # The environment variable through which Airflow asks a command for a secret. What has none is read as a file.
@@ -23,6 +23,7 @@ OPTIONS = {
     "results_url": "AIRFLOW__CELERY__RESULT_BACKEND",
     "results_view_url": "AIRFLOW__CELERY__RESULT_BACKEND",
     "broker_url": "AIRFLOW__CELERY__BROKER_URL",
+    "flower_broker_url": "AIRFLOW__CELERY__BROKER_URL",
     "fernet_key": "AIRFLOW__CORE__FERNET_KEY",
     "jwt_secret": "AIRFLOW__API_AUTH__JWT_SECRET",
     "api_secret_key": "AIRFLOW__API__SECRET_KEY",
@@ -34,6 +35,7 @@ _URLS = {
     "results_url": ("db+postgresql+psycopg2", "results"),
     "results_view_url": ("db+postgresql+psycopg2", "results_view"),
     "broker_url": ("", "broker"),
+    "flower_broker_url": ("", "broker"),
 }
 # Of what an operator's command needs to work on the metadata database: as a DAG processor has it, and no key that
 # signs.
@@ -94,6 +96,17 @@ def airflow_instance_credentials(
     return found | ({"broker_url": f"broker_url.{instance['set']}"} if "set" in instance else {})
 
 
+def _broker_users(components: Mapping[str, Row], rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the users of a host's own URLs of the broker, by their files: of its workers, and of its Flower."""
+    shown = [instance["shows"] for row in components.values() for instance in row["instances"] if "shows" in instance]
+    files = {
+        "flower_broker_url" if row.get("looking") else f"broker_url.{row['worker']}": row
+        for row in rows
+        if not row.get("looking") or row["worker"] in shown
+    }
+    return {file: {"user": row["user"], "password": row["password"]} for file, row in files.items()}
+
+
 def airflow_credentials(
     components: Mapping[str, Row], secrets: Mapping[str, str], connections: Mapping[str, Any]
 ) -> dict[str, dict[str, str]]:
@@ -108,7 +121,7 @@ def airflow_credentials(
     and `value`. Raises AnsibleFilterError for a name that nobody knows.
     """
     own = {str(secret["name"]): str(secret["value"]) for secret in connections["webserver_config"]}
-    users = {row["worker"]: {"user": row["user"], "password": row["password"]} for row in connections["worker_users"]}
+    users = _broker_users(components, connections["worker_users"])
     files = {
         file: name
         for row in components.values()
@@ -121,7 +134,7 @@ def airflow_credentials(
         if name in own:
             found[file] = {"value": own[name]}
             continue
-        user = users.get(file.partition(".")[2], {}) if file != name else {}
+        user = users.get(file, {})
         if name not in _URLS and name not in secrets:
             raise AnsibleFilterError(f"airflow_credentials: nobody knows the secret {name!r}")
         value = _url(name, connections, user) if name in _URLS else secrets[name]
@@ -211,8 +224,8 @@ def airflow_unit_environment(row: Row, instance: Mapping[str, Any], given: Mappi
 
     Example: `__airflow_component | airflow_unit_environment(airflow_instance, {...})`. `given` has `home`,
     AIRFLOW_HOME; `config`, the options of airflow.cfg; `bundles`, where it keeps those of commands; `queues` of the
-    site; and `broker_database`. A bundle's files are code for whoever reads them, so no two units share where they are
-    kept.
+    site; `broker_database`; and `flower_read_only`. A bundle's files are code for whoever reads them, so no two units
+    share where they are kept.
     """
     own = f"{given['home']}/{instance['directory']}"
     found = {"HOME": own}
@@ -223,8 +236,13 @@ def airflow_unit_environment(row: Row, instance: Mapping[str, Any], given: Mappi
         found["AIRFLOW__CORE__EXECUTOR"] = _CELERY.sub(r"\1\2:airstrip_executor.CeleryExecutor", executor)
         found["AIRSTRIP_QUEUES"] = ",".join(given["queues"])
     if "transport" in row["uses"]:
-        options = transport_options(str(instance["set"]), given["broker_database"])
+        is_looking = "shows" in instance
+        options = (looking_options if is_looking else transport_options)(
+            str(instance["shows" if is_looking else "set"]), given["broker_database"]
+        )
         found |= {_TRANSPORT + option.upper(): value for option, value in options.items()}
+    if "flower_config" in row["uses"]:
+        found["AIRSTRIP_FLOWER_READ_ONLY"] = "yes" if given["flower_read_only"] else "no"
     return found
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.airstrip.core.plugins.module_utils.broker_transport import transport_options
+from ansible_collections.airstrip.core.plugins.module_utils.broker_transport import looking_options, transport_options
 
 # Between a queue's name and its priority.
 _SEPARATOR = "\x06\x16"
@@ -45,15 +45,22 @@ def airflow_broker_transport(worker: str, options: object) -> dict[str, str]:
 
 def _access(user: Mapping[str, Any], database: int, overrides: Mapping[str, Any]) -> dict[str, list[str]]:
     prefix, separator = overrides.get("global_keyprefix") or "", overrides.get("sep") or _SEPARATOR
-    transport = transport_options(str(user["worker"]), database)
+    is_looking = bool(user.get("looking"))
+    transport = (looking_options if is_looking else transport_options)(str(user["worker"]), database)
     fanout = transport.pop("fanout_prefix")
+    queues = [key for queue in user["queues"] for key in (queue, f"{queue}{separator}*")]
     keys = [key for queue in user["queues"] for key in (queue, f"{queue}{separator}*", f"_kombu.binding.{queue}")]
+    keys = [] if is_looking else keys
     keys += [*transport.values(), *_COMMON_KEYS]
     # A pattern that is subscribed to has to be the permitted one to the letter. Subscribing knows the prefix of keys,
     # publishing does not.
     channels = [f"{fanout}celery.pidbox", f"{fanout}celeryev/worker.*"]
+    # Events of tasks, which workers send where somebody wants them.
+    channels += [f"{fanout}celeryev/task.*"] if user.get("watched") else []
+    channels += [f"{fanout}celeryev/*"] if is_looking else []
     channels += [prefix + channel for channel in channels if prefix]
-    return {"keys": [prefix + key for key in keys], "channels": channels}
+    found = {"keys": [prefix + key for key in keys], "channels": channels}
+    return found | ({"counted": [prefix + key for key in queues]} if is_looking else {})
 
 
 def airflow_broker_rights(
@@ -64,7 +71,8 @@ def airflow_broker_rights(
 
     Example: `[{'worker': 'reports', 'user': 'w-reports', 'password': '...', 'queues': ['mail']}] |
     airflow_broker_rights(0, airflow_config_overrides)`. Celery's options `global_keyprefix` and `sep` count, as
-    `airflow_config_overrides` sets them.
+    `airflow_config_overrides` sets them. A user who is `looking` at workers may not take their messages: of their
+    queues, `counted`, it may know the length.
     """
     options = overrides.get("celery_broker_transport_options") or {}
     return [

@@ -110,6 +110,25 @@ def grafana_data_sources(servers: Sequence[Mapping[str, Any]], interval: int) ->
     return {"apiVersion": 1, "prune": True, "datasources": sources}
 
 
+def grafana_site_servers(hosts: Sequence[Mapping[str, Any]], password: str, authority: str) -> list[dict[str, Any]]:
+    """
+    Return the site's own Prometheus servers as grafana_prometheus_servers has them.
+
+    Example: `[{'name': 'vm1', 'address': '192.0.2.1', 'port': 9090}] | grafana_site_servers('...', '')`.
+    """
+    scheme = "https" if authority else "http"
+    places = {
+        str(host["name"]): f"[{host['address']}]" if ":" in str(host["address"]) else str(host["address"])
+        for host in hosts
+    }
+    return [
+        {"name": f"Prometheus {host['name']}", "url": f"{scheme}://{places[str(host['name'])]}:{host['port']}"}
+        | {"user": "airstrip", "password": password}
+        | ({"ca": authority} if authority else {})
+        for host in hosts
+    ]
+
+
 def grafana_credential_files(credentials: Sequence[Mapping[str, str]], directory: str) -> list[dict[str, str]]:
     """
     Return the files of credentials, mappings with `name` and `password`, in a directory: with `path` and `content`.
@@ -139,4 +158,5 @@ class FilterModule:
             "grafana_credential_files": grafana_credential_files,
             "grafana_data_sources": grafana_data_sources,
             "grafana_ini": grafana_ini,
+            "grafana_site_servers": grafana_site_servers,
         }

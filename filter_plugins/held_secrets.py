@@ -45,7 +45,7 @@ def airflow_held_secrets(site: Mapping[str, Any], broker_users: Sequence[Mapping
     # Of several authorities in a bundle of one's own, each will do.
     found["airflow_ca_key"] = authority | {"cuts_off": not site["ca_certificate_file"]}
     for user in broker_users:
-        path = f"{directory}/broker_url.{user['worker']}"
+        path = f"{directory}/{'flower_broker_url' if user.get('looking') else 'broker_url.' + user['worker']}"
         found[user["secret"]] = {"path": path, "user": user["user"], "cuts_off": not site["broker_host"]}
     return found
 

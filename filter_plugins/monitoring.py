@@ -113,7 +113,7 @@ def _retention(given: Settings) -> Iterator[str]:
     size_mb = int(disk.get("size_total") or 0) // 1_000_000
     if 0 < size_mb * _SHARE < wanted:
         yield (
-            f"prometheus_retention_mb is {wanted:g}, and the disk of {_DATA} ({disk['mount']}) has {size_mb} MB, of "
+            f"prometheus_retention_mb is {wanted:.15g}, and the disk of {_DATA} ({disk['mount']}) has {size_mb} MB, of "
             f"which {_SHARE:.0%} can be samples. Set it to {int(size_mb * _SHARE)} or less, or give the host a larger "
             "disk."
         )

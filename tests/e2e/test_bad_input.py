@@ -67,6 +67,24 @@ BROKER = (
 )
 
 RUNS = {
+    "monitoring": Run(
+        more_groups={"monitoring": "node-1"},
+        variables={
+            "prometheus_endpoints": [{"name": "shop", "targets": ["shop.example.com:9100"], "scheme": "http"}],
+            "prometheus_rule_files": [str(PROJECT / "site.yml"), "/nowhere/rules.yml"],
+            "prometheus_retention_mb": 99999999,
+            "prometheus_external_labels": {"cost-centre": "a"},
+        },
+    ),
+    "dashboards": Run(
+        more_groups={"monitoring": "node-1", "grafana": "node-1"},
+        variables={
+            "grafana_package_file": "/nowhere/grafana.deb",
+            "grafana_dashboard_directories": [str(PROJECT / "tests/e2e/files/no_dashboards")],
+        },
+    ),
+    "nowhere": Run(more_groups={"monitoring": "node-1", "grafana": "node-1"}),
+    "flower": Run(more_groups={"flower": "node-1"}, variables={"site_flower_worker": "lost"}),
     "placement": Run(groups=("api_server",)),
     "celery_alone": Run(groups=("postgresql", "api_server", "scheduler", "dag_processor", "triggerer")),
     "idle_worker": Run(variables={"site_executor": "LocalExecutor"}),
@@ -477,6 +495,15 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "another user": ("disk", ("site_user is 'backup', and the site was installed with 'airflow'", "Set it back")),
     "another group": ("disk", ("site_group is 'backup', and the site was installed with 'airfl", "Set it back")),
     "database that leaves": ("remote", ("postgresql would leave the host, with data", "Put the host back")),
+    "endpoint in the clear": ("monitoring", ("shop asks shop.example.com:9100 without TLS", "plain_allowed to true")),
+    "rules that are none": ("monitoring", ("prometheus_rule_files:", "it has no list 'groups'", "Correct the file")),
+    "rules that are not there": ("monitoring", ("/nowhere/rules.yml is not there", "Take it out of the list")),
+    "more samples than disk": ("monitoring", ("prometheus_retention_mb is 99999999", "Set it")),
+    "label": ("monitoring", ("prometheus_external_labels", "cost-centre")),
+    "dashboard that is no JSON": ("dashboards", ("no_dashboards/report.json is no JSON",)),
+    "grafana from nowhere": ("nowhere", ("grafana_repository: no distribution has Grafana", "grafana_package_file")),
+    "nobody to see flower": ("flower", ("The group flower has a host, and site_viewers is empty", "Name people")),
+    "workers that flower cannot show": ("flower", ("site_flower_worker is 'lost', and no worker", "Set it to one of")),
     "secrets that hosts have": ("no_secrets", ("airflow_jwt_secret", "in use on node-1", "recover_secrets")),
     "another fernet key": ("other_secrets", ("airflow_fernet_key does not have the key", "node-1", "after a comma")),
     "database name": ("names", ("site_database_name: the name 'air flow' contains", "Use letters")),

@@ -159,3 +159,15 @@ def test_a_directory_that_has_something_else_is_refused(files: dict[str, str], m
 def test_a_directory_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AnsibleError, match="is no directory"):
         dashboards(tmp_path / "none")
+
+
+def test_the_sites_own_servers_are_its_sources_unless_others_are_named() -> None:
+    here: dict[str, Any] = {
+        "grafana_prometheus_hosts": [{"name": "vm1", "address": "192.0.2.1", "port": 9090}],
+        "grafana_prometheus_password": "secret-viewer",
+        "grafana_prometheus_ca_certificate": "PEM",
+    }
+    found = yaml.safe_load(role(**here, grafana_prometheus_servers=[]).render("datasources.yaml.j2"))["datasources"]
+    assert [source["url"] for source in found] == ["https://192.0.2.1:9090"]
+    found = yaml.safe_load(role(**here).render("datasources.yaml.j2"))["datasources"]
+    assert [source["url"] for source in found] == ["https://192.0.2.9:9090"]

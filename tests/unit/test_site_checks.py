@@ -341,3 +341,14 @@ def test_monitoring_wants_memory() -> None:
     told = {"store": facts(1, "store", memtotal_mb=700)}
     said = found({**PLACED, "monitoring": ["store"]}, said=told)
     assert any("store: the host has 700 MB of memory, and its components need" in problem for problem in said)
+
+
+def test_flower_shows_workers_that_there_are_to_people_who_are_named() -> None:
+    placed = BALANCED | {"flower": ["control"]}
+    assert found(placed, viewers=["ada"]) == []
+    assert found(placed) == [
+        "The group flower has a host, and site_viewers is empty: nobody could look at Flower. Name people in it."
+    ]
+    assert found(placed, viewers=["ada"], flower_worker="lost") == [
+        "control: site_flower_worker is 'lost', and no worker in site_workers has that name. Set it to one of default."
+    ]

@@ -343,3 +343,21 @@ def test_who_is_let_out_is_let_in(site: Any) -> None:
                 if (row["service"], row["port"]) == (way["service"], way["port"])
             ]
             assert way["destination_address"] in row["destinations"]
+
+
+def test_flower_has_a_user_of_the_broker_for_the_workers_that_it_shows() -> None:
+    workers = [{"name": "a", "queues": ["x"]}, {"name": "b", "queues": ["y"]}]
+    placed = BALANCED | {"flower": ["control"]}
+    found = fact(imagined(placed, workers=workers, flower_worker="b", broker_user="me", viewers=["ada"]))
+    users = {row["user"]: row for row in found["broker_users"]}
+    assert [*users] == ["me-worker-a", "me-worker-b", "me-flower-b"]
+    assert "watched" not in users["me-worker-a"]
+    assert users["me-worker-b"]["watched"]
+    assert users["me-flower-b"] == {
+        "worker": "b", "user": "me-flower-b", "queues": ["y"], "secret": "airflow_flower_broker_password_b",
+        "looking": True,
+    }  # fmt: skip
+    assert found["hosts"]["edge1"]["servers"]["flower"] == [{"name": "control", "address": "10.0.0.2", "port": 5555}]
+    rows = [rule for rule in found["hosts"]["control"]["rules"] if rule["service"] == "flower"]
+    assert [row["port"] for row in rows] == [5555]
+    assert found["hosts"]["control"]["programs"]["flower"]["instances"][0]["shows"] == "b"

@@ -27,7 +27,7 @@ WITHOUT_FIRST_LINE = {
     "roles/redis/templates/users.acl.j2",
     # Parts of another one.
     "roles/haproxy/templates/people.j2",
-    "roles/haproxy/templates/prometheus.j2",
+    "roles/haproxy/templates/people_backends.j2",
 }
 
 TOOL = {"airflow_tool_command": "/opt/airflow/current/bin/program --option"}
@@ -192,6 +192,8 @@ UPLOADS: dict[str, Any] = {
 BROKER_USERS = [
     {"name": "airflow-worker-reports", "password": "secret-reports-password"}
     | {"keys": ["mail", "mail\x06\x16*", "unacked.reports"], "channels": ["/0/reports.celery.pidbox"]},
+    {"name": "airflow-flower-reports", "password": "secret-flower-password", "keys": ["celeryev.*"]}
+    | {"counted": ["mail", "mail\x06\x16*"], "channels": ["/0/reports.celery.pidbox"]},
 ]
 
 ALERTS: dict[str, Any] = {
@@ -219,6 +221,7 @@ CLUSTER: dict[str, Any] = {
     "alertmanager_cluster_address": "192.0.2.1",
 }
 VIEWERS: dict[str, Any] = {"haproxy_prometheus_servers": [{"name": "vm3", "address": "192.0.2.3", "port": 9090}]}
+FLOWER: dict[str, Any] = {"haproxy_flower_servers": [{"name": "vm4", "address": "192.0.2.4", "port": 5555}]}
 EXPORTERS: dict[str, Any] = {
     "exporters_enabled": [
         *("exporter_exporter", "node_exporter", "process_exporter"),
@@ -344,7 +347,9 @@ FILES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("haproxy/haproxy.cfg", "haproxy", "haproxy.cfg.j2", EDGE),
     ("haproxy/haproxy.cfg.viewers", "haproxy", "haproxy.cfg.j2", EDGE | VIEWERS),
     ("haproxy/people", "haproxy", "people.j2", EDGE | VIEWERS),
-    ("haproxy/prometheus", "haproxy", "prometheus.j2", EDGE | VIEWERS),
+    ("haproxy/people_backends", "haproxy", "people_backends.j2", EDGE | VIEWERS),
+    ("haproxy/haproxy.cfg.flower", "haproxy", "haproxy.cfg.j2", EDGE | VIEWERS | FLOWER),
+    ("haproxy/people.flower", "haproxy", "people.j2", EDGE | FLOWER | {"haproxy_flower_read_only": False}),
     ("haproxy/haproxy.cfg.plain", "haproxy", "haproxy.cfg.j2", PLAIN),
     ("journal_remote/receiver.cfg", "journal_remote", "receiver.cfg.j2", JOURNALS),
     ("journal_remote/receiver.cfg.none", "journal_remote", "receiver.cfg.j2", {}),
@@ -399,6 +404,7 @@ UNITS: list[tuple[str, str, dict[str, Any]]] = [
     (".bookworm", "scheduler", BOOKWORM),
     (".proxied", "api_server", CONFIGURED),
     (".two", "worker", WORKERS),
+    ("", "flower", {"airflow_flower_listen_addresses": ["127.0.0.1", "192.0.2.1"]}),
 ]
 
 

@@ -69,7 +69,8 @@ def test_what_a_host_does_not_need_goes() -> None:
     files = airflow_credential_files(held, SECRETS, "/c")
     assert files[0] == {"path": "/c/fernet_key", "content": "f"}
     assert {entry["path"] for entry in files if entry.get("state") == "absent"} == {
-        "/c/broker_url", "/c/database_async_url", "/c/database_url", "/c/results_url", "/c/results_view_url",
+        "/c/broker_url", "/c/database_async_url", "/c/database_url", "/c/flower_broker_url",
+        "/c/results_url", "/c/results_view_url",
     }  # fmt: skip
 
 
@@ -94,3 +95,37 @@ def test_no_two_units_share_the_files_of_bundles_unless_that_is_wanted(storage: 
     assert found["HOME"] == "/h/scheduler"
     assert (found.get("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH") == "/h/scheduler/bundles") is own
     assert len(found) == (2 if own else 1)
+
+
+FLOWER = row("flower_broker_url", "flower_logins", uses=["transport", "flower_config"])
+FLOWER["instances"] = [{"directory": "flower", "shows": "x"}]
+
+
+def test_flower_has_a_user_of_its_own_for_the_workers_that_it_shows() -> None:
+    users = [
+        {"worker": "x", "user": "w-x", "password": "p"},
+        {"worker": "x", "user": "f-x", "password": "q", "looking": True},
+        {"worker": "y", "user": "f-y", "password": "r", "looking": True},
+    ]
+    secrets = SECRETS | {"flower_logins": "{}"}
+    held = airflow_credentials({"flower": FLOWER}, secrets, MORE | {"worker_users": users})
+    assert held == {
+        "flower_broker_url": {"value": "redis://f-x:q@b:6379/0", "option": "AIRFLOW__CELERY__BROKER_URL"},
+        "flower_logins": {"value": "{}"},
+    }
+    # It is no worker that a command could ask.
+    assert airflow_command_workers(held, ["x"]) == {}
+    both = airflow_credentials(
+        {"flower": FLOWER, "worker": row("broker_url", instances=WORKERS[:1])}, secrets, MORE | {"worker_users": users}
+    )
+    assert both["broker_url.x"]["value"] == "redis://w-x:p@b:6379/0"
+
+
+@pytest.mark.parametrize(("read_only", "said"), [(True, "yes"), (False, "no")])
+def test_flower_talks_with_the_workers_that_it_shows(*, read_only: bool, said: str) -> None:
+    given = {"home": "/h", "config": {"dag_processor": {"dag_bundle_storage_path": "/b"}}, "bundles": "/c"}
+    more = {"queues": [], "broker_database": 0, "flower_read_only": read_only}
+    found = airflow_unit_environment(FLOWER, FLOWER["instances"][0], given | more)
+    assert found["AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__FANOUT_PREFIX"] == "/0/x."
+    assert found["AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__UNACKED_KEY"] == "unacked.x,flower"
+    assert found["AIRSTRIP_FLOWER_READ_ONLY"] == said

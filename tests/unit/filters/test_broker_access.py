@@ -79,3 +79,20 @@ def test_users_get_their_passwords_in_order() -> None:
     assert found == [{"name": "a", "password": "1"}, {"name": "b", "limit": 1, "password": "2"}]
     with pytest.raises(AnsibleFilterError, match="1 passwords for 2 users"):
         airflow_with_passwords(users, ["1"])
+
+
+def test_flower_looks_at_one_set_and_takes_none_of_its_messages() -> None:
+    user = {"worker": "reports", "user": "f", "password": "secret", "queues": ["mail"], "looking": True}
+    (access,) = airflow_broker_rights([user], 0, {})
+    assert access["counted"] == ["mail", "mail\x06\x16*"]
+    taken = ["mail", "mail\x06\x163", "_kombu.binding.mail", "unacked.reports", "unacked_index.reports"]
+    assert [key for key in taken if may(access, "keys", key)] == []
+    assert may(access, "keys", "unacked.reports,flower")
+    assert access["channels"] == ["/0/reports.celery.pidbox", "/0/reports.celeryev/worker.*", "/0/reports.celeryev/*"]
+
+
+def test_workers_tell_of_tasks_where_flower_looks_and_nowhere_else() -> None:
+    user = {"worker": "reports", "user": "w", "password": "secret", "queues": ["mail"]}
+    plain, watched = airflow_broker_rights([user, user | {"watched": True}], 0, {})
+    assert watched["keys"] == plain["keys"]
+    assert watched["channels"] == [*plain["channels"], "/0/reports.celeryev/task.*"]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from grafana import grafana_data_sources, grafana_ini
+from grafana import grafana_data_sources, grafana_ini, grafana_site_servers
 
 PROMETHEUS = {"name": "Prometheus", "url": "https://prometheus.example.com:9090"}
 
@@ -109,3 +109,18 @@ def test_servers_that_cannot_be_are_refused(servers: list[dict[str, str]], messa
 def test_on_the_loopback_a_password_may_go_in_the_clear(place: str) -> None:
     server = {"name": "a", "url": f"http://{place}", "user": "b", "password": "c"}
     assert grafana_data_sources([server], 30)["datasources"][0]["basicAuth"] is True
+
+
+def test_the_sites_own_servers_are_asked_as_airstrip() -> None:
+    hosts = [
+        {"name": "vm1", "address": "192.0.2.1", "port": 9090},
+        {"name": "vm2", "address": "2001:db8::2", "port": 9},
+    ]
+    first, second = grafana_site_servers(hosts, "secret", "PEM")
+    login = {"user": "airstrip", "password": "secret", "ca": "PEM"}
+    assert first == {"name": "Prometheus vm1", "url": "https://192.0.2.1:9090"} | login
+    assert second["url"] == "https://[2001:db8::2]:9"
+    (plain,) = grafana_site_servers([{"name": "vm1", "address": "127.0.0.1", "port": 9090}], "secret", "")
+    assert plain["url"] == "http://127.0.0.1:9090"
+    assert "ca" not in plain
+    assert len(grafana_data_sources([first, second, plain | {"name": "x"}], 30)["datasources"]) == 3

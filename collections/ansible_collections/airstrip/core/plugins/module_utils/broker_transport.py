@@ -15,3 +15,12 @@ def transport_options(worker: str, database: int | str) -> dict[str, str]:
         "unacked_index_key": f"unacked_index.{worker}",
         "unacked_mutex_key": f"unacked_mutex.{worker}",
     }
+
+
+def looking_options(worker: str, database: int | str) -> dict[str, str]:
+    """Return what Flower has to look at the workers of a name: their channel, and keys of its own.
+
+    Theirs hold messages. No worker's name has a comma.
+    """
+    own = {key: f"{value},flower" for key, value in transport_options(worker, database).items()}
+    return own | {"fanout_prefix": transport_options(worker, database)["fanout_prefix"]}

@@ -277,10 +277,28 @@ def _viewers(site: Site) -> Iterator[str]:
                 f"site_viewers has {name!r}. Write each person once, by a name of lower-case letters, digits and _ "
                 f"that begins with a letter and is not {' or '.join(_OWN_VIEWERS)}."
             )
-    for component in ("prometheus", "load_balancer") if viewers else ():
-        if not site.placed.get(component):
+    seen = {component: bool(site.placed.get(component)) for component in ("prometheus", "flower", "load_balancer")}
+    missing = () if seen["flower"] and not seen["prometheus"] else ("prometheus",)
+    for component in (*missing, "load_balancer") if viewers else ():
+        if not seen[component]:
             group = site.registry[component].group
             yield f"site_viewers is set, and no host is in the group {group}. Put one there, or empty the list."
+    if seen["flower"] and not viewers:
+        yield "The group flower has a host, and site_viewers is empty: nobody could look at Flower. Name people in it."
+
+
+def _shown(site: Site) -> Iterator[str]:
+    names = {
+        str(item.get("set") or item.get("name"))
+        for host in site.placed.get("worker", ())
+        for item in site.instances("worker", host)
+    }
+    for host in site.placed.get("flower", ()):
+        if (shown := str(site.hosts[host].variables["site_flower_worker"])) not in names:
+            yield (
+                f"{host}: site_flower_worker is {shown!r}, and no worker in site_workers has that name. "
+                f"Set it to one of {', '.join(sorted(names)) or 'none'}."
+            )
 
 
 def _muted(site: Site) -> Iterator[str]:
@@ -296,5 +314,6 @@ def _muted(site: Site) -> Iterator[str]:
 def problems(site: Site) -> list[str]:
     """List what is wrong with a site."""
     of_components = (_placement, _too_many, _both, _external, _nameless, _idle)
-    of_hosts = (_addresses, _ipv6, _ports, _memory, _scale, _scaled_queues, _extra_clients, _viewers, _proxies, _muted)
-    return [problem for check in (_names, *of_components, *of_hosts) for problem in check(site)]
+    of_hosts = (_addresses, _ipv6, _ports, _memory, _extra_clients, _viewers, _shown, _proxies, _muted)
+    of_workers = (_scale, _scaled_queues)
+    return [problem for check in (_names, *of_components, *of_hosts, *of_workers) for problem in check(site)]

@@ -104,6 +104,8 @@ def _joined(match: re.Match[str]) -> str:
 def _expression(entry: Input) -> str:
     if entry.authority:
         return "airflow_ca_certificate"
+    if entry.viewers:
+        return "dict(site.vars.viewers | zip(query('airflow_secret', *site.viewer_secrets)))"
     if entry.view:
         return f"site_here.{entry.view}"
     if entry.secret:

@@ -73,9 +73,12 @@ def _instances(site: Site, host: str, entry: Component, unit: str, *, elastic: b
     name, node    of a worker: its name, and Celery's name of it
     set           name in site_workers, which several instances have in common if it scales
     part_of       unit with which one that is elastic stops and restarts; else empty
+    shows         of what looks at workers: the name of their set
     """
     if not entry.instances:
-        return [_instance(unit, arguments="", unit_options={}, part_of="")]
+        shows = entry.airflow.shows if entry.airflow else ""
+        more = {"shows": str(site.hosts[host].variables[shows])} if shows else {}
+        return [_instance(unit, arguments="", unit_options={}, part_of="", **more)]
     found = site.more_instances(entry.name, host) if elastic else site.instances(entry.name, host)
     workers = [item for item in found if item.get("name") and item.get("queues")]
     names = site.hosts[host].names

@@ -58,8 +58,8 @@ STAGES = ("before_airflow", "after_airflow")
 DRAINS = ("", "load_balancers", "tasks")
 # What the role airflow adds to a component by itself: `executor` is the project's CeleryExecutor in place of Airflow's,
 # `transport` what keeps workers of one name apart from others in the broker, `webserver_config` that file and its
-# secrets.
-PARTS = ("executor", "transport", "webserver_config")
+# secrets, `flower_config` what Flower may show.
+PARTS = ("executor", "transport", "webserver_config", "flower_config")
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -182,6 +182,7 @@ class Input:
     view       what the model knows of this host under a name, see VIEWS
     secret     a secret of the site's, by its name; `{site_x}` as in units
     authority  certificate of the site's authority (PEM), if true
+    viewers    passwords of the site's viewers, by their names, if true
     """
 
     name: str
@@ -193,6 +194,7 @@ class Input:
     view: str = ""
     secret: str = ""
     authority: bool = False
+    viewers: bool = False
 
     @property
     def kind(self) -> str:
@@ -277,6 +279,7 @@ class Program:
     runs_tasks    when its processes run tasks, which it waits for as it stops; never, if it is not given
     stop_timeout  seconds that it has to stop otherwise
     drain         what has to end before it restarts: `load_balancers`, the requests that come through them; or `tasks`
+    shows         name of the host's variable with the name of the workers whose remote control it uses
     """
 
     description: str
@@ -286,6 +289,7 @@ class Program:
     runs_tasks: When | None = None
     stop_timeout: int = 0
     drain: str = ""
+    shows: str = ""
 
 
 @dataclass(frozen=True)
@@ -472,6 +476,7 @@ def variables(component: Component) -> Iterator[str]:
         for name in _REPLACED.findall(text)
     )
     yield component.listed.partition(".")[0]
+    yield program.shows
     yield from (component.instances, component.address, component.placement.external, component.placement.plain)
 
 

@@ -287,19 +287,28 @@ def used_logins(site: Site) -> set[str]:
 def broker_users(site: Site, sets: Mapping[str, list[str]]) -> list[dict[str, Any]]:
     """Return the workers' users of the site's own broker; an external one has one user for all.
 
-    Each has `worker`, `user`, `queues`, and `secret`, the name of its password.
+    Each has `worker`, `user`, `queues`, and `secret`, the name of its password. Those at which Flower looks are
+    `watched`, and Flower has users of its own there, which are `looking`.
     """
     if not site.placed.get("redis"):
         return []
-    return [
-        {
-            "worker": name,
-            "user": f"{site.variables['site_broker_user']}-worker-{name}",
-            "queues": queues,
-            "secret": f"airflow_broker_password_{name}",
-        }
+    own, watched = str(site.variables["site_broker_user"]), shown(site)
+    users = [
+        {"worker": name, "user": f"{own}-worker-{name}", "queues": queues, "secret": f"airflow_broker_password_{name}"}
+        | ({"watched": True} if name in watched else {})
         for name, queues in sets.items()
     ]
+    return users + [
+        {"worker": name, "user": f"{own}-flower-{name}", "queues": sets[name], "looking": True}
+        | {"secret": f"airflow_flower_broker_password_{name}"}
+        for name in watched
+        if name in sets
+    ]
+
+
+def shown(site: Site) -> list[str]:
+    """Return the names of the workers at which Flower looks, in order."""
+    return sorted({str(site.hosts[host].variables["site_flower_worker"]) for host in site.placed.get("flower", ())})
 
 
 def client_units(site: Site, host: str) -> dict[str, list[str]]:
