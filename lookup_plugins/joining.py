@@ -64,7 +64,7 @@ class LookupModule(LookupBase):  # type: ignore[misc]
         if not given.get("ansible_limit") or "hostvars" not in given:
             return [site_hosts(registry, groups)]
         # Nothing public leads from a lookup to the inventory.
-        inventory = given["hostvars"]._inventory  # noqa: SLF001
+        inventory = given["hostvars"]._inventory
         if not hasattr(inventory, _GIVEN):
             setattr(inventory, _GIVEN, [host.name for host in inventory.get_hosts("all")])
         named = [host for host in site_hosts(registry, groups) if host in getattr(inventory, _GIVEN)]

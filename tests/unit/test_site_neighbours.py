@@ -21,7 +21,7 @@ def groups(workers: Sequence[str] = WORKERS, **more: Sequence[str]) -> Mapping[s
         "redis": ["data-1"],
         "load_balancer": CONTROL,
         "airflow_worker": list(workers),
-        **{name: CONTROL for name in AIRFLOW},
+        **dict.fromkeys(AIRFLOW, CONTROL),
         **{name: list(hosts) for name, hosts in more.items()},
     }
     everybody = list(dict.fromkeys(host for hosts in found.values() for host in hosts))
