@@ -28,9 +28,8 @@ def neighbours(registry: Mapping[str, Component], groups: Groups, hosts: Collect
     """
     placed = {name: set(members(entry, registry, groups)) for name, entry in registry.items()}
     retired = set(groups.get(RETIRED, ())) & set(hosts)
-    own = [
-        entry for name, entry in registry.items() if placed[name] & set(hosts) or (retired and can_leave_alone(entry))
-    ]
+    left = [name for name, entry in registry.items() if retired and can_leave_alone(entry)]
+    own = [entry for name, entry in registry.items() if placed[name] & set(hosts) or name in left]
     if retired:
         own += [entry for entry in registry.values() if entry.beside and placed[entry.name] and entry not in own]
     found = {

@@ -23,6 +23,7 @@ from ansible_collections.airstrip.core.plugins.module_utils.site_metrics import 
 from ansible_collections.airstrip.core.plugins.module_utils.site_model import LOOPBACK, SERVER, Site
 from ansible_collections.airstrip.core.plugins.module_utils.site_programs import programs
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component, filled
+from ansible_collections.airstrip.core.plugins.module_utils.site_scale_hosts import scaled
 from ansible_collections.airstrip.core.plugins.module_utils.site_variables import PREFIX
 
 SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
@@ -466,6 +467,7 @@ def _host(site: Site, name: str, queues: list[str]) -> dict[str, Any]:
         "monitored": monitored(site),
         "viewed": viewed(site, found["public"]),
         "queues": queues,
+        "scaled": scaled(site, name),
     }
 
 
