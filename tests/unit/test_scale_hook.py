@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from airstrip_module import load
@@ -25,9 +25,9 @@ echo "$* $SET $WANTED $PRESENT $(env | grep -c -i secret)" >> {log}
 class Answers(BaseHTTPRequestHandler):
     """Answers as Prometheus does, with what the test says."""
 
-    rows: dict[str, tuple[float, str]] = {}
+    rows: ClassVar[dict[str, tuple[float, str]]] = {}
     status = 200
-    logins: list[str] = []
+    logins: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
         self.logins.append(str(self.headers["Authorization"]))
@@ -60,7 +60,8 @@ class Site:
         program.write_text(PROGRAM.format(log=self.log, body=body))
         program.chmod(0o755)
         self.settings = {
-            "program": str(program), "program_user": "", "sets": SETS, "timeout": 20, "cooldown": {"up": 100, "down": 500},
+            "program": str(program), "program_user": "", "sets": SETS, "timeout": 20,
+            "cooldown": {"up": 100, "down": 500},
             "series": "wanted", "url": f"http://127.0.0.1:{port}", "user": "airstrip", "ca_file": "",
             "state_file": str(directory / "state.json"), "metrics_file": str(directory / "hook.prom"), **more,
         }  # fmt: skip

@@ -49,7 +49,7 @@ KINDS = ("", "logs", "metrics", "peers")
 SITE = "site"
 # See site_metrics.py, and site_views.py.
 VIEWS = (
-    *("metrics", "exporters", "targets", "probed", "monitored", "viewed"),
+    *("metrics", "exporters", "targets", "probed", "monitored", "viewed", "scaled"),
     *("queues", "listen_address", "virtual_interface", "priority", "rules", "egress"),
 )
 STAGES = ("before_airflow", "after_airflow")
