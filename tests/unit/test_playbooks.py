@@ -13,6 +13,7 @@ PARTS = sorted((PROJECT / "playbooks" / "parts").glob("*.yml"))
 PLAYBOOKS = [PROJECT / "site.yml", *sorted((PROJECT / "playbooks").glob("*.yml"))]
 # What its message names, where that is not site.yml.
 INSTEAD = {
+    "let_in_monitoring.yml": "playbooks/join.yml or ansible-playbook playbooks/retire.yml",
     "let_in.yml": "playbooks/join.yml or ansible-playbook playbooks/retire.yml",
     "new_hosts.yml": "playbooks/join.yml",
     "postgresql_verify.yml": "playbooks/postgresql_update.yml or ansible-playbook playbooks/postgresql_upgrade.yml"
