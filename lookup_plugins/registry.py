@@ -10,6 +10,7 @@ from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.airstrip.core.plugins.module_utils.site_hosts import site_hosts
 from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import added, hosts_of, users
+from ansible_collections.airstrip.core.plugins.module_utils.site_neighbours import is_server
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import STAGES, RegistryError
 from ansible_collections.airstrip.core.plugins.module_utils.site_variables import read_directory
 
@@ -25,7 +26,7 @@ options:
     description:
       - What is wanted of the components, V(hosts) on which they are placed or their V(roles); or V(users), the hosts of
         all of them and of what needs them. V(site) are the hosts of the site's groups; others of an inventory are
-        left alone.
+        left alone. V(servers) are the components whose hosts leave a site by a run for all of it.
     required: true
   stage:
     description: Those whose roles are applied then alone.
@@ -64,6 +65,7 @@ class LookupModule(LookupBase):  # type: ignore[misc]
             "roles": list(dict.fromkeys(entry.role for entry in own)),
             "users": hosts_of(users(registry, given["groups"]), registry, given["groups"]),
             "site": site_hosts(registry, given["groups"]),
+            "servers": [entry.name for entry in registry.values() if is_server(entry)],
         }
         if unknown := [term for term in terms if term not in found]:
             raise AnsibleLookupError(f"registry: {unknown[0]!r} is none of {', '.join(found)}")

@@ -30,6 +30,8 @@ CATALOGUE = re.compile(
     "|".join(
         [
             "up",
+            # scale_hook
+            "airstrip_scale_hook_(asked|run_timestamp_seconds|exit_status)",
             # airflow_exporter
             "airflow_(task_instances|oldest_queued_task_age_seconds|dag_runs|import_errors|running_tasks|dags)",
             "airflow_pool_(slots|slots_used|tasks_waiting)",

@@ -17,7 +17,7 @@ LOUD = {
     "AlertmanagerUnreached", "AlertsUndelivered", "BackupOld", "BrokerFull", "CertificateEnds", "CertificateEndsNow",
     "ClockWrong", "ConfigurationRefused", "ConnectionsHigh", "DiskEnds", "DiskFull", "DiskLow", "HighRetryRate",
     "HealedOften", "HighWorkerFailureRate", "HostDrained", "ImportErrors", "JobMissing", "MemoryKilled", "MemoryLow",
-    "PoolStarved", "RuleFailed", "Watchdog",
+    "PoolStarved", "RuleFailed", "ScaleHookFailed", "Watchdog",
 }  # fmt: skip
 
 Check = Callable[[list[Alert], Iterable[Case], set[str]], Iterator[str]]

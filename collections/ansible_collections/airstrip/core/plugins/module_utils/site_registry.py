@@ -50,9 +50,9 @@ KINDS = ("", "logs", "metrics", "peers")
 SITE = "site"
 # See site_metrics.py, and site_views.py.
 VIEWS = (
-    *("metrics", "exporters", "targets", "probed", "monitored", "viewed"),
+    *("metrics", "exporters", "targets", "probed", "monitored", "viewed", "scaled"),
     *("queues", "listen_address", "virtual_interface", "priority", "rules", "egress"),
-    *("scaled", "scaled_here", "senders", "worker_sets"),
+    *("scaled", "scaled_here", "scaled_hosts", "senders", "worker_sets"),
 )
 STAGES = ("before_airflow", "after_airflow")
 DRAINS = ("", "load_balancers", "tasks")

@@ -1,7 +1,7 @@
 """Worker sets that follow the load: what `scale` of an entry of site_workers means, and what is wrong with it.
 
 Its keys, all of them of the set on the whole site, and equal on all of its hosts:
-  min, max              instances, 1 to 500; each host of the set always runs one at least
+  min, max              instances, 1 to 500; each host of the set always runs one, so there are no fewer than hosts
   target                tasks for each instance, above 0
   longest_task_seconds  no task takes longer: what stops has as much time, by airflow_worker_stop_timeout
   counted               all: tasks that are queued and that run; or waiting: those that are queued. By default all
@@ -141,6 +141,11 @@ def shares(rows: Mapping[str, Mapping[str, Any]], weight: Callable[[str], float]
     return [Share(host.name, host.weight, fixed[host.name], max(most, fixed[host.name])) for host in hosts]
 
 
+def least_of(rows: Mapping[str, Mapping[str, Any]]) -> int:
+    """Return how many instances a set always has: one on each host, if `min` is less."""
+    return max((scale_of(next(iter(rows.values()))) or {})["min"], len(rows))
+
+
 def instance_of(row: Mapping[str, Any], number: int) -> dict[str, Any]:
     """Return an instance of an entry that scales, as an entry without: `set` has the name of all of them."""
     plain = {key: item for key, item in row.items() if key != "scale"}
@@ -155,6 +160,7 @@ def rules_of(name: str, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]
     first = next(iter(rows.values()))
     return {
         **(scale_of(first) or {}),
+        "min": least_of(rows),
         "name": name,
         "queues": "|".join(re.escape(str(queue)) for queue in queues_of(first)),
         "hosts": "|".join(map(re.escape, rows)),
@@ -167,7 +173,7 @@ def set_here(name: str, rows: Mapping[str, Mapping[str, Any]], hosts: Sequence[S
     scale, own = scale_of(rows[host]) or {}, next(each for each in hosts if each.name == host)
     return {
         "name": name,
-        "least": scale["min"],
+        "least": least_of(rows),
         "most": scale["max"],
         "hosts": [asdict(each) for each in hosts],
         "first": f"airflow-worker@{name}-1.service",

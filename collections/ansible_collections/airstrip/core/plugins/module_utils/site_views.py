@@ -25,6 +25,7 @@ from ansible_collections.airstrip.core.plugins.module_utils.site_model import LO
 from ansible_collections.airstrip.core.plugins.module_utils.site_programs import programs
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component, filled
 from ansible_collections.airstrip.core.plugins.module_utils.site_scale import rules_of, set_here
+from ansible_collections.airstrip.core.plugins.module_utils.site_scale_hosts import scaled_hosts
 from ansible_collections.airstrip.core.plugins.module_utils.site_variables import PREFIX
 
 SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
@@ -495,6 +496,7 @@ def _host(site: Site, name: str, queues: list[str], sets: dict[str, list[str]]) 
             if name in rows
         ],
         "worker_sets": sets,
+        "scaled_hosts": scaled_hosts(site, name),
     }
 
 
