@@ -16,7 +16,7 @@ INSTEAD = {
     "let_in_monitoring.yml": "playbooks/join.yml or ansible-playbook playbooks/retire.yml",
     "let_in.yml": "playbooks/join.yml or ansible-playbook playbooks/retire.yml",
     "new_hosts.yml": "playbooks/join.yml",
-    "postgresql_verify.yml": "playbooks/postgresql_update.yml or ansible-playbook playbooks/postgresql_upgrade.yml"
+    "postgresql_verify.yml": "playbooks/postgresql_update.yml or ansible-playbook playbooks/postgresql_upgrade.yml",
 }
 
 # One host, which is this machine: a part that is not refused would show it.

@@ -221,13 +221,14 @@ def _scaled_set(site: Site, name: str, rows: Mapping[str, Mapping[str, Any]]) ->
                 "same entry on all of its hosts."
             )
             return
-    if scale["min"] < len(rows):
+    if scale["max"] < len(rows):
         yield (
-            f"site_workers: the worker {name} has scale.min {scale['min']} and {len(rows)} hosts, of which each runs "
-            f"one at least. Set scale.min to {len(rows)} or more."
+            f"site_workers: the worker {name} has scale.max {scale['max']} and {len(rows)} hosts, of which each runs "
+            f"one at least. Set scale.max to {len(rows)} or more, or take the worker out of some hosts."
         )
     able = sum(each.most for each in site.shares[name])
-    if able < scale["max"]:
+    # Its program makes further hosts.
+    if able < scale["max"] and not site.variables["site_scale_hook"]:
         yield (
             f"site_workers: the worker {name} has scale.max {scale['max']}, and its {len(rows)} hosts may run {able} "
             "together (scale.per_host). Lower scale.max, or raise scale.per_host."
