@@ -120,7 +120,7 @@ class Case:
 
 
 def rendered(variables: Mapping[str, Any] | None = None) -> dict[str, str]:
-    """Return the rule files by name; without variables, as the role's defaults give them, and with a set that scales."""
+    """Return the rule files by name; without variables, as the role's defaults give them, with a set that scales."""
     role = Role("prometheus", {"prometheus_scaled": [SCALED], **(variables or {})})
     return {path.stem: role.render(f"rules/{path.name}") for path in sorted(TEMPLATES.glob("*.yml.j2"))}
 

@@ -299,6 +299,7 @@ class Graph:
     def undeclared(self) -> list[str]:
         """Return the names that something reads and nothing defines or documents."""
         known = {*self.definitions, *self.tree.all_options, *self.tree.site_variables, *SPECIAL, *self.given}
+        known |= {*self.tree.asked}
         return sorted(f"{name} in {min(self.read_at[name])[1]}" for name in self.read_at if name not in known)
 
     def trespasses(self) -> list[str]:

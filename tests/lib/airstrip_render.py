@@ -58,6 +58,8 @@ SECRETS = {
     "prometheus_exporters_token": "secret-exporters-token",
     "prometheus_password": "secret-monitoring-password",
     "postgresql_certificate_key": "secret-postgresql-certificate-key",
+    "airflow_heal_database_password": "secret-metrics-password",
+    "scale_hook_prometheus_password": "secret-monitoring-password",
     "worker_scale_password": "secret-worker-scale-password",
     "redis_certificate_key": "secret-redis-certificate-key",
     "redis_airflow_password": "secret-broker-password",

@@ -115,6 +115,13 @@ class Tree:
         return {*self.load(path)} if path.exists() else set()
 
     @cached_property
+    def asked(self) -> set[str]:
+        """Names that the first comment of a playbook has as what is given to it by `-e`, before what they are."""
+        heads = [path.read_text(encoding="utf-8").partition("\n- ")[0] for path in self.files("playbooks/*.yml")]
+        rows = [row for head in heads for row in re.findall(r"^#   (\w+(?:, \w+)*)  ", head, re.MULTILINE)]
+        return {name for row in rows for name in row.split(", ")}
+
+    @cached_property
     def lookup_options(self) -> set[str]:
         """Names of the variables that give options to lookups."""
         texts = [path.read_text(encoding="utf-8") for path in self.files("lookup_plugins/*.py")]

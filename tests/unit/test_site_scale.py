@@ -197,11 +197,12 @@ def test_a_default_that_is_written_out_is_the_same() -> None:
 
 
 def test_each_host_runs_one_at_least() -> None:
-    assert said(scaled(min=1)) == [
-        "site_workers: the worker elastic has scale.min 1 and 2 hosts, of which each runs one at least. Set scale.min "
-        "to 2 or more."
+    assert said(scaled(min=1)) == []
+    assert said(scaled(min=1, max=1)) == [
+        "site_workers: the worker elastic has scale.max 1 and 2 hosts, of which each runs one at least. Set scale.max "
+        "to 2 or more, or take the worker out of some hosts."
     ]
-    assert said(scaled(min=1), on=("worker1",)) == []
+    assert said(scaled(min=1, max=1), on=("worker1",)) == []
 
 
 def test_an_instance_does_not_take_the_name_of_a_worker() -> None:

@@ -324,6 +324,8 @@ FILES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("prometheus/configuration.plain", "prometheus", "prometheus.yml.j2", {}),
     ("prometheus/airstrip.conf", "prometheus", "airstrip.conf.j2", WATCHED),
     ("airflow_exporter/service", "airflow_exporter", "airstrip-airflow-exporter.service.j2", {}),
+    ("scale_hook/airstrip-scale-hook.service", "scale_hook", "airstrip-scale-hook.service.j2", {}),
+    ("scale_hook/airstrip-scale-hook.timer", "scale_hook", "airstrip-scale-hook.timer.j2", {}),
     ("worker_scale/airstrip-worker-scale.service", "worker_scale", "airstrip-worker-scale.service.j2", {}),
     ("worker_scale/airstrip-worker-scale.timer", "worker_scale", "airstrip-worker-scale.timer.j2", {}),
     ("airflow_heal/service", "airflow_heal", "airstrip-airflow-heal.service.j2", {}),
