@@ -50,7 +50,7 @@ def looks(
 ) -> list[tuple[float, Any]]:
     """Return what is decided, with its moment, if all looks of some time see the same."""
     kept = {} if memories is None else memories
-    found = []
+    found: list[tuple[float, Any]] = []
     for moment in range(0, int(seconds) + 1, 15):
         units = list(seen) if isinstance(seen, (list, tuple)) else [seen]
         found += [(moment, one) for one in heal.decide(units, around, kept, (began + moment, LIMITS))]

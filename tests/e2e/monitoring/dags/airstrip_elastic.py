@@ -28,4 +28,4 @@ with DAG(
         time.sleep(seconds)
         return number
 
-    wait.partial(seconds="{{ params.seconds }}").expand(number=numbers("{{ params.tasks }}"))  # type: ignore[arg-type]
+    wait.partial(seconds="{{ params.seconds }}").expand(number=numbers("{{ params.tasks }}"))

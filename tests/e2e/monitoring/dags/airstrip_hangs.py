@@ -13,6 +13,6 @@ with DAG("airstrip_hangs", schedule=None, catchup=False, is_paused_upon_creation
         """Sleep for as long as the run says."""
         context = get_current_context()
         time.sleep(float((context["dag_run"].conf or {}).get("seconds", 1)))
-        return context["ti"].try_number
+        return int(context["ti"].try_number)
 
     sleeps()

@@ -105,7 +105,7 @@ def _expression(entry: Input) -> str:
     if entry.authority:
         return "airflow_ca_certificate"
     if entry.viewers:
-        return "dict(site.vars.viewers | zip(query('airflow_secret', *site.viewer_secrets)))"
+        return "dict(site.people | list | zip(query('airflow_secret', *site.people.values())))"
     if entry.view:
         return f"site_here.{entry.view}"
     if entry.secret:

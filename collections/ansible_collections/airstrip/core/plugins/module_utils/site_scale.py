@@ -143,7 +143,7 @@ def shares(rows: Mapping[str, Mapping[str, Any]], weight: Callable[[str], float]
 
 def least_of(rows: Mapping[str, Mapping[str, Any]]) -> int:
     """Return how many instances a set always has: one on each host, if `min` is less."""
-    return max((scale_of(next(iter(rows.values()))) or {})["min"], len(rows))
+    return max(int((scale_of(next(iter(rows.values()))) or {})["min"]), len(rows))
 
 
 def instance_of(row: Mapping[str, Any], number: int) -> dict[str, Any]:

@@ -273,10 +273,14 @@ def monitoring_roles(site: Site, budget: Mapping[str, Any]) -> list[dict[str, An
     ]
 
 
+def people(site: Site) -> dict[str, str]:
+    """Return the people who may look at how the site is, with the name of the password of each."""
+    return {str(name): f"site_viewer_{name}" for name in site.variables["site_viewers"]}
+
+
 def viewers(site: Site) -> dict[str, str]:
     """Return who may look at Prometheus beside itself, with the name of the password."""
-    people = {str(name): f"site_viewer_{name}" for name in site.variables["site_viewers"]}
-    return people | ({"worker_scale": "worker_scale_password"} if site.placed.get("worker_scale") else {})
+    return people(site) | ({"worker_scale": "worker_scale_password"} if site.placed.get("worker_scale") else {})
 
 
 def used_logins(site: Site) -> set[str]:
@@ -515,7 +519,7 @@ def fact(site: Site) -> dict[str, Any]:
     budget        connections to the database; `databases`, `database_roles` and `monitoring_roles`, as the role
                   postgresql takes them
     broker_users  of the workers, `broker_secrets` the names of their passwords
-    viewers       who may look at Prometheus, people and programs, with the names of their passwords
+    people        who may look at how the site is, with the names of their passwords; `viewers` are these and programs
     ca_bundle     file of the authorities that Airflow trusts, where the site has one of its own
     slots         of all workers; `worker_sets`, the queues of those of each name, and all `queues`; `task_slots`
     entries       the lines of /etc/hosts
@@ -557,6 +561,7 @@ def fact(site: Site) -> dict[str, Any]:
         "monitoring_roles": monitoring_roles(site, budget),
         "broker_users": users,
         "broker_secrets": [user["secret"] for user in users],
+        "people": people(site),
         "viewers": viewers(site),
         "ca_bundle": f"{site.variables['site_config_directory']}/ca-bundle.crt",
         "hosts": hosts,
