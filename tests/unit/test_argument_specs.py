@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airstrip_tree import Tree, write
+from airstrip_registry import registry
+from airstrip_tree import PROJECT, Tree, write
 
 Check = Callable[[Tree], Iterator[str]]
 
@@ -270,3 +271,9 @@ def test_a_breach_is_found(check: Check, files: dict[str, str], message: list[st
     found = list(check(write(tmp_path, files)))
     assert len(found) == len(message)
     assert all(re.search(re.escape(part), text) for part, text in zip(message, found, strict=True))
+
+
+def test_the_role_airflow_runs_each_component_of_airflow() -> None:
+    option = Tree().load(PROJECT / "roles" / "airflow" / "meta" / "argument_specs.yml")
+    choices = option["argument_specs"]["component"]["options"]["airflow_component"]["choices"]
+    assert {*choices} == {name for name, entry in registry().items() if entry.airflow}
