@@ -12,7 +12,8 @@ request = urllib.request.Request(f"https://127.0.0.1:5555/flower{sys.argv[1]}", 
 request.add_header("Authorization", f"Basic {base64.b64encode(login.encode()).decode()}")
 context = ssl.create_default_context(cafile="/etc/airflow/ca.crt")
 try:
-    with urllib.request.urlopen(request, context=context, timeout=30) as answer:
+    # S310: it is always HTTPS.
+    with urllib.request.urlopen(request, context=context, timeout=30) as answer:  # noqa: S310
         sys.stdout.write(str(answer.status))
 except urllib.error.HTTPError as error:
     sys.stdout.write(str(error.code))
