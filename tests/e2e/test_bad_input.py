@@ -72,7 +72,6 @@ RUNS = {
         variables={
             "prometheus_endpoints": [{"name": "shop", "targets": ["shop.example.com:9100"], "scheme": "http"}],
             "prometheus_rule_files": [str(PROJECT / "site.yml"), "/nowhere/rules.yml"],
-            "prometheus_retention_mb": 99999999,
             "prometheus_external_labels": {"cost-centre": "a"},
         },
     ),
@@ -498,7 +497,6 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "endpoint in the clear": ("monitoring", ("shop asks shop.example.com:9100 without TLS", "plain_allowed to true")),
     "rules that are none": ("monitoring", ("prometheus_rule_files:", "it has no list 'groups'", "Correct the file")),
     "rules that are not there": ("monitoring", ("/nowhere/rules.yml is not there", "Take it out of the list")),
-    "more samples than disk": ("monitoring", ("prometheus_retention_mb is 99999999", "Set it")),
     "label": ("monitoring", ("prometheus_external_labels", "cost-centre")),
     "dashboard that is no JSON": ("dashboards", ("no_dashboards/report.json is no JSON",)),
     "grafana from nowhere": ("nowhere", ("grafana_repository: no distribution has Grafana", "grafana_package_file")),
