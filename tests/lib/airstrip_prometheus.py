@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ class Prometheus:
 
     url: str
     user: str
-    password: str
+    password: str = field(repr=False)
     ca_certificate: Path
 
     def _get(self, path: str, **parameters: Any) -> Any:
