@@ -208,3 +208,9 @@ def test_a_name_is_one_that_variables_can_have() -> None:
 def test_an_entry_has_to_fit_the_others(entry: Any, message: str) -> None:
     with pytest.raises(RegistryError, match=message):
         read_registry(entries() | {"x": entry}, {*declared(), "p"})
+
+
+def test_units_are_services() -> None:
+    """Of a timer, airstrip-status would say that it is not installed. It is among what a component owns."""
+    found = [(name, unit) for name, entry in registry().items() for unit in entry.units]
+    assert [pair for pair in found if not pair[1].endswith(".service")] == []
