@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import PurePosixPath
 from typing import Any
 
-from ansible_collections.airstrip.core.plugins.plugin_utils.checks import as_list, as_mapping, as_number
+from ansible_collections.airstrip.core.plugins.plugin_utils.checks import (
+    as_list,
+    as_mapping,
+    as_number,
+    larger_than_disk,
+)
 
-_DATA = PurePosixPath("/var/log/airstrip-journals")
-# Of the disk: files that are written are above the bound until the next hour.
-_SHARE = 0.8
+_DATA = "/var/log/airstrip-journals"
 
 
 def logs_problems(settings: object) -> list[str]:
@@ -23,18 +25,8 @@ def logs_problems(settings: object) -> list[str]:
 
 
 def _size(given: Mapping[str, Any]) -> Iterator[str]:
-    wanted = as_number(given["mb"], "logs_problems: mb")
-    mounts = [mount for mount in as_list(given["mounts"], "logs_problems: mounts") if isinstance(mount, Mapping)]
-    holding = [mount for mount in mounts if _DATA.is_relative_to(str(mount.get("mount") or "-"))]
-    if not holding:
-        return
-    disk = max(holding, key=lambda mount: len(str(mount["mount"])))
-    size_mb = int(disk.get("size_total") or 0) // 1_000_000
-    if 0 < size_mb * _SHARE < wanted:
-        yield (
-            f"site_logs_mb is {wanted:g}, and the disk of {_DATA} ({disk['mount']}) has {size_mb} MB, of which "
-            f"{_SHARE:.0%} can be journals. Set it to {int(size_mb * _SHARE)} or less, or give the host a larger disk."
-        )
+    wanted, mounts = as_number(given["mb"], "logs_problems: mb"), as_list(given["mounts"], "logs_problems: mounts")
+    yield from larger_than_disk(wanted, mounts, _DATA, ("site_logs_mb", "journals"))
 
 
 def journal_upload_files(servers: object, directory: str) -> list[dict[str, str]]:

@@ -8,7 +8,12 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import yaml
-from ansible_collections.airstrip.core.plugins.plugin_utils.checks import as_list, as_mapping, as_number
+from ansible_collections.airstrip.core.plugins.plugin_utils.checks import (
+    as_list,
+    as_mapping,
+    as_number,
+    larger_than_disk,
+)
 
 Settings = Mapping[str, Any]
 
@@ -18,9 +23,7 @@ _TARGET = re.compile(r"(?P<host>\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):\d{1,5}")
 _LOCAL = re.compile(r"127\.[\d.]+|localhost|\[::1\]")
 # What a rule has of itself: docs/configuration/recording_rules.md.
 _RULE_KINDS = ("alert", "record")
-# Of the disk, for what Prometheus has beside its blocks: the log of the last hours, and room to compact.
-_SHARE = 0.8
-_DATA = "/var/lib/prometheus"
+_DATA = "/var/lib/prometheus/metrics2"
 
 
 def monitoring_problems(settings: object) -> list[str]:
@@ -105,22 +108,8 @@ def _fault_of_rules(text: str) -> str:
 
 def _retention(given: Settings) -> Iterator[str]:
     wanted = as_number(given["retention_mb"], "monitoring_problems: retention_mb")
-    mounts = [mount for mount in as_list(given["mounts"], "monitoring_problems: mounts") if isinstance(mount, Mapping)]
-    holding = [mount for mount in mounts if _holds(str(mount.get("mount")))]
-    if not holding:
-        return
-    disk = max(holding, key=lambda mount: len(str(mount["mount"])))
-    size_mb = int(disk.get("size_total") or 0) // 1_000_000
-    if 0 < size_mb * _SHARE < wanted:
-        yield (
-            f"prometheus_retention_mb is {wanted:.15g}, and the disk of {_DATA} ({disk['mount']}) has {size_mb} MB, of "
-            f"which {_SHARE:.0%} can be samples. Set it to {int(size_mb * _SHARE)} or less, or give the host a larger "
-            "disk."
-        )
-
-
-def _holds(mount: str) -> bool:
-    return PurePosixPath(_DATA, "metrics2").is_relative_to(mount)
+    mounts = as_list(given["mounts"], "monitoring_problems: mounts")
+    yield from larger_than_disk(wanted, mounts, _DATA, ("prometheus_retention_mb", "samples"))
 
 
 def _labels(given: Settings) -> Iterator[str]:
