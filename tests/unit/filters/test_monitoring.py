@@ -47,7 +47,11 @@ def test_what_works_is_not_refused() -> None:
         ({"rule_files": {"/c/a.yml": "groups: [{rules: []}]"}}, "a group has no 'name'", "Correct the file"),
         ({"rule_files": {"/c/a.yml": "groups: [{name: a, rules: [{alert: A}]}]"}}, "needs an 'expr'", "Correct"),
         ({"rule_files": {"/c/a.yml": RULES.replace("alert: A, ", "")}}, "either 'alert' or 'record'", "Correct"),
-        ({"retention_mb": 45_000}, "45000, and the disk of /var/lib/prometheus/metrics2 (/) has 50000 MB", "Set it to 40000"),
+        (
+            {"retention_mb": 45_000},
+            "the disk of /var/lib/prometheus/metrics2 (/) has 50000 MB",
+            "Set it to 40000",
+        ),
     ],
 )
 def test_what_does_not_is_refused_with_its_remedy(changed: dict[str, Any], found: str, remedy: str) -> None:
