@@ -32,7 +32,7 @@ def find(monitor: Any) -> Callable[..., list[str]]:
     def now(options: str, seconds: float = 30) -> list[str]:
         limit = time.monotonic() + seconds
         while True:
-            found: list[str] = monitor.check_output(f"{SEARCH} --since=-1h {options}").splitlines()
+            found: list[str] = monitor.check_output(f"{SEARCH} --since=-1d {options}").splitlines()
             if found or time.monotonic() > limit:
                 return found
             time.sleep(1)
