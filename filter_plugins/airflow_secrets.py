@@ -78,7 +78,9 @@ def _example(value: str) -> str:
     letters = re.sub(r"[^a-z]", "", lowered)
     if hashlib.sha256(value.encode(errors="surrogatepass")).hexdigest() in _PUBLISHED:
         return "is a key that public examples contain"
-    if _EXAMPLE_PARTS.search(lowered) or _is_made_of_words(letters):
+    # Of a random text, the few letters that it has may be a word by chance.
+    is_word = 3 * len(letters) >= len(value) and _is_made_of_words(letters)
+    if _EXAMPLE_PARTS.search(lowered) or is_word:
         return "is the word from an example"
     if len(set(value)) < _MINIMUM_DISTINCT or _REPEATED.match(value) or _is_sequence(value):
         return "is a repetition or a sequence, not random"
