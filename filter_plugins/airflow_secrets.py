@@ -47,6 +47,7 @@ _EXAMPLE_WORDS = re.findall(
     """,
 )
 _EXAMPLE_PARTS = re.compile(r"change[-_ ]?me|replace[-_ ]?(?:me|this)|placeholder|example|\A<.*>\Z|\Ayour[-_ ]")
+_HEXADECIMAL = re.compile(r"[0-9a-f]{16,}")
 _REPEATED = re.compile(r"(.+?)\1+\Z", re.DOTALL)
 # SHA-256 of keys that thousands of public docker-compose files for Airflow contain.
 _PUBLISHED = frozenset(
@@ -78,8 +79,8 @@ def _example(value: str) -> str:
     letters = re.sub(r"[^a-z]", "", lowered)
     if hashlib.sha256(value.encode(errors="surrogatepass")).hexdigest() in _PUBLISHED:
         return "is a key that public examples contain"
-    # Of a random text, the few letters that it has may be a word by chance.
-    is_word = 3 * len(letters) >= len(value) and _is_made_of_words(letters)
+    # The letters of a long hexadecimal number may be "db" by chance.
+    is_word = not _HEXADECIMAL.fullmatch(lowered) and _is_made_of_words(letters)
     if _EXAMPLE_PARTS.search(lowered) or is_word:
         return "is the word from an example"
     if len(set(value)) < _MINIMUM_DISTINCT or _REPEATED.match(value) or _is_sequence(value):
