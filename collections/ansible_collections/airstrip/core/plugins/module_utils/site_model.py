@@ -16,7 +16,7 @@ from typing import Any
 
 from ansible_collections.airstrip.core.plugins.module_utils.site_hosts import members
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component, Need, Service
-from ansible_collections.airstrip.core.plugins.module_utils.site_scale import instance_of, scale_of, sets_of, shares
+from ansible_collections.airstrip.core.plugins.module_utils.site_scale import instance_of, scale_of_set, sets_of, shares
 from ansible_collections.airstrip.core.plugins.module_utils.worker_scale import Host as Share
 from ansible_collections.airstrip.core.plugins.module_utils.worker_scale import share
 
@@ -156,9 +156,9 @@ class Site:
     def _numbered(
         self, component: str, host: str, numbers: Callable[[str, Share], Sequence[int]]
     ) -> list[Mapping[str, Any]]:
-        variable = self.components[component].instances
-        if host not in self.placed[component]:
+        if host not in self.placed.get(component, ()):
             return []
+        variable = self.components[component].instances
         given = self.hosts[host].variables[variable] if variable else [{}]
         found: list[Mapping[str, Any]] = []
         for item in given:
@@ -186,7 +186,7 @@ class Site:
     @cached_property
     def _fair(self) -> dict[str, dict[str, int]]:
         """What each host runs of each set if all instances of the site run."""
-        most = {name: (scale_of(next(iter(rows.values()))) or {})["max"] for name, rows in self.scaled.items()}
+        most = {name: scale_of_set(rows)["max"] for name, rows in self.scaled.items()}
         return {"": {"": 1}} | {name: share(most[name], hosts) for name, hosts in self.shares.items()}
 
     def offered(self) -> Iterator[tuple[Component, Service]]:

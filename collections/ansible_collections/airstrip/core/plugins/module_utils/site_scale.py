@@ -133,7 +133,7 @@ def sets_of(workers: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, dic
 
 def shares(rows: Mapping[str, Mapping[str, Any]], weight: Callable[[str], float]) -> list[Share]:
     """Return the hosts of a set with what always runs there, and the most that may, by their weight."""
-    scale = scale_of(next(iter(rows.values()))) or {}
+    scale = scale_of_set(rows)
     double = min(scale["max"], 2 * -(-scale["max"] // len(rows)))
     most = min(_MOST, scale.get("per_host", double))
     hosts = [Share(host, max(weight(host), 0.1), 1, most) for host in rows]
@@ -141,9 +141,14 @@ def shares(rows: Mapping[str, Mapping[str, Any]], weight: Callable[[str], float]
     return [Share(host.name, host.weight, fixed[host.name], max(most, fixed[host.name])) for host in hosts]
 
 
+def scale_of_set(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the `scale` of a set by its hosts, which is the same on all of them."""
+    return scale_of(next(iter(rows.values()))) or {}
+
+
 def least_of(rows: Mapping[str, Mapping[str, Any]]) -> int:
     """Return how many instances a set always has: one on each host, if `min` is less."""
-    return max(int((scale_of(next(iter(rows.values()))) or {})["min"]), len(rows))
+    return max(int(scale_of_set(rows)["min"]), len(rows))
 
 
 def instance_of(row: Mapping[str, Any], number: int) -> dict[str, Any]:
@@ -159,7 +164,7 @@ def rules_of(name: str, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]
     """
     first = next(iter(rows.values()))
     return {
-        **(scale_of(first) or {}),
+        **scale_of_set(rows),
         "min": least_of(rows),
         "name": name,
         "queues": "|".join(re.escape(str(queue)) for queue in queues_of(first)),
@@ -170,7 +175,7 @@ def rules_of(name: str, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]
 
 def set_here(name: str, rows: Mapping[str, Mapping[str, Any]], hosts: Sequence[Share], host: str) -> dict[str, Any]:
     """Return a set as the program airstrip-worker-scale takes it on a host, see its Set."""
-    scale, own = scale_of(rows[host]) or {}, next(each for each in hosts if each.name == host)
+    scale, own = scale_of_set(rows), next(each for each in hosts if each.name == host)
     return {
         "name": name,
         "least": least_of(rows),

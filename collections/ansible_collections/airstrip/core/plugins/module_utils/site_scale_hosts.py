@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ansible_collections.airstrip.core.plugins.module_utils.site_model import Site
-from ansible_collections.airstrip.core.plugins.module_utils.site_scale import scale_of
+from ansible_collections.airstrip.core.plugins.module_utils.site_scale import scale_of_set
 
 
 def scaled_hosts(site: Site, host: str) -> dict[str, dict[str, int]]:
@@ -15,7 +15,7 @@ def scaled_hosts(site: Site, host: str) -> dict[str, dict[str, int]]:
         return {}
     found = {}
     for name, rows in site.scaled.items():
-        scale = scale_of(next(iter(rows.values()))) or {}
+        scale = scale_of_set(rows)
         each = scale.get("per_host", 1)
         # Rounded up, both.
         fewest, most = (-(-scale[key] // each) for key in ("min", "max"))

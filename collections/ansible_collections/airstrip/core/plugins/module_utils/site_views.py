@@ -394,9 +394,7 @@ def status(site: Site, host: str) -> dict[str, Any]:
         "host": host,
         "parts": [*_outside_parts(site, host), *(part for entry in entries for part in _parts(site, host, entry))],
         "known_units": _unique(["airflow-*.service", *known]),
-        "elastic_units": [f"airflow-worker@{item['name']}.service" for item in site.more_instances("worker", host)]
-        if "worker" in site.components
-        else [],
+        "elastic_units": [f"airflow-worker@{item['name']}.service" for item in site.more_instances("worker", host)],
         "install_directory": str(site.variables["site_install_directory"]),
         "drained_file": f"{directory}/drained",
         "authority": f"{directory}/ca.crt" if tls and is_airflow else "",
@@ -481,7 +479,7 @@ def _host(site: Site, name: str, queues: list[str], sets: dict[str, list[str]]) 
         "status": status(site, name),
         "concurrency": sizing.concurrency(site, name),
         "memory_needed_mb": sizing.memory_needed(site, name),
-        "workers": [dict(item) for item in site.instances("worker", name)] if "worker" in site.components else [],
+        "workers": [dict(item) for item in site.instances("worker", name)],
         "vars": {key.removeprefix(PREFIX): item for key, item in own.items()},
         "roles": roles(site, name),
         "probes": probes(site, name),
