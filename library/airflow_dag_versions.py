@@ -101,8 +101,8 @@ def wait(module: AnsibleModule, api: AirflowApi) -> dict[str, Any]:
                 return dags
         if time.monotonic() > limit:
             module.fail_json(
-                msg=f"Version {given['version']} of the DAGs is on the hosts and is the current one, but {problem}. See "
-                "the journal of airflow-dag-processor.",
+                msg=f"Version {given['version']} of the DAGs is on the hosts and is the current one, but {problem}. "
+                "See the journal of airflow-dag-processor.",
                 waiting=waiting,
             )
         time.sleep(_POLL_SECONDS)

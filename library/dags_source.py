@@ -96,7 +96,7 @@ class Repository:
         """Write the files of a commit into a directory. Fails if it does not have the subdirectory."""
         archive = target.with_suffix(".tar")
         tree = f"{commit}:{subdirectory.strip('/')}"
-        if self.git("rev-parse", "--verify", "--quiet", f"{tree}^{{tree}}", check=False)[0]:
+        if self.git("cat-file", "-t", tree, check=False) != (0, "tree"):
             self._module.fail_json(
                 msg=f"airflow_dags_subdirectory is {subdirectory!r}, which {self._place} does not have at {commit}."
             )

@@ -24,9 +24,9 @@ def _described(path: Path, name: str) -> str:
     """Return what a file is: its content's digest, or where a link leads. Raises DagFilesError for anything else."""
     mode = path.lstat().st_mode
     if stat.S_ISLNK(mode):
-        target = os.readlink(path)
+        target = path.readlink()
         inside = os.path.normpath(PurePosixPath(name).parent / target)
-        if os.path.isabs(target) or inside.split("/")[0] == "..":
+        if target.is_absolute() or inside.split("/")[0] == "..":
             raise DagFilesError(f"{name} is a link to {target}, which is outside of the DAGs and not on every host")
         return f"link {target}"
     if not stat.S_ISREG(mode):
