@@ -13,13 +13,12 @@ _FORCE = "-e dags_force=true goes on all the same"
 Dags = Mapping[str, Mapping[str, Any]]
 
 
-def _broken_runs(new: Dags, old: Dags, runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _broken_runs(new: Dags, old: Dags, runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[str]:
     """Tell of runs that could not go on: without their DAG, or with a new one that lacks tasks they began with."""
-    for dag_id, row in sorted(old.items()):
-        mine = [run for run in runs if run["dag_id"] == dag_id]
+    for dag_id, mine in sorted(runs.items()):
         unpinned = [run for run in mine if not run["version"]]
-        lost = sorted(set(row["tasks"]) - set(new.get(dag_id, {}).get("tasks", [])))
-        if dag_id not in new and mine:
+        lost = sorted(set(old.get(dag_id, {}).get("tasks", [])) - set(new.get(dag_id, {}).get("tasks", [])))
+        if dag_id not in new:
             yield f"the DAG {dag_id} is removed, and has runs that have not ended: {_named(mine)}. Let them end first"
         elif lost and unpinned:
             yield (
@@ -52,7 +51,12 @@ def airflow_dags_problems(step: object) -> list[str]:
     checked = as_mapping(given["checked"], "airflow_dags_problems: checked")
     new, old = (as_mapping(dags, "airflow_dags_problems: dags") for dags in checked["dags"])
     known = as_mapping(given["known"], "airflow_dags_problems: known")
-    runs = [as_mapping(run, "airflow_dags_problems: a run") for run in as_list(given["runs"], "runs")]
+    runs: dict[str, list[Mapping[str, Any]]] = {}
+    for item in as_list(given["runs"], "airflow_dags_problems: runs"):
+        run = as_mapping(item, "airflow_dags_problems: a run")
+        # Those of other bundles are nobody's concern here.
+        if known.get(run["dag_id"], {}).get("bundle") == BUNDLE:
+            runs.setdefault(run["dag_id"], []).append(run)
     return [*map(str, checked["problems"]), *_broken_runs(new, old, runs), *_taken(new, known)]
 
 

@@ -41,6 +41,17 @@ def test_a_version_that_breaks_a_run_is_refused(new: dict[str, Any], runs: list[
     assert (told or "") in "".join(found)
 
 
+def test_runs_of_other_bundles_are_not_looked_at() -> None:
+    assert problems({}, runs=[run()], known={"nightly": {"bundle": "team-a", "version": "a"}}) == []
+
+
+def test_runs_of_dags_that_no_version_had_are_looked_at() -> None:
+    """Those of the shared storage, before the first version."""
+    known = {"weekly": {"bundle": "dags-folder", "version": None}}
+    found = problems({"nightly": NIGHTLY}, runs=[{"dag_id": "weekly", "run_id": "r1", "version": None}], known=known)
+    assert found == ["the DAG weekly is removed, and has runs that have not ended: r1. Let them end first"]
+
+
 def test_a_dag_of_another_bundle_is_refused() -> None:
     found = problems({"nightly": NIGHTLY}, known={"nightly": {"bundle": "team-a", "version": None}})
     assert found == ["the DAG nightly is in the bundle team-a already: two bundles would take it from each other"]
