@@ -52,6 +52,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+version: {description: "That of O(version), empty for none.", type: str, returned: always}
 current: {description: "Name of the current version, empty for none.", type: str, returned: always}
 before: {description: "The one that was current before and is there; empty for none.", type: str, returned: always}
 versions: {description: Names of all versions., type: list, elements: str, returned: always}
@@ -208,7 +209,12 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         if result["changed"] and not module.check_mode:
             versions.remove(result["removed"])
     shown = given["version"] if given["version"] in versions.names else versions.current
-    seen = {"current": versions.current, "before": versions.before, "versions": versions.names}
+    seen = {
+        "version": given["version"] or "",
+        "current": versions.current,
+        "before": versions.before,
+        "versions": versions.names,
+    }
     return {**result, **seen, "files": versions.files(shown)}
 
 

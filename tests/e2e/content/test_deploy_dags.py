@@ -265,7 +265,7 @@ def test_going_back(airflow: Airflow, repository: Repository, site: Site, node: 
     assert airflow.result("airstrip_long", later, "second") == ["two", "two"]
     run = site.command("ansible-playbook", "playbooks/rollback_dags.yml", *ON, "-e", "dags_version=nothing")
     assert run.returncode != 0
-    assert "has no version nothing of the DAGs" in said(run)
+    assert "There is no version nothing of the DAGs" in said(run)
 
 
 @pytest.mark.parametrize("task", ["Deploy | Bring the archive", "Switch | Make it the current one"])
