@@ -14,6 +14,47 @@ from airstrip_module import run_module
 from airstrip_tree import PROJECT
 
 DAG = 'from airflow.sdk import DAG, task\nwith DAG("{0}", schedule=None):\n    @task\n    def {1}(): ...\n    {1}()\n'
+# What a DAG processor and tasks do with the bundle, in the order in which the letters come.
+BUNDLE = """
+import sys
+from pathlib import Path
+from airstrip_dags import VersionedBundle
+from airflow.exceptions import AirflowException
+
+root = Path(sys.argv[1])
+def bundle(version=None):
+    return VersionedBundle(name="dags-folder", directory=str(root), version=version)
+def turn(version):
+    (root / "new").symlink_to(f"versions/{version}")
+    (root / "new").replace(root / "current")
+def name(found):
+    return getattr(found, "version", found)
+
+try:
+    bundle().initialize()
+except AirflowException as error:
+    print("none:", "has no DAGs yet" in str(error))
+for version in "ab":
+    (root / "versions" / version).mkdir(parents=True)
+    (root / "versions" / version / "what").write_text(version)
+turn("a")
+processor, task, old_run, pinned = bundle(), bundle("a"), bundle(), bundle("b")
+for one in (processor, task, old_run, pinned):
+    one.initialize()
+processor.refresh()
+path = processor.path
+print("before:", *((one.path / "what").read_text() for one in (processor, task, old_run, pinned)))
+turn("b")
+print("not refreshed:", (path / "what").read_text(), name(processor.get_current_version()))
+processor.refresh()
+print("refreshed:", (path / "what").read_text(), name(processor.get_current_version()), processor.path == path)
+print("after:", *((one.path / "what").read_text() for one in (task, old_run, pinned, bundle())))
+try:
+    bundle("gone").initialize()
+except AirflowException as error:
+    print("gone:", "is not on this host any more" in str(error))
+print("copy to remove:", (task.versions_dir / "a").is_dir())
+"""
 GIT = ["git", "-c", "user.name=ada", "-c", "user.email=ada@example.com"]
 
 
@@ -235,3 +276,28 @@ def test_the_check_says_what_changes(tmp_path: Path, checked: Callable[..., tupl
 def test_the_check_refuses_what_it_cannot_check(tmp_path: Path, checked: Callable[..., tuple[int, str]]) -> None:
     assert checked(str(tmp_path / "none"))[0] == 2
     assert checked("--airflow", "1.0", str(tmp_path))[0] == 2
+
+
+def test_what_reads_a_bundle_reads_one_version_to_its_end(
+    tmp_path: Path, checked: Callable[..., tuple[int, str]]
+) -> None:
+    (tmp_path / "none").mkdir()
+    assert checked(str(tmp_path / "none"))[0] == 0
+    release = max((PROJECT / ".cache" / "check-dags").glob("*/complete"), key=lambda path: path.stat().st_mtime).parent
+    environment = {
+        "AIRFLOW_HOME": str(tmp_path / "home"),
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(tmp_path / "storage"),
+        "PYTHONPATH": str(PROJECT / "roles" / "airflow" / "files"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    argv = [str(release / "bin" / "python"), "-c", BUNDLE, str(tmp_path / "dags")]
+    found = subprocess.run(argv, check=True, capture_output=True, text=True, env=environment).stdout
+    assert found.splitlines()[-7:] == [
+        "none: True",
+        "before: a a a b",
+        "not refreshed: a a",
+        "refreshed: b b True",
+        "after: a a b b",
+        "gone: True",
+        "copy to remove: True",
+    ]
