@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from airstrip_module import load
+from airstrip_render import Role, component_units, written
 from airstrip_tree import PROJECT
 from ansible.errors import AnsibleFilterError
 
@@ -84,3 +85,26 @@ def test_files_are_tried_as_the_services_user_and_without_secrets() -> None:
     assert {"--property=RuntimeMaxSec=60", "--property=EnvironmentFile=/etc/airflow/environment"} <= set(found)
     assert not [word for word in found if "Credential" in word]
     assert found[-5:] == ["/opt/python", "-P", "-", "/d/new", "/d/old"]
+
+
+def test_deployed_dags_take_the_place_of_the_shared_storage() -> None:
+    components = load(PROJECT / "filter_plugins" / "airflow_components.py")
+    own, *others = components.airflow_bundles([], "/smoke", 20)
+    deployed, *same = components.airflow_bundles([], "/smoke", 20, "/dags")
+    assert (own["name"], deployed["name"], others == same) == ("dags-folder", "dags-folder", True)
+    assert deployed["classpath"] == "airstrip_dags.VersionedBundle"
+    assert deployed["kwargs"] == {"directory": "/dags", "refresh_interval": 1}
+
+
+@pytest.mark.parametrize(("wanted", "state"), [(True, "file"), ("false", "absent"), (False, "absent")])
+def test_a_release_has_the_bundle_where_it_is_used(wanted: Any, state: str) -> None:
+    role = Role("airflow", {"airflow_dags_deployed": wanted})
+    for verb in ("configure", "stage"):
+        states = {entry["path"].rpartition("/")[2]: entry.get("state") for entry in written("airflow", verb, role)}
+        assert states["airstrip_dags.py"] == state
+
+
+@pytest.mark.parametrize("component", ["dag_processor", "worker"])
+def test_what_reads_the_bundle_restarts_with_it(component: str) -> None:
+    off, on = (component_units(component, {"airflow_dags_deployed": wanted}) for wanted in (False, True))
+    assert all(off[name] != text for name, text in on.items())
