@@ -190,7 +190,8 @@ def test_what_is_deployed_changes_nothing(repository: Repository, node: Any) -> 
 
 def test_check_mode_tells_what_would_differ(repository: Repository, node: Any) -> None:
     before = current(node)
-    run = repository.deploy(repository.commit(**files("one", other__py=SHORT.format("airstrip_other", "a"))), "--check")
+    version = repository.commit(**files("one", other__py=SHORT.format("airstrip_other", "a")))
+    run = repository.deploy(version, "--check", "--diff")
     assert run.returncode == 0, run.stdout
     assert "+other.py" in run.stdout
     assert "-new.py" in run.stdout
