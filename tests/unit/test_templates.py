@@ -374,6 +374,7 @@ FILES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("journal_upload/airstrip-journal-upload.service", "journal_upload", "airstrip-journal-upload.service.j2", UPLOADS),
     ("journal_upload/airstrip-journal-upload@.service", "journal_upload", "airstrip-journal-upload@.service.j2", {}),
     ("keepalived/keepalived.conf", "keepalived", "keepalived.conf.j2", {}),
+    ("keepalived/keepalived.conf.alone", "keepalived", "keepalived.conf.j2", {"keepalived_peers": []}),
     ("keepalived/keepalived.conf.ipv6", "keepalived", "keepalived.conf.j2", ADDRESS),
     ("keepalived/addresses.conf", "keepalived", "addresses.conf.j2", {}),
     ("haproxy/addresses.conf", "haproxy", "addresses.conf.j2", {}),
