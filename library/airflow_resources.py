@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Module: what is declared of Airflow's pools, variables, connections, roles, users and teams."""
+"""Module: what is declared of Airflow's pools, variables, connections, roles and users."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
 module: airflow_resources
-short_description: Declared pools, variables, connections, roles, users and teams of Airflow
+short_description: Declared pools, variables, connections, roles and users of Airflow
 description:
   - Makes what is declared so, through Airflow's REST API, by one request for a list and one for all changes of a kind.
-    Roles and users have no such request, so each that differs takes one. Teams, and permissions that FAB before 3.9
-    cannot take away, go by Airflow's command.
+    Roles and users have no such request, so each that differs takes one. Permissions that FAB before 3.9 cannot take
+    away go by Airflow's command.
   - What is not declared stays, unless its kind is to be purged.
   - Airflow shows C(***) in the place of secrets. So O(record), a file of root's, has a keyed digest of what was written
     last, and what is hidden is written again when another value is declared.
@@ -44,12 +44,11 @@ options:
     type: list
     elements: dict
     default: []
-  teams: {description: "Teams: C(name).", type: list, elements: dict, default: []}
   purge:
     description: Kinds of which all is deleted that is not declared.
     type: list
     elements: str
-    choices: [teams, pools, variables, connections, roles, users]
+    choices: [pools, variables, connections, roles, users]
     default: []
   key: {description: Key of the digests., type: str}
   record: {description: File with the digests., type: path}
@@ -58,7 +57,7 @@ options:
     description: Kinds that are only read, and returned as they would be declared.
     type: list
     elements: str
-    choices: [teams, pools, variables, connections, roles, users]
+    choices: [pools, variables, connections, roles, users]
     default: []
 attributes:
   check_mode: {support: full}
@@ -78,7 +77,6 @@ EXAMPLES = r"""
 
 RETURN = r"""
 differences: {description: "What differs, or differed, one line each.", type: list, returned: success}
-waiting: {description: "Permissions on DAGs that Airflow does not know yet.", type: list, returned: success}
 requests: {description: Number of requests., type: int, returned: success}
 exported: {description: "Declarations, by kind.", type: dict, returned: with O(export)}
 """
@@ -102,17 +100,14 @@ class Resources:
         if not self._module.check_mode:
             for made in plans:
                 self._make(made)
-            # Roles after the users who have them, teams after what they own.
+            # Roles after the users who have them.
             for made in reversed(plans):
                 self._delete(made)
         lines = [line for made in plans for line in made.lines]
-        return {
-            "changed": any(made.changes for made in plans),
-            "differences": lines,
-            "diff": {"before": "", "after": "".join(f"{line}\n" for line in lines)},
-            "waiting": self._roles.waiting,
-            "requests": self._api.requests,
-        }
+        lines += [f"roles: {text} waits until Airflow has parsed the DAG" for text in self._roles.waiting]
+        diff = {"before": "", "after": "".join(f"{line}\n" for line in lines)}
+        changed = any(made.changes for made in plans)
+        return {"changed": changed, "differences": lines, "diff": diff, "requests": self._api.requests}
 
     def export(self) -> dict[str, Any]:
         """Return what there is, as it would be declared."""
@@ -156,10 +151,7 @@ class Resources:
 
     def _make(self, made: Plan) -> None:
         kind = made.kind
-        if kind.name == "teams":
-            for entry in made.create:
-                self._airflow("teams", "create", entry["name"])
-        elif kind.name == "roles":
+        if kind.name == "roles":
             self._roles.make(made, self._known)
         elif kind.name == "users":
             for entry in made.create:
@@ -171,11 +163,8 @@ class Resources:
         self._note(kind.name, made.noted)
 
     def _delete(self, made: Plan) -> None:
-        for name in made.delete if made.kind.name in ("teams", "roles", "users") else []:
-            if made.kind.name == "teams":
-                self._airflow("teams", "delete", "--yes", name)
-            else:
-                self._api.delete(made.kind, name)
+        for name in made.delete if made.kind.name in ("roles", "users") else []:
+            self._api.delete(made.kind, name)
 
     def _airflow(self, *arguments: str) -> None:
         status, output, errors = self._module.run_command([self._params["command"], *arguments])

@@ -37,18 +37,17 @@ class Kind:
     hidden: tuple[str, ...] = ()
 
 
-# In the order in which they are made: users have roles, and all but those may have a team.
+# In the order in which they are made: users have roles.
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("teams", "/ui/teams", "name", ()),
-        Kind("pools", "/api/v2/pools", "name", ("slots", "description", "include_deferred", "team_name")),
-        Kind("variables", "/api/v2/variables", "key", ("value", "description", "team_name"), ("value",)),
+        Kind("pools", "/api/v2/pools", "name", ("slots", "description", "include_deferred")),
+        Kind("variables", "/api/v2/variables", "key", ("value", "description"), ("value",)),
         Kind(
             "connections",
             "/api/v2/connections",
             "connection_id",
-            ("conn_type", "description", "host", "login", "password", "schema", "port", "extra", "team_name"),
+            ("conn_type", "description", "host", "login", "password", "schema", "port", "extra"),
             ("password", "extra"),
         ),
         Kind("roles", "/auth/fab/v1/roles", "name", ("permissions",)),

@@ -159,8 +159,8 @@ def bodies(made: Plan) -> tuple[list[Entry], list[Entry]]:
     ]
     updated = []
     for entry, fields in made.update:
-        # What a connection keeps is not among its fields; of the others, Airflow wants all but the team.
-        needed = ["conn_type"] if kind.name == "connections" else [name for name in entry if name != "team_name"]
+        # Airflow wants all of the others.
+        needed = ["conn_type"] if kind.name == "connections" else list(entry)
         updated.append(_body(kind, entry, list(dict.fromkeys([*needed, *fields]))))
     return created, updated
 
