@@ -229,9 +229,10 @@ def resources_accounts(users: list[Mapping[str, Any]], passwords: list[str]) -> 
     ]
 
 
-def resources_head(exported: object) -> list[str]:
+def resources_head(exported: object) -> str:
     """Return comments for the head of an export: what it is, and each secret that it lacks since Airflow hides it."""
     lines = [
+        "---",
         "# Made by playbooks/export_resources.yml. Airflow shows no secrets. These stay as they are (`keep`) until",
         "# they are given in its place; an account that is made anew from this gets a new password.",
     ]
@@ -239,7 +240,7 @@ def resources_head(exported: object) -> list[str]:
         for entry in map(dict, entries):
             hidden = ["password"] if name == "users" else entry.get("keep") or []
             lines += [f"#   {_KINDS[name].word} {json.dumps(entry[_KINDS[name].key])}: {path}" for path in hidden]
-    return lines
+    return "\n".join([*lines, ""])
 
 
 def resources_declared(exported: object) -> dict[str, Any]:

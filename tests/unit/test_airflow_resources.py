@@ -81,7 +81,8 @@ def connection(**fields: Any) -> dict[str, Any]:
 def shown(**fields: Any) -> dict[str, Any]:
     """Return a connection as the API shows it."""
     empty = dict.fromkeys(("description", "host", "login", "password", "schema", "port", "extra"))
-    return compare.shown(KINDS["connections"], empty | connection(**fields))
+    found: dict[str, Any] = compare.shown(KINDS["connections"], empty | connection(**fields))
+    return found
 
 
 def planned(

@@ -151,6 +151,10 @@ def test_an_export_names_what_it_lacks() -> None:
         "users": [{"username": "a\nb"}],
     }
     head = resources.resources_head(exported)
-    assert head[2:] == ['#   connection "dwh": password', '#   connection "dwh": extra.a', '#   user "a\\nb": password']
-    assert yaml.safe_load("\n".join(head)) is None
+    assert head.splitlines()[3:] == [
+        '#   connection "dwh": password',
+        '#   connection "dwh": extra.a',
+        '#   user "a\\nb": password',
+    ]
+    assert yaml.safe_load(head) is None
     assert [*resources.resources_declared(exported)] == ["airflow_connections", "airflow_users"]
