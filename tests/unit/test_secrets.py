@@ -24,12 +24,12 @@ HARMLESS = (
     r"\{\{(?:(?!\}\}).)*\| hash\('sha256'\) *\}\}",
     r"\{% set (?:(?!%\}).)*\| hash\('sha256'\) *%\}",
     r"\{\{(?:(?!\}\}).)*\| airflow_(?:secret|secret_loss|certificate|authority)_problems(\([^)]*\))? *\}\}",
-    r"\{\{(?:(?!\}\}).)*\| alertmanager_problems *\}\}",
+    r"\{\{(?:(?!\}\}).)*\| (?:alertmanager|resources)_problems *\}\}",
     r"\w+ (?:\| rejectattr\('password', 'defined'\) )?\| map\(attribute='name'\)",
 )
 
 # Parts of a registered result that may be shown: a module's own words, in which Ansible hides its secret arguments.
-SHOWN = r"\w+\.(msg|rc|stage)\b|\w+ \| combine\(.*\) \| smoke_test_table"
+SHOWN = r"\w+\.(msg|rc|stage|differences)\b|\w+ \| combine\(.*\) \| smoke_test_table"
 
 
 def without_harmless(text: str) -> str:
@@ -178,7 +178,7 @@ def test_variables_that_contain_secrets_are_known() -> None:
     tree = Tree()
     assert {
         "airflow_fernet_key",
-        "airflow_users_accounts",
+        "airflow_users",
         "postgresql_roles",
         "airflow_database_roles",
         "redis_airflow_password",

@@ -1,4 +1,4 @@
-"""Role airflow_users: who may log in. What the module does with users is in test_module_airflow_user.py."""
+"""Role airflow_resources: the first administrator, who is there before it. The rest is in tests/e2e/content."""
 
 from __future__ import annotations
 
