@@ -118,7 +118,7 @@ def find(given: Mapping[str, Any]) -> dict[str, Any]:
             lock="" if given["constraints"] else lock.read_text(encoding="utf-8"),
             python=python,
             requirements=requirements(given["version"], given["extras"], given["extra_packages"], providers),
-            system_modules=given["system_modules"],
+            system_modules=given.get("system_modules", ()),
         )
     except ValueError as error:
         raise AnsibleActionFail(str(error)) from error

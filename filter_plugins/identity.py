@@ -17,23 +17,22 @@ _AUTH_LDAP, _AUTH_OAUTH = 2, 4
 _WIDTH = 100
 
 
-def identity_settings(given: object) -> dict[str, str]:
+def identity_settings(ldap_given: object, oauth_given: object, role: str, ca_bundle: str) -> dict[str, str]:
     """
     Return the settings of Flask-AppBuilder by which people log in, each as an expression in Python; none for none.
 
-    `given` is a mapping with `ldap` (site_ldap), `oauth` (site_oauth_providers), `role` (site_login_role) and
-    `ca_bundle`, a file. {'ldap': {}, 'oauth': [], ...} gives {}. Raises AnsibleFilterError on other types.
+    Example: `airflow_ldap | identity_settings(airflow_oauth_providers, 'Public', '/etc/ssl/certs/ca-certificates.crt')`.
+    Raises AnsibleFilterError on other types.
     """
-    people = as_mapping(given, "identity_settings: the settings")
-    if people["ldap"]:
-        found = _ldap(people)
-    elif people["oauth"]:
-        found = _oauth(people)
+    if ldap_given:
+        found = _ldap(ldap(ldap_given)) | {"AUTH_LDAP_TLS_CACERTFILE": ca_bundle}
+    elif oauth_given:
+        found = _oauth(providers(oauth_given))
     else:
         return {}
     always = {
         "AUTH_USER_REGISTRATION": True,
-        "AUTH_USER_REGISTRATION_ROLE": str(people["role"]),
+        "AUTH_USER_REGISTRATION_ROLE": role,
         # Else a role that comes by a group would outlast it.
         "AUTH_ROLES_SYNC_AT_LOGIN": True,
     }
@@ -49,14 +48,12 @@ def _literal(value: object) -> str:
     return pformat(json.loads(json.dumps(value)), width=_WIDTH, sort_dicts=False)
 
 
-def _ldap(people: dict[str, Any]) -> dict[str, Any]:
-    given = ldap(people["ldap"])
+def _ldap(given: dict[str, Any]) -> dict[str, Any]:
     return {
         "AUTH_TYPE": _AUTH_LDAP,
         "AUTH_LDAP_SERVER": " ".join(given["servers"]),
         "AUTH_LDAP_USE_TLS": given["start_tls"],
         "AUTH_LDAP_TLS_DEMAND": True,
-        "AUTH_LDAP_TLS_CACERTFILE": people["ca_bundle"],
         "AUTH_LDAP_BIND_USER": given["bind_user"],
         "AUTH_LDAP_BIND_PASSWORD": _Code('credential("ldap_bind_password")'),
         "AUTH_LDAP_SEARCH": given["search_base"],
@@ -74,8 +71,7 @@ def _ldap(people: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _oauth(people: dict[str, Any]) -> dict[str, Any]:
-    given = providers(people["oauth"])
+def _oauth(given: list[dict[str, Any]]) -> dict[str, Any]:
     taken = ("username_claim", "username_prefix", "groups_claim", "ask_userinfo")
     return {
         "AUTH_TYPE": _AUTH_OAUTH,
@@ -119,13 +115,13 @@ def identity_problems(given: object) -> list[str]:
     """
     List what is wrong with the people's logins, one message each.
 
-    `given` is a mapping with `ldap` (site_ldap), `oauth` (site_oauth_providers), `role` (site_login_role), `roles`
+    `given` is a mapping with `here` (whether the host has an API server), `ldap` (site_ldap), `oauth` (site_oauth_providers), `role` (site_login_role), `roles`
     (names of those that there are), `secrets` (names in airflow_oauth_client_secrets), `config`
     (airflow_webserver_config), `python` (airflow_release_python), `packages` (airflow_release_extra_packages), and
     `seen`, what the module identity_look returns, or none. Raises AnsibleFilterError on other types.
     """
     people = as_mapping(given, "identity_problems: the settings")
-    if not people["ldap"] and not people["oauth"]:
+    if not people["here"] or not (people["ldap"] or people["oauth"]):
         return []
     return list(_together(people)) + list(ldap_problems(people)) + list(oauth_problems(people))
 

@@ -24,7 +24,7 @@ HARMLESS = (
     r"\{\{(?:(?!\}\}).)*\| hash\('sha256'\) *\}\}",
     r"\{% set (?:(?!%\}).)*\| hash\('sha256'\) *%\}",
     r"\{\{(?:(?!\}\}).)*\| airflow_(?:secret|secret_loss|certificate|authority)_problems(\([^)]*\))? *\}\}",
-    r"\{\{(?:(?!\}\}).)*\| alertmanager_problems *\}\}",
+    r"\{\{(?:(?!\}\}).)*\| (?:alertmanager|identity)_problems *\}\}",
     r"\w+ (?:\| rejectattr\('password', 'defined'\) )?\| map\(attribute='name'\)",
 )
 
