@@ -22,7 +22,7 @@ options:
   version: {description: Version of Airflow., type: str, required: true}
   extras: {description: Extras of apache-airflow., type: list, elements: str, required: true}
   extra_packages: {description: "More packages, as pip's requirements.", type: list, elements: str, required: true}
-  system_modules: {description: "The system's modules of Python that it has besides.", type: list, elements: str, default: []}
+  system_modules: {description: Modules of the system's Python that it has., type: list, elements: str, default: []}
   python_version: {description: "Version (major.minor) of Python.", type: str, required: true}
   constraints: {description: "Constraints in place of the lock; empty for the lock.", type: str, default: ""}
   locks: {description: Directory of the locks on the controller., type: path, required: true}
@@ -117,8 +117,10 @@ def find(given: Mapping[str, Any]) -> dict[str, Any]:
             constraints=given["constraints"],
             lock="" if given["constraints"] else lock.read_text(encoding="utf-8"),
             python=python,
-            requirements=requirements(given["version"], given["extras"], given["extra_packages"], providers),
-            system_modules=given.get("system_modules", ()),
+            requirements=[
+                *requirements(given["version"], given["extras"], given["extra_packages"], providers),
+                *(f"system module {name}" for name in given.get("system_modules", ())),
+            ],
         )
     except ValueError as error:
         raise AnsibleActionFail(str(error)) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pprint import pformat
 from typing import Any
 
@@ -21,8 +21,8 @@ def identity_settings(ldap_given: object, oauth_given: object, role: str, ca_bun
     """
     Return the settings of Flask-AppBuilder by which people log in, each as an expression in Python; none for none.
 
-    Example: `airflow_ldap | identity_settings(airflow_oauth_providers, 'Public', '/etc/ssl/certs/ca-certificates.crt')`.
-    Raises AnsibleFilterError on other types.
+    Example: `airflow_ldap | identity_settings(airflow_oauth_providers, 'Public', '/etc/ca.crt')`. Raises
+    AnsibleFilterError on other types.
     """
     if ldap_given:
         found = _ldap(ldap(ldap_given)) | {"AUTH_LDAP_TLS_CACERTFILE": ca_bundle}
@@ -72,33 +72,34 @@ def _ldap(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _oauth(given: list[dict[str, Any]]) -> dict[str, Any]:
-    taken = ("username_claim", "username_prefix", "groups_claim", "ask_userinfo")
     return {
         "AUTH_TYPE": _AUTH_OAUTH,
-        "PROVIDERS": {row["name"]: {key: row[key] for key in taken} for row in given},
-        "OAUTH_PROVIDERS": _Code("[" + "".join(f"\n    {_provider(row)},\n" for row in given) + "]"),
+        "OAUTH_PROVIDERS": _Code(
+            f'with_secrets({_literal([_provider(row) for row in given])}, credential("oauth_client_secrets"))'
+        ),
         "AUTH_ROLES_MAPPING": {
             f"{row['name']}:{group}": roles for row in given for group, roles in row["roles"].items()
         },
     }
 
 
-def _provider(row: dict[str, Any]) -> str:
-    """Return a provider as an expression: all but its secret is plain data."""
-    whitelist = [f"@{re.escape(domain)}" for domain in row["email_domains"]]
-    data = {
+def _provider(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a provider without its secret."""
+    found = {
         "name": row["name"],
         "icon": row["icon"],
         "token_key": "access_token",
-        **({"whitelist": whitelist} if whitelist else {}),
+        # For identity.py.
+        "claims": {key: row[key] for key in ("username_claim", "username_prefix", "groups_claim", "ask_userinfo")},
+        "remote_app": {
+            "client_id": row["client_id"],
+            "server_metadata_url": row["metadata_url"],
+            "client_kwargs": {"scope": " ".join(row["scopes"]), "code_challenge_method": "S256"},
+        },
     }
-    client = {
-        "client_id": row["client_id"],
-        "server_metadata_url": row["metadata_url"],
-        "client_kwargs": {"scope": " ".join(row["scopes"]), "code_challenge_method": "S256"},
-    }
-    secret = f"client_secret({_literal(row['name'])})"
-    return f'{_literal(data)} | {{"remote_app": {_literal(client)} | {{"client_secret": {secret}}}}}'
+    # Patterns, of which FAB looks for the end.
+    whitelist = [f"@{re.escape(domain)}" for domain in row["email_domains"]]
+    return found | ({"whitelist": whitelist} if whitelist else {})
 
 
 def identity_packages(lock: str) -> list[str]:
@@ -115,10 +116,11 @@ def identity_problems(given: object) -> list[str]:
     """
     List what is wrong with the people's logins, one message each.
 
-    `given` is a mapping with `here` (whether the host has an API server), `ldap` (site_ldap), `oauth` (site_oauth_providers), `role` (site_login_role), `roles`
-    (names of those that there are), `secrets` (names in airflow_oauth_client_secrets), `config`
-    (airflow_webserver_config), `python` (airflow_release_python), `packages` (airflow_release_extra_packages), and
-    `seen`, what the module identity_look returns, or none. Raises AnsibleFilterError on other types.
+    `given` is a mapping with `here` (whether the host has an API server), `ldap` (site_ldap), `oauth`
+    (site_oauth_providers), `role` (site_login_role), `roles` (names of those that there are), `secrets` (names in
+    airflow_oauth_client_secrets), `config` (airflow_webserver_config), `python` (airflow_release_python), `packages`
+    (airflow_release_extra_packages), and `seen`, what the module identity_look returns, or none. Raises
+    AnsibleFilterError on other types.
     """
     people = as_mapping(given, "identity_problems: the settings")
     if not people["here"] or not (people["ldap"] or people["oauth"]):
@@ -126,7 +128,7 @@ def identity_problems(given: object) -> list[str]:
     return list(_together(people)) + list(ldap_problems(people)) + list(oauth_problems(people))
 
 
-def _together(people: dict[str, Any]) -> Any:
+def _together(people: dict[str, Any]) -> Iterator[str]:
     if people["ldap"] and people["oauth"]:
         yield "site_ldap and site_oauth_providers are both set, and Airflow logs people in by one of them. Remove one."
     if re.search(r"^\s*(AUTH_TYPE|SECURITY_MANAGER_CLASS)\s*=", str(people["config"]), re.MULTILINE):

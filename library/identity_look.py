@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import ssl
 import urllib.request
 from pathlib import Path
@@ -102,11 +103,9 @@ def ask_directory(url: str, wanted: dict[str, Any], context: ssl.SSLContext) -> 
 def ask_provider(name: str, url: str, wanted: dict[str, Any], context: ssl.SSLContext) -> dict[str, Any]:
     """Return the metadata of an OpenID provider."""
     found: dict[str, Any] = {"name": name, "url": url, "error": "", "metadata": {}}
-    proxies = {kind.removesuffix("_proxy"): value for kind, value in wanted["proxies"].items() if value}
-    direct = urllib.request.proxy_bypass_environment(urllib.request.Request(url).host, proxies)
-    opener = urllib.request.build_opener(
-        urllib.request.ProxyHandler({} if direct else proxies), urllib.request.HTTPSHandler(context=context)
-    )
+    # Of this process alone, from which urllib takes them.
+    os.environ.update({kind: str(value) for kind, value in wanted["proxies"].items()})
+    opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context))
     try:
         with opener.open(url, timeout=wanted["timeout"]) as answer:
             metadata = json.loads(answer.read(_LONGEST))

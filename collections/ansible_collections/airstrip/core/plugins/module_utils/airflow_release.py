@@ -44,15 +44,7 @@ def requirements(
     ]
 
 
-def release_name(
-    version: str,
-    *,
-    constraints: str,
-    lock: str,
-    python: str,
-    requirements: Sequence[str],
-    system_modules: Sequence[str] = (),
-) -> str:
+def release_name(version: str, *, constraints: str, lock: str, python: str, requirements: Sequence[str]) -> str:
     """Return the name of a release: the version and 12 hexadecimal digits over all that it is built from.
 
     `lock` is the text of the lock, which counts where there are no constraints. The digits are the start of the
@@ -65,7 +57,6 @@ def release_name(
         "lock": constraints or hashlib.sha256(lock.rstrip().encode()).hexdigest(),
         "python": python,
         "requirements": list(requirements),
-        **({"system_modules": list(system_modules)} if system_modules else {}),
     }
     canonical = json.dumps(inputs, sort_keys=True, separators=(",", ":"))
     return f"{version}-{hashlib.sha256(canonical.encode()).hexdigest()[:_DIGITS]}"

@@ -76,7 +76,8 @@ def _directory(row: Mapping[str, Any]) -> Iterator[str]:
     }
     if error:
         what = {"connection": "does not answer", "tls": "cannot be trusted", "login": "lets the bind user not in"}
-        yield f"site_ldap.servers: {url} {what.get(row['stage'], 'cannot be searched')}: {error}. {remedy[row['stage']]}"
+        found = what.get(row["stage"], "cannot be searched")
+        yield f"site_ldap.servers: {url} {found}: {error}. {remedy[row['stage']]}"
     for group, there in row["groups"].items():
         if not there:
             yield (
@@ -128,8 +129,8 @@ def _metadata(row: Mapping[str, Any]) -> Iterator[str]:
     what, url, metadata = f"site_oauth_providers: {row['name']}", row["url"], row["metadata"]
     if row["error"]:
         yield (
-            f"{what}: {url} does not answer with metadata: {row['error']}. Correct metadata_url, open the way to it, or "
-            "give the certificate of its authority in base_ca_certificates."
+            f"{what}: {url} does not answer with metadata: {row['error']}. Correct metadata_url, open the way to it, "
+            "or give the certificate of its authority in base_ca_certificates."
         )
     elif missing := [key for key in _METADATA if not metadata.get(key)]:
         yield f"{what}: what {url} answers has no {missing[0]}, and is no metadata of OpenID Connect. Correct it."
