@@ -7,8 +7,8 @@ import re
 from typing import Any
 
 import pytest
-from ansible.errors import AnsibleFilterError
 from airstrip_tree import PROJECT
+from ansible.errors import AnsibleFilterError
 from identity import identity_packages, identity_problems, identity_settings
 
 WELL_KNOWN = "/.well-known/openid-configuration"
