@@ -67,7 +67,11 @@ def _names(credentials: list[str], connections: Mapping[str, Any]) -> list[str]:
     several = {
         # Without parameters, Airflow makes the one from the other.
         "database": ["database_url", *(["database_async_url"] if connections["database"]["query"] else [])],
-        "webserver_config": [str(secret["name"]) for secret in connections["webserver_config"]],
+        "webserver_config": [
+            *(str(secret["name"]) for secret in connections["webserver_config"]),
+            *(["ldap_bind_password"] if connections["ldap"] else []),
+            *(["oauth_client_secrets"] if connections["oauth"] else []),
+        ],
     }
     expanded = (several.get(credential, [credential]) for credential in credentials)
     return [name for names in expanded for name in names]
@@ -117,8 +121,8 @@ def airflow_credentials(
     if Airflow asks a command for it, `option`, the variable of the environment. `secrets` are values by name, of which
     only those are read that are needed; `connections` has the parts of URLs in `database`, `results`, `results_view`
     and `broker`, as connection_uri takes them; `worker_users`, mappings with `worker`, `user` and `password`: a worker
-    without one is the schedulers' user; and `webserver_config`, secrets with `name`
-    and `value`. Raises AnsibleFilterError for a name that nobody knows.
+    without one is the schedulers' user; `webserver_config`, secrets with `name` and `value`; and `ldap` and `oauth`, by
+    which people log in, or nothing. Raises AnsibleFilterError for a name that nobody knows.
     """
     own = {str(secret["name"]): str(secret["value"]) for secret in connections["webserver_config"]}
     users = _broker_users(components, connections["worker_users"])

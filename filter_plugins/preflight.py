@@ -429,6 +429,7 @@ _CHECKS: tuple[tuple[tuple[str, ...], Callable[[Facts], Iterator[str]]], ...] = 
     (("unreached",), lambda facts: _findings(facts, "unreached")),
     (("stores",), _stores),
     (("external_logins",), lambda facts: iter(login_problems(**facts["external_logins"]))),
+    (("people_problems",), lambda facts: (_here(facts) + problem for problem in _findings(facts, "people_problems"))),
     (("broker_login",), lambda facts: iter(broker_problems(facts["broker_login"]))),
     (("remote_stores",), lambda facts: iter(plaintext_problems(facts["remote_stores"]))),
     (("disk",), _disk),

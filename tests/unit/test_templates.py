@@ -71,6 +71,39 @@ CONFIGURED: dict[str, Any] = {
     "airflow_proxy_environment": {"https_proxy": "http://proxy.example.com:3128"},
     "airflow_api_server_forwarded_allow_ips": ["192.0.2.20", "192.0.2.21"],
 }
+LDAP: dict[str, Any] = {
+    "airflow_ldap": {
+        "servers": ["ldaps://ldap1.example.com", "ldaps://ldap2.example.com"],
+        "bind_user": "cn=airflow,ou=services,dc=example,dc=com",
+        "search_base": "dc=example,dc=com",
+        "user_filter": "(objectClass=person)",
+        "nested_groups": True,
+        "roles": {"CN=Admins, OU=groups,DC=example,DC=com": ["Admin"], "cn=it's,dc=example,dc=com": ["Op", "User"]},
+    },
+    "airflow_ldap_bind_password": "secret-ldap",
+}
+OAUTH: dict[str, Any] = {
+    "airflow_oauth_providers": [
+        {
+            "name": "corp",
+            "client_id": "airflow",
+            "metadata_url": "https://idp.example.com/.well-known/openid-configuration",
+            "email_domains": ["example.com"],
+            "roles": {"airflow-admins": ["Admin"]},
+        },
+        {
+            "name": "partner",
+            "client_id": "it's",
+            "metadata_url": "https://login.example.org/.well-known/openid-configuration",
+            "username_claim": "upn",
+            "username_prefix": "partner/",
+            "ask_userinfo": False,
+            "roles": {"airflow-admins": ["Viewer"]},
+        },
+    ],
+    "airflow_login_role": "Viewer",
+    "airflow_oauth_client_secrets": {"corp": "secret-corp", "partner": "secret-partner"},
+}
 BUNDLES: dict[str, Any] = {
     "airflow_config_overrides": {"dag_processor": {"dag_bundle_storage_path": "/srv/bundles"}},
     "airflow_dag_bundles": [
@@ -270,6 +303,8 @@ FILES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("airflow/airstrip-cleanup.timer", "airflow", "airstrip-cleanup.timer.j2", {"airflow_cleanup_service": "unit"}),
     ("airflow/logs.mount", "airflow", "logs.mount.j2", {}),
     ("airflow/webserver_config", "airflow", "webserver_config.py.j2", CONFIGURED),
+    ("airflow/webserver_config.ldap", "airflow", "webserver_config.py.j2", LDAP),
+    ("airflow/webserver_config.oauth", "airflow", "webserver_config.py.j2", OAUTH),
     ("airflow/airflow.cfg.configured", "airflow", "airflow.cfg.j2", CONFIGURED),
     ("airflow/airflow.cfg.local_executor", "airflow", "airflow.cfg.j2", LOCAL),
     ("airflow/airflow.cfg.3.1.7", "airflow", "airflow.cfg.j2", {"airflow_version": "3.1.7"}),
@@ -284,6 +319,7 @@ FILES: list[tuple[str, str, str, dict[str, Any]]] = [
     ),
     ("airflow/airflow-celery", "airflow", "airflow.j2", {"airflow_tool": "airflow-celery"} | TOOL),
     ("airflow_release/build.sh", "airflow_release", "build.sh.j2", {}),
+    ("airflow_release/build.sh.ldap", "airflow_release", "build.sh.j2", {"airflow_release_ldap": {"servers": ["a"]}}),
     (
         "airflow_release/build.sh.offline",
         "airflow_release",
@@ -645,6 +681,8 @@ def fixture_before() -> dict[str, str]:
         ({"airflow_jwt_secret": "another"}, ["api_server", "scheduler"]),
         ({"airflow_session_secret_key": "another"}, ["api_server"]),
         ({"airflow_webserver_config": "AUTH_TYPE = 2"}, ["api_server"]),
+        (LDAP, ["api_server"]),
+        (OAUTH, ["api_server"]),
         ({"airflow_api_secret_key": "another"}, ["api_server", "scheduler", "triggerer", "worker"]),
         ({"airflow_admin_password": "another"}, []),
         ({"airflow_restart_delay": 9}, []),

@@ -18,6 +18,8 @@ SERVER: dict[str, Any] = {"user": "a", "password": "p", "host": "d", "port": 543
 MORE: dict[str, Any] = {
     "database": SERVER, "results": SERVER, "results_view": SERVER, "broker": BROKER, "worker_users": [],
     "webserver_config": [],
+    "ldap": {},
+    "oauth": [],
 }  # fmt: skip
 SECRETS = {"fernet_key": "f"}
 WORKERS = [{"set": "x", "directory": "worker-x"}, {"set": "y", "directory": "worker-y"}]
