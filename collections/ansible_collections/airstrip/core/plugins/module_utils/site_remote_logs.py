@@ -19,7 +19,13 @@ def log_stores(site: Site, host: str) -> Iterator[dict[str, Any]]:
     None, if they reach it through a proxy.
     """
     programs = (site.components[name].airflow for name in site.placed_on(host))
-    credentials = {named.name for program in programs if program for named in program.credentials}
+    credentials = {
+        named.name
+        for program in programs
+        if program
+        for named in program.credentials
+        if named.when.hold(site.variables)
+    }
     found = server(_url(site.variables["site_remote_logs"]))
     if found and _NAME in credentials and not site.variables["site_https_proxy"]:
         names = {"component": _NAME, "service": _NAME, "variable": "site_remote_logs"}
