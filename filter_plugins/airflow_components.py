@@ -28,6 +28,12 @@ OPTIONS = {
     "jwt_secret": "AIRFLOW__API_AUTH__JWT_SECRET",
     "api_secret_key": "AIRFLOW__API__SECRET_KEY",
 }
+# The variable with the path of the file, of those that a library reads itself.
+_PATHS = {
+    "remote_logs_aws": "AWS_SHARED_CREDENTIALS_FILE",
+    "remote_logs_azure": "AZURE_CLIENT_CERTIFICATE_PATH",
+    "remote_logs_google": "AIRFLOW__LOGGING__GOOGLE_KEY_PATH",
+}
 # Each URL's scheme, which the broker's parts have, and its connection.
 _URLS = {
     "database_url": ("postgresql+psycopg2", "database"),
@@ -72,6 +78,8 @@ def _names(credentials: list[str], connections: Mapping[str, Any]) -> list[str]:
             *(["ldap_bind_password"] if connections["ldap"] else []),
             *(["oauth_client_secrets"] if connections["oauth"] else []),
         ],
+        "remote_logs": connections["remote_logs"],
+        "remote_logs_streamed": connections["remote_logs_streamed"],
     }
     expanded = (several.get(credential, [credential]) for credential in credentials)
     return [name for names in expanded for name in names]
@@ -118,7 +126,8 @@ def airflow_credentials(
     Return the secrets that a host's components need, by the names of their files, in order.
 
     Example: `airflow_components | airflow_credentials(__airflow_secrets, __airflow_connections)`. Each has `value` and,
-    if Airflow asks a command for it, `option`, the variable of the environment. `secrets` are values by name, of which
+    if Airflow asks a command for it, `option`, the variable of the environment; or `path`, if that variable is to have
+    the file's path. `secrets` are values by name, of which
     only those are read that are needed; `connections` has the parts of URLs in `database`, `results`, `results_view`
     and `broker`, as connection_uri takes them; `worker_users`, mappings with `worker`, `user` and `password`: a worker
     without one is the schedulers' user; `webserver_config`, secrets with `name` and `value`; and `ldap` and `oauth`, by
@@ -142,7 +151,8 @@ def airflow_credentials(
         if name not in _URLS and name not in secrets:
             raise AnsibleFilterError(f"airflow_credentials: nobody knows the secret {name!r}")
         value = _url(name, connections, user) if name in _URLS else secrets[name]
-        found[file] = {"value": value, **({"option": OPTIONS[name]} if name in OPTIONS else {})}
+        variables = {"option": OPTIONS.get(name, ""), "path": _PATHS.get(name, "")}
+        found[file] = {"value": value, **{key: variable for key, variable in variables.items() if variable}}
     return found
 
 

@@ -422,6 +422,11 @@ _CHECKS: tuple[tuple[tuple[str, ...], Callable[[Facts], Iterator[str]]], ...] = 
     (("override_problems",), lambda facts: _findings(facts, "override_problems")),
     (("override_secret_problems",), lambda facts: _findings(facts, "override_secret_problems")),
     (("edge_problems",), lambda facts: _findings(facts, "edge_problems")),
+    (("remote_logs_problems",), lambda facts: _findings(facts, "remote_logs_problems")),
+    (
+        ("remote_logs_answer",),
+        lambda facts: (_here(facts) + problem for problem in _findings(facts, "remote_logs_answer")),
+    ),
     (("certificate_problems",), lambda facts: _findings(facts, "certificate_problems")),
     (("authority_problems",), lambda facts: _findings(facts, "authority_problems")),
     (("secret_problems",), lambda facts: _findings(facts, "secret_problems")),

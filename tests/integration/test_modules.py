@@ -61,6 +61,31 @@ def test_run_ends_with_the_logs(tmp_path: Path) -> None:
     assert body == {"dag_run_id": body["dag_run_id"], "logical_date": None, "conf": {"a": 1}}
 
 
+PLACE = "s3://logs/x/one.log"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        [{"event": "::group::Log message source details", "sources": [PLACE]}, {"event": "::endgroup::"}],
+        [{"event": "::group::Log message source details"}, {"event": PLACE}, {"event": "::endgroup::"}],
+    ],
+    ids=["3.1", "3.2"],
+)
+@pytest.mark.parametrize(("wanted", "stage"), [("s3://logs/", "done"), ("s3://other/", "logs"), ("", "done")])
+def test_logs_have_to_come_from_where_they_are_kept(
+    tmp_path: Path, head: list[dict[str, Any]], wanted: str, stage: str
+) -> None:
+    content = {"content": [*head, {"event": wanted, "timestamp": "2026-11-21T00:00:00Z"}]}
+    with serving({**TOKEN, **VERSION, **JOBS, **DAG, **STARTED, **ENDED, LOG: (200, content)}) as server:
+        given = api(server, dag_id="nightly", log_source=wanted, log_timeout=1)
+        result = run(tmp_path, "airflow_dag_run", given)
+    assert (result["failed"], result["stage"]) == (stage != "done", stage)
+    assert result["task_instances"][0]["log_sources"] == [PLACE]
+    if stage == "logs":
+        assert f"its log comes from {PLACE}, and not from s3://other/" in result["msg"]
+
+
 @pytest.mark.parametrize(
     ("answers", "stage", "message"),
     [

@@ -62,6 +62,7 @@ SECRETS = {
     "scale_hook_prometheus_password": "secret-monitoring-password",
     "worker_scale_password": "secret-worker-scale-password",
     "redis_certificate_key": "secret-redis-certificate-key",
+    "airflow_remote_logs_key": "secret-remote-logs-key",
     "redis_airflow_password": "secret-broker-password",
     "redis_admin_password": "secret-redis-admin-password",
     "smoke_test_password": "secret-admin-password",

@@ -115,6 +115,20 @@ BUNDLES: dict[str, Any] = {
         },
     ],
 }
+REMOTE_LOGS: dict[str, Any] = {
+    "airflow_remote_logs": {
+        "url": "s3://airflow-logs/site",
+        "endpoint_url": "https://s3.example.com:9000",
+        "access_key_id": "AIRFLOW",
+        "delete_local": True,
+    },
+}
+STREAMED_LOGS: dict[str, Any] = {
+    "airflow_remote_logs": {
+        "url": "cloudwatch://arn:aws:logs:eu-west-1:123456789012:log-group:/airflow/tasks",
+        "access_key_id": "AIRFLOW",
+    },
+}
 CLIENTS: dict[str, Any] = {
     "postgresql_clients": [
         {"database": "airflow", "user": "airflow", "address": "192.0.2.1"},
@@ -310,6 +324,8 @@ FILES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("airflow/airflow.cfg.3.1.7", "airflow", "airflow.cfg.j2", {"airflow_version": "3.1.7"}),
     ("airflow/environment", "airflow", "environment.j2", {}),
     ("airflow/environment.configured", "airflow", "environment.j2", CONFIGURED),
+    ("airflow/airflow.cfg.remote_logs", "airflow", "airflow.cfg.j2", REMOTE_LOGS),
+    ("airflow/environment.remote_logs", "airflow", "environment.j2", REMOTE_LOGS),
     ("airflow/airflow", "airflow", "airflow.j2", {"airflow_tool": "airflow"} | TOOL),
     (
         "airflow/airflow.worker_host",
@@ -443,6 +459,9 @@ UNITS: list[tuple[str, str, dict[str, Any]]] = [
     (".bookworm", "scheduler", BOOKWORM),
     (".proxied", "api_server", CONFIGURED),
     (".two", "worker", WORKERS),
+    (".remote_logs", "worker", REMOTE_LOGS),
+    (".remote_logs", "api_server", REMOTE_LOGS),
+    (".streamed_logs", "dag_processor", STREAMED_LOGS),
     ("", "flower", {"airflow_flower_listen_addresses": ["127.0.0.1", "192.0.2.1"]}),
 ]
 

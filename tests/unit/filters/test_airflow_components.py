@@ -17,9 +17,7 @@ BROKER = {"scheme": "redis", "user": "a", "password": "b", "host": "b", "port": 
 SERVER: dict[str, Any] = {"user": "a", "password": "p", "host": "d", "port": 5432, "path": "db", "query": {}}
 MORE: dict[str, Any] = {
     "database": SERVER, "results": SERVER, "results_view": SERVER, "broker": BROKER, "worker_users": [],
-    "webserver_config": [],
-    "ldap": {},
-    "oauth": [],
+    "webserver_config": [], "remote_logs": [], "remote_logs_streamed": [], "ldap": {}, "oauth": [],
 }  # fmt: skip
 SECRETS = {"fernet_key": "f"}
 WORKERS = [{"set": "x", "directory": "worker-x"}, {"set": "y", "directory": "worker-y"}]
@@ -59,6 +57,17 @@ def test_secrets_of_the_web_servers_configuration_are_files_alone() -> None:
     more = MORE | {"webserver_config": [{"name": "ldap", "value": "l"}]}
     held = airflow_credentials({"api_server": row("webserver_config", "fernet_key")}, SECRETS, more)
     assert held == {"fernet_key": {"value": "f", "option": "AIRFLOW__CORE__FERNET_KEY"}, "ldap": {"value": "l"}}
+
+
+def test_the_key_to_the_task_logs_is_a_file_whose_path_the_library_gets() -> None:
+    """Where they are sent as they are written, DAG processors send theirs, too."""
+    more = MORE | {"remote_logs": ["remote_logs_aws"]}
+    known = {"worker": row("remote_logs"), "dag_processor": row("remote_logs_streamed")}
+    held = airflow_credentials(known, {"remote_logs_aws": "k"}, more)
+    assert held == {"remote_logs_aws": {"value": "k", "path": "AWS_SHARED_CREDENTIALS_FILE"}}
+    assert airflow_credentials({"dag_processor": known["dag_processor"]}, {}, more) == {}
+    streamed = MORE | {"remote_logs_streamed": ["remote_logs_aws"]}
+    assert [*airflow_credentials({"dag_processor": known["dag_processor"]}, {"remote_logs_aws": "k"}, streamed)]
 
 
 def test_a_secret_that_nobody_knows_is_refused() -> None:

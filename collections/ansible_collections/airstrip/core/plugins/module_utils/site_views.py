@@ -24,6 +24,7 @@ from ansible_collections.airstrip.core.plugins.module_utils.site_metrics import 
 from ansible_collections.airstrip.core.plugins.module_utils.site_model import LOOPBACK, SERVER, Site
 from ansible_collections.airstrip.core.plugins.module_utils.site_programs import programs
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component, filled
+from ansible_collections.airstrip.core.plugins.module_utils.site_remote_logs import log_stores
 from ansible_collections.airstrip.core.plugins.module_utils.site_scale import rules_of, set_here
 from ansible_collections.airstrip.core.plugins.module_utils.site_scale_hosts import scaled_hosts
 from ansible_collections.airstrip.core.plugins.module_utils.site_variables import PREFIX
@@ -347,7 +348,7 @@ def outside(site: Site, host: str) -> list[dict[str, Any]]:
                 "host": endpoint.address,
                 "port": endpoint.port,
             }
-    return list(found.values())
+    return [*found.values(), *log_stores(site, host)]
 
 
 def placed(site: Site, names: Iterable[str]) -> dict[str, dict[str, list[str]]]:
