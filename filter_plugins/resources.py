@@ -179,6 +179,10 @@ def _problems(name: str, settings: Mapping[str, Any]) -> Iterator[str]:
     for given, number in Counter(str(entry.get(kind.key)) for entry in entries).items():
         if number > 1:
             yield f"{variable}: '{given}' is declared {number} times. Leave one of them."
+    # FAB knows accounts by them, too.
+    for email, number in Counter(str(entry["email"]).lower() for entry in entries if entry.get("email")).items():
+        if number > 1:
+            yield f"{variable}: {number} users have the email '{email}', and Airflow takes one. Give each his own."
 
 
 def _teams(settings: Mapping[str, Any]) -> Iterator[str]:

@@ -126,7 +126,7 @@ def alike(declared: Any, answered: Any) -> bool:
         return True
     if isinstance(declared, str) and isinstance(answered, str) and MASK in answered:
         # What a process of Airflow has once read as a secret, it hides in other texts, too.
-        pattern = ".*".join(map(re.escape, answered.split(MASK)))
+        pattern = ".*".join(map(re.escape, re.split(r"\*{3,}", answered)))
         return re.fullmatch(pattern, declared, re.DOTALL) is not None
     return bool(declared == answered and isinstance(declared, bool) == isinstance(answered, bool))
 

@@ -49,7 +49,7 @@ def test_nothing_is_wrong_with_a_whole_declaration() -> None:
             {"name": "None", "permissions": []},
             {"name": "Old", "state": "absent"},
         ],
-        users=[USER | {"roles": ["Analyst", "Op"]}, USER | {"username": "admin", "roles": ["Admin"]}],
+        users=[USER | {"roles": ["Analyst", "Op"]}, USER | {"username": "admin", "roles": ["Admin"], "email": "b"}],
         purge=["pools", "users"],
     )
 
@@ -104,6 +104,10 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "no role": ({"users": [USER | {"roles": []}]}, ["has no role"]),
     "no mail": ({"users": [{"username": "a", "roles": ["Op"]}]}, ["has no email"]),
+    "one email of two": (
+        {"users": [USER, USER | {"username": "bob"}]},
+        ["2 users have the email 'a@example.com'"],
+    ),
     "the login as a viewer": ({"users": [USER | {"username": "admin"}]}, ["is the first administrator"]),
     "the login gone": ({"users": [{"username": "admin", "state": "absent"}]}, ["is the first administrator"]),
     "a state": ({"pools": [POOL | {"state": "gone"}]}, ["has the state 'gone'"]),
