@@ -40,7 +40,8 @@ class Identity(FabAirflowSecurityManagerOverride):
         """Return who has a name and a password, or None."""
         if self.is_own(username):
             return self.auth_user_db(username, password, *arguments, **options)
-        import ldap  # noqa: PLC0415 - of the system, and not there without site_ldap
+        # Of the system, and not there without site_ldap. FAB before 3.9 uses its filters, and does not import them.
+        import ldap.filter  # noqa: PLC0415
 
         ldap.set_option(ldap.OPT_NETWORK_TIMEOUT, DIRECTORY_TIMEOUT)
         ldap.set_option(ldap.OPT_TIMEOUT, DIRECTORY_TIMEOUT)
