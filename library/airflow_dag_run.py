@@ -121,6 +121,11 @@ def sources(content: list[Any]) -> list[str]:
     return found
 
 
+def is_line(line: dict[str, Any]) -> bool:
+    """Tell whether a line is one of a task's, and not what CloudWatch's handler says in place of a log."""
+    return not str(line.get("event", "")).startswith("No log stream found in CloudWatch")
+
+
 class BusyError(Exception):
     """All slots that could take the waiting tasks are taken."""
 
@@ -273,13 +278,13 @@ class DagRun:
         while True:
             content = self._log(instance)
             instance["log_sources"] = sources(content)
-            if not wanted or any(source.startswith(wanted) for source in instance["log_sources"]):
+            events = [line for line in content if isinstance(line, dict) and line.get("timestamp") and is_line(line)]
+            if not wanted or (events and any(source.startswith(wanted) for source in instance["log_sources"])):
                 break
             if time.monotonic() > limit:
                 found = ", ".join(instance["log_sources"]) or "nowhere"
                 raise AirflowApiError(f"task {instance['task_id']}: its log comes from {found}, and not from {wanted}")
             time.sleep(_POLL_SECONDS)
-        events = [line for line in content if isinstance(line, dict) and line.get("timestamp")]
         instance["log_lines"] = len(events)
         if not events:
             raise AirflowApiError(f"task {instance['task_id']} on {instance['hostname']}: no log: {content}")

@@ -86,6 +86,16 @@ def test_logs_have_to_come_from_where_they_are_kept(
         assert f"its log comes from {PLACE}, and not from s3://other/" in result["msg"]
 
 
+def test_what_cloudwatch_says_in_place_of_a_log_is_none(tmp_path: Path) -> None:
+    source = "Reading remote log from Cloudwatch log_group: /a log_stream: b"
+    notice = {"event": "No log stream found in CloudWatch (log_group=/a)", "timestamp": "2026-11-21T00:00:00Z"}
+    content = {"content": [{"event": "::group::Log message source details"}, {"event": source}, notice]}
+    with serving({**TOKEN, **VERSION, **JOBS, **DAG, **STARTED, **ENDED, LOG: (200, content)}) as server:
+        given = api(server, dag_id="nightly", log_source="Reading remote log from Cloudwatch", log_timeout=1)
+        result = run(tmp_path, "airflow_dag_run", given)
+    assert (result["failed"], result["stage"]) == (True, "logs")
+
+
 @pytest.mark.parametrize(
     ("answers", "stage", "message"),
     [
