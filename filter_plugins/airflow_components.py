@@ -27,6 +27,8 @@ OPTIONS = {
     "fernet_key": "AIRFLOW__CORE__FERNET_KEY",
     "jwt_secret": "AIRFLOW__API_AUTH__JWT_SECRET",
     "api_secret_key": "AIRFLOW__API__SECRET_KEY",
+    "secrets_backend": "AIRFLOW__SECRETS__BACKEND_KWARGS",
+    "worker_secrets_backend": "AIRFLOW__WORKERS__SECRETS_BACKEND_KWARGS",
 }
 # Each URL's scheme, which the broker's parts have, and its connection.
 _URLS = {
@@ -37,6 +39,7 @@ _URLS = {
     "broker_url": ("", "broker"),
     "flower_broker_url": ("", "broker"),
 }
+_BACKENDS = ("secrets_backend", "worker_secrets_backend")
 # Of what an operator's command needs to work on the metadata database: as a DAG processor has it, and no key that
 # signs.
 _COMMAND = ("database", "fernet_key")
@@ -68,6 +71,7 @@ def _names(credentials: list[str], connections: Mapping[str, Any]) -> list[str]:
         # Without parameters, Airflow makes the one from the other.
         "database": ["database_url", *(["database_async_url"] if connections["database"]["query"] else [])],
         "webserver_config": [str(secret["name"]) for secret in connections["webserver_config"]],
+        **{name: backend["credentials"] for name, backend in connections["backends"].items()},
     }
     expanded = (several.get(credential, [credential]) for credential in credentials)
     return [name for names in expanded for name in names]
@@ -117,8 +121,8 @@ def airflow_credentials(
     if Airflow asks a command for it, `option`, the variable of the environment. `secrets` are values by name, of which
     only those are read that are needed; `connections` has the parts of URLs in `database`, `results`, `results_view`
     and `broker`, as connection_uri takes them; `worker_users`, mappings with `worker`, `user` and `password`: a worker
-    without one is the schedulers' user; and `webserver_config`, secrets with `name`
-    and `value`. Raises AnsibleFilterError for a name that nobody knows.
+    without one is the schedulers' user; `webserver_config`, secrets with `name` and `value`; and `backends`, which
+    airflow_secrets_backend gives. Raises AnsibleFilterError for a name that nobody knows.
     """
     own = {str(secret["name"]): str(secret["value"]) for secret in connections["webserver_config"]}
     users = _broker_users(components, connections["worker_users"])
@@ -135,9 +139,12 @@ def airflow_credentials(
             found[file] = {"value": own[name]}
             continue
         user = users.get(file, {})
-        if name not in _URLS and name not in secrets:
+        if name in connections["backends"]:
+            value = connections["backends"][name]["arguments"]
+        elif name not in _URLS and name not in secrets:
             raise AnsibleFilterError(f"airflow_credentials: nobody knows the secret {name!r}")
-        value = _url(name, connections, user) if name in _URLS else secrets[name]
+        else:
+            value = _url(name, connections, user) if name in _URLS else secrets[name]
         found[file] = {"value": value, **({"option": OPTIONS[name]} if name in OPTIONS else {})}
     return found
 
@@ -152,7 +159,9 @@ def airflow_credential_files(
     """
     files = [{"path": f"{directory}/{name}", "content": secret["value"]} for name, secret in held.items()]
     return files + [
-        {"path": f"{directory}/{name}", "state": "absent"} for name in [*secrets, *_URLS] if name not in held
+        {"path": f"{directory}/{name}", "state": "absent"}
+        for name in [*secrets, *_URLS, *_BACKENDS]
+        if name not in held
     ]
 
 
@@ -172,7 +181,8 @@ def airflow_command_credentials(held: Mapping[str, Any], connections: Mapping[st
     Example: `__airflow_held | airflow_command_credentials(__airflow_connections)`.
     """
     names = _names(list(_COMMAND), connections) if "database_url" in held else []
-    return {name: name for name in names}
+    backend = [name for name in _names(["secrets_backend"], connections) if names and name in held]
+    return {name: name for name in names + backend}
 
 
 def airflow_command_workers(held: Mapping[str, Any], names: list[str]) -> dict[str, dict[str, str]]:
@@ -224,11 +234,13 @@ def airflow_unit_environment(row: Row, instance: Mapping[str, Any], given: Mappi
 
     Example: `__airflow_component | airflow_unit_environment(airflow_instance, {...})`. `given` has `home`,
     AIRFLOW_HOME; `config`, the options of airflow.cfg; `bundles`, where it keeps those of commands; `queues` of the
-    site; `broker_database`; and `flower_read_only`. A bundle's files are code for whoever reads them, so no two units
-    share where they are kept.
+    site; `broker_database`; `flower_read_only`; and `backends`, with the `environment` of secrets backends. A bundle's
+    files are code for whoever reads them, so no two units share where they are kept.
     """
     own = f"{given['home']}/{instance['directory']}"
     found = {"HOME": own}
+    for name in row["credentials"]:
+        found |= given["backends"].get(name, {}).get("environment", {})
     if given["config"]["dag_processor"]["dag_bundle_storage_path"] == given["bundles"]:
         found["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH"] = f"{own}/bundles"
     if "executor" in row["uses"]:
