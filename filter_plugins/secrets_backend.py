@@ -90,7 +90,7 @@ def _login(given: Row, variable: str, site: Row) -> Iterator[str]:
     has_login = kind in VAULTS or (kind in CLOUDS and given.get("access_key_id"))
     if has_login and _LOGINS[variable] not in site["set"]:
         yield f"{_LOGINS[variable]} is not set, and {variable} needs it: the secret of the login. Keep it in a vault."
-    if kind == "local_files" and not site["files"]:
+    if kind == "local_files" and variable == "site_secrets_backend" and not site["files"]:
         yield (
             f"{variable}.type is local_files, and there are none. Set airflow_secrets_backend_connections or "
             "airflow_secrets_backend_variables."

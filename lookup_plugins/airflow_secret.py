@@ -18,7 +18,13 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultLib
 from ansible.plugins.lookup import LookupBase
 from ansible.utils.display import Display
-from ansible_collections.airstrip.core.plugins.plugin_utils.secrets_source import VARIABLE, Reader, described, place
+from ansible_collections.airstrip.core.plugins.plugin_utils.secrets_source import (
+    VARIABLE,
+    Reader,
+    described,
+    place,
+    server,
+)
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -188,7 +194,7 @@ class LookupModule(LookupBase):  # type: ignore[misc]
         except OSError as error:
             raise AnsibleLookupError(f"site_secrets_file: {path}: {error.strerror}.") from error
         if given is not None and values[names[0]] != given:
-            where = described(source, names[0]) if elsewhere else f"site_secrets_file: {path}"
+            where = f"{VARIABLE}: {server(source)}" if elsewhere else f"site_secrets_file: {path}"
             raise AnsibleLookupError(f"{where} has another {names[0]} already. Remove it there if nothing uses it yet.")
         return [values[name] for name in names]
 
@@ -199,7 +205,7 @@ class LookupModule(LookupBase):  # type: ignore[misc]
             return found
         # Preflight asks for all of them first, and says at once which ones are missing.
         if self.get_option("persist"):
-            raise AnsibleLookupError(f"{VARIABLE}: {name} is not at {described(source, name)}.")
+            raise AnsibleLookupError(f"{VARIABLE}: {server(source)} does not have {name} at {described(source, name)}.")
         return generate(self.get_option("kind"))
 
     def _forget(self, names: Sequence[str], path: Path, vault: VaultLib) -> list[str]:

@@ -327,7 +327,7 @@ def test_secret_is_read_where_the_source_says(path: Path, tmp_path: Path) -> Non
 
 
 def test_secret_that_its_source_lacks_is_refused_and_never_made(path: Path, tmp_path: Path) -> None:
-    with pytest.raises(AnsibleError, match=rf"site_secrets_source: a is not at {tmp_path}/a \(files at the controller"):
+    with pytest.raises(AnsibleError, match=rf"files at the controller does not have a at {tmp_path}/a"):
         look_up(path, "a", variables=from_files(tmp_path))
     assert not path.exists()
 

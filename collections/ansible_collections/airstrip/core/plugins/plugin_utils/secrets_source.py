@@ -69,15 +69,16 @@ def place(source: Source, name: str) -> tuple[str, str] | None:
     return path, field or str(source.get("field") or ("value" if source["type"] in VAULTS else ""))
 
 
-def _server(source: Source) -> str:
+def server(source: Source) -> str:
+    """Say which source it is."""
     found = source.get("url") or source.get("endpoint_url") or source.get("region_name") or "the controller"
     return f"{source['type']} at {found}"
 
 
 def described(source: Source, name: str) -> str:
-    """Say where a secret is looked for."""
+    """Say where in its source a secret is looked for."""
     path, field = place(source, name) or ("", "")
-    return f"{path}{', field ' + field if field else ''} ({_server(source)})"
+    return f"{path}{' (' + field + ')' if field else ''}"
 
 
 @contextmanager
@@ -111,7 +112,7 @@ class Reader:
             fields = found if isinstance(found, Mapping) else json.loads(str(found))
             value = fields.get(field)
         except (AttributeError, ValueError):
-            raise AnsibleLookupError(f"{VARIABLE}: {described(self.source, name)} is no mapping of fields.") from None
+            raise AnsibleLookupError(f"{VARIABLE}: {path} of {server(self.source)} is no mapping of fields.") from None
         return None if value is None else str(value)
 
     def _once(self, what: str, ask: Callable[[], Any]) -> Any:
@@ -166,6 +167,6 @@ class Reader:
             if _MISSING in said:
                 return None
             raise AnsibleLookupError(
-                f"{VARIABLE}: {_server(self.source)} gives no secrets: {said[:400]}. Correct variable or login."
+                f"{VARIABLE}: {server(self.source)} gives no secrets: {said[:400]}. Correct variable or login."
             ) from None
         return found[0] if found else None
