@@ -27,6 +27,8 @@ OPTIONS = {
     "fernet_key": "AIRFLOW__CORE__FERNET_KEY",
     "jwt_secret": "AIRFLOW__API_AUTH__JWT_SECRET",
     "api_secret_key": "AIRFLOW__API__SECRET_KEY",
+    "secrets_backend": "AIRFLOW__SECRETS__BACKEND_KWARGS",
+    "worker_secrets_backend": "AIRFLOW__WORKERS__SECRETS_BACKEND_KWARGS",
 }
 # The variable with the path of the file, of those that a library reads itself.
 _PATHS = {
@@ -43,6 +45,7 @@ _URLS = {
     "broker_url": ("", "broker"),
     "flower_broker_url": ("", "broker"),
 }
+_BACKENDS = ("secrets_backend", "worker_secrets_backend")
 # Of what an operator's command needs to work on the metadata database: as a DAG processor has it, and no key that
 # signs.
 _COMMAND = ("database", "fernet_key")
@@ -80,6 +83,7 @@ def _names(credentials: list[str], connections: Mapping[str, Any]) -> list[str]:
         ],
         "remote_logs": connections["remote_logs"],
         "remote_logs_streamed": connections["remote_logs_streamed"],
+        **{name: backend["credentials"] for name, backend in connections["backends"].items()},
     }
     expanded = (several.get(credential, [credential]) for credential in credentials)
     return [name for names in expanded for name in names]
@@ -130,8 +134,9 @@ def airflow_credentials(
     the file's path. `secrets` are values by name, of which
     only those are read that are needed; `connections` has the parts of URLs in `database`, `results`, `results_view`
     and `broker`, as connection_uri takes them; `worker_users`, mappings with `worker`, `user` and `password`: a worker
-    without one is the schedulers' user; `webserver_config`, secrets with `name` and `value`; and `ldap` and `oauth`, by
-    which people log in, or nothing. Raises AnsibleFilterError for a name that nobody knows.
+    without one is the schedulers' user; `webserver_config`, secrets with `name` and `value`; `ldap` and `oauth`, by
+    which people log in, or nothing; and `backends`, which airflow_secrets_backend gives. Raises AnsibleFilterError for
+    a name that nobody knows.
     """
     own = {str(secret["name"]): str(secret["value"]) for secret in connections["webserver_config"]}
     users = _broker_users(components, connections["worker_users"])
@@ -148,9 +153,12 @@ def airflow_credentials(
             found[file] = {"value": own[name]}
             continue
         user = users.get(file, {})
-        if name not in _URLS and name not in secrets:
+        if name in connections["backends"]:
+            value = connections["backends"][name]["arguments"]
+        elif name not in _URLS and name not in secrets:
             raise AnsibleFilterError(f"airflow_credentials: nobody knows the secret {name!r}")
-        value = _url(name, connections, user) if name in _URLS else secrets[name]
+        else:
+            value = _url(name, connections, user) if name in _URLS else secrets[name]
         variables = {"option": OPTIONS.get(name, ""), "path": _PATHS.get(name, "")}
         found[file] = {"value": value, **{key: variable for key, variable in variables.items() if variable}}
     return found
@@ -166,7 +174,9 @@ def airflow_credential_files(
     """
     files = [{"path": f"{directory}/{name}", "content": secret["value"]} for name, secret in held.items()]
     return files + [
-        {"path": f"{directory}/{name}", "state": "absent"} for name in [*secrets, *_URLS] if name not in held
+        {"path": f"{directory}/{name}", "state": "absent"}
+        for name in [*secrets, *_URLS, *_BACKENDS]
+        if name not in held
     ]
 
 
@@ -186,7 +196,8 @@ def airflow_command_credentials(held: Mapping[str, Any], connections: Mapping[st
     Example: `__airflow_held | airflow_command_credentials(__airflow_connections)`.
     """
     names = _names(list(_COMMAND), connections) if "database_url" in held else []
-    return {name: name for name in names}
+    backend = [name for name in _names(["secrets_backend"], connections) if names and name in held]
+    return {name: name for name in names + backend}
 
 
 def airflow_command_workers(held: Mapping[str, Any], names: list[str]) -> dict[str, dict[str, str]]:
@@ -238,11 +249,13 @@ def airflow_unit_environment(row: Row, instance: Mapping[str, Any], given: Mappi
 
     Example: `__airflow_component | airflow_unit_environment(airflow_instance, {...})`. `given` has `home`,
     AIRFLOW_HOME; `config`, the options of airflow.cfg; `bundles`, where it keeps those of commands; `queues` of the
-    site; `broker_database`; and `flower_read_only`. A bundle's files are code for whoever reads them, so no two units
-    share where they are kept.
+    site; `broker_database`; `flower_read_only`; and `backends`, with the `environment` of secrets backends. A bundle's
+    files are code for whoever reads them, so no two units share where they are kept.
     """
     own = f"{given['home']}/{instance['directory']}"
     found = {"HOME": own}
+    for name in row["credentials"]:
+        found |= given["backends"].get(name, {}).get("environment", {})
     if given["config"]["dag_processor"]["dag_bundle_storage_path"] == given["bundles"]:
         found["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH"] = f"{own}/bundles"
     if "executor" in row["uses"]:

@@ -310,6 +310,18 @@ def exporter(number: int) -> dict[str, Any]:
     return EXPORTERS | {"exporters_exporter": Role("exporters", EXPORTERS).evaluate("__exporters_here")[number]}
 
 
+BACKEND: dict[str, Any] = {
+    "airflow_secrets_backend": {
+        "type": "openbao", "url": "https://bao.example.com:8200", "auth_type": "approle", "role_id": "airflow",
+    },
+    "airflow_secrets_backend_secret": "secret-id-of-servers",
+    "airflow_worker_secrets_backend": {"type": "aws_ssm", "region_name": "eu-central-1"},
+}  # fmt: skip
+LOCAL_FILES: dict[str, Any] = {
+    "airflow_secrets_backend": {"type": "local_files"},
+    "airflow_secrets_backend_connections": {"mail": "smtp://a:secret-of-mail@mail.example.com"},
+}
+
 # Golden file, role, template and variables.
 FILES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("airflow/airflow.cfg", "airflow", "airflow.cfg.j2", {}),
@@ -333,6 +345,8 @@ FILES: list[tuple[str, str, str, dict[str, Any]]] = [
         "airflow.j2",
         {"airflow_tool": "airflow", "airflow_components": programs({}, "worker")} | TOOL,
     ),
+    ("airflow/airflow.backend", "airflow", "airflow.j2", {"airflow_tool": "airflow"} | TOOL | BACKEND),
+    ("airflow/airflow.local_files", "airflow", "airflow.j2", {"airflow_tool": "airflow"} | TOOL | LOCAL_FILES),
     ("airflow/airflow-celery", "airflow", "airflow.j2", {"airflow_tool": "airflow-celery"} | TOOL),
     ("airflow_release/build.sh", "airflow_release", "build.sh.j2", {}),
     ("airflow_release/build.sh.ldap", "airflow_release", "build.sh.j2", {"airflow_release_ldap": {"servers": ["a"]}}),
@@ -462,6 +476,8 @@ UNITS: list[tuple[str, str, dict[str, Any]]] = [
     (".remote_logs", "worker", REMOTE_LOGS),
     (".remote_logs", "api_server", REMOTE_LOGS),
     (".streamed_logs", "dag_processor", STREAMED_LOGS),
+    *((".backend", component, BACKEND) for component in COMPONENTS),
+    (".local_files", "dag_processor", LOCAL_FILES),
     ("", "flower", {"airflow_flower_listen_addresses": ["127.0.0.1", "192.0.2.1"]}),
 ]
 
@@ -510,7 +526,7 @@ def test_every_template_is_rendered_and_every_golden_file_is_used() -> None:
 
 def test_no_golden_file_contains_a_secret() -> None:
     for path in GOLDEN.glob("*/*"):
-        for value in SECRETS.values():
+        for value in (*SECRETS.values(), "secret-id-of-servers", "secret-of-mail"):
             assert value not in path.read_text(encoding="utf-8"), path.name
 
 

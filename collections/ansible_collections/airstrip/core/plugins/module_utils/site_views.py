@@ -503,6 +503,13 @@ def _host(site: Site, name: str, queues: list[str], sets: dict[str, list[str]]) 
     }
 
 
+def input_secrets(site: Site) -> list[str]:
+    """Return the names of the secrets that components of the site have as inputs."""
+    placed_ones = (entry for name, entry in site.registry.items() if site.placed.get(name))
+    names = {item.secret: None for entry in placed_ones for item in entry.inputs if item.secret}
+    return filled(list(names), site.variables)
+
+
 def fact(site: Site) -> dict[str, Any]:
     """Return the whole of a site.
 
@@ -518,6 +525,7 @@ def fact(site: Site) -> dict[str, Any]:
     budget        connections to the database; `databases`, `database_roles` and `monitoring_roles`, as the role
                   postgresql takes them
     broker_users  of the workers, `broker_secrets` the names of their passwords
+    secrets       names of those that components have as inputs
     people        who may look at how the site is, with the names of their passwords; `viewers` are these and programs
     ca_bundle     file of the authorities that Airflow trusts, where the site has one of its own
     slots         of all workers; `worker_sets`, the queues of those of each name, and all `queues`; `task_slots`
@@ -560,6 +568,7 @@ def fact(site: Site) -> dict[str, Any]:
         "monitoring_roles": monitoring_roles(site, budget),
         "broker_users": users,
         "broker_secrets": [user["secret"] for user in users],
+        "secrets": input_secrets(site),
         "people": people(site),
         "viewers": viewers(site),
         "ca_bundle": f"{site.variables['site_config_directory']}/ca-bundle.crt",
