@@ -15,6 +15,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.airstrip.core.plugins.module_utils.airflow_release import parse_version
 from ansible_collections.airstrip.core.plugins.module_utils.broker_transport import looking_options, transport_options
 from ansible_collections.airstrip.core.plugins.module_utils.connection_uri import connection_uri
+from ansible_collections.airstrip.core.plugins.module_utils.dag_bundles import airflow_bundle
 
 # The environment variable through which Airflow asks a command for a secret. What has none is read as a file.
 OPTIONS = {
@@ -62,12 +63,17 @@ _DAGBAG = ((3, 2), "airflow.models.dagbag")
 Row = Mapping[str, Any]
 
 
-def _names(credentials: list[str], connections: Mapping[str, Any]) -> list[str]:
-    """Return the names of secrets behind those of a row: some stand for several."""
+def _names(credentials: list[str], connections: Mapping[str, Any], worker: str = "") -> list[str]:
+    """Return the names of secrets behind those of a row: some stand for several, of which a worker may lack some."""
     several = {
         # Without parameters, Airflow makes the one from the other.
         "database": ["database_url", *(["database_async_url"] if connections["database"]["query"] else [])],
         "webserver_config": [str(secret["name"]) for secret in connections["webserver_config"]],
+        "bundles": [
+            str(secret["name"])
+            for secret in connections["bundles"]
+            if not (worker and secret["workers"]) or worker in secret["workers"]
+        ],
     }
     expanded = (several.get(credential, [credential]) for credential in credentials)
     return [name for names in expanded for name in names]
@@ -92,7 +98,7 @@ def airflow_instance_credentials(
     Example: `__airflow_component | airflow_instance_credentials(airflow_instance, __airflow_connections)`. A worker
     has the file `broker_url.SET`, with the user of all workers of its set, as `broker_url`.
     """
-    found = {name: name for name in _names(row["credentials"], connections)}
+    found = {name: name for name in _names(row["credentials"], connections, instance.get("set", ""))}
     return found | ({"broker_url": f"broker_url.{instance['set']}"} if "set" in instance else {})
 
 
@@ -117,10 +123,11 @@ def airflow_credentials(
     if Airflow asks a command for it, `option`, the variable of the environment. `secrets` are values by name, of which
     only those are read that are needed; `connections` has the parts of URLs in `database`, `results`, `results_view`
     and `broker`, as connection_uri takes them; `worker_users`, mappings with `worker`, `user` and `password`: a worker
-    without one is the schedulers' user; and `webserver_config`, secrets with `name`
+    without one is the schedulers' user; and `webserver_config` and `bundles`, secrets with `name`
     and `value`. Raises AnsibleFilterError for a name that nobody knows.
     """
-    own = {str(secret["name"]): str(secret["value"]) for secret in connections["webserver_config"]}
+    given = [*connections["webserver_config"], *connections["bundles"]]
+    own = {str(secret["name"]): str(secret["value"]) for secret in given}
     users = _broker_users(components, connections["worker_users"])
     files = {
         file: name
@@ -169,10 +176,11 @@ def airflow_command_credentials(held: Mapping[str, Any], connections: Mapping[st
     """
     Return the secrets of operators' commands by name, each with its file; none where no component has the database.
 
-    Example: `__airflow_held | airflow_command_credentials(__airflow_connections)`.
+    Example: `__airflow_held | airflow_command_credentials(__airflow_connections)`. Where a component fetches DAG
+    bundles, commands do so, too: those that read DAGs.
     """
-    names = _names(list(_COMMAND), connections) if "database_url" in held else []
-    return {name: name for name in names}
+    names = _names([*_COMMAND, "bundles"], connections) if "database_url" in held else []
+    return {name: name for name in names if name in held or not name.startswith("bundle_")}
 
 
 def airflow_command_workers(held: Mapping[str, Any], names: list[str]) -> dict[str, dict[str, str]]:
@@ -193,15 +201,18 @@ def airflow_bundles(more: list[Mapping[str, Any]], smoke_test: str, refresh_inte
     Return the DAG bundles of a site, as Airflow's dag_bundle_config_list takes them.
 
     Example: `airflow_dag_bundles | airflow_bundles(airflow_smoke_test_directory, 20)`: the folder of the DAGs, the
-    smoke test's, and `more`. Directories are looked through anew after `refresh_interval` seconds, which costs little;
-    other bundles ask a server, and have Airflow's own interval unless they say otherwise.
+    smoke test's, and `more`, of which those with a `type` are ours. Directories are looked through anew after
+    `refresh_interval` seconds, which costs little; other bundles ask a server, and have Airflow's own interval unless
+    they say otherwise.
     """
     local = "airflow.dag_processing.bundles.local.LocalDagBundle"
     own: list[dict[str, Any]] = [{"name": "dags-folder", "classpath": local, "kwargs": {}}]
     own.append({"name": "airstrip-smoke-test", "classpath": local, "kwargs": {"path": smoke_test}})
     interval = {"refresh_interval": int(refresh_interval)}
     return [
-        {**row, "kwargs": interval | dict(row.get("kwargs") or {})} if row.get("classpath") == local else dict(row)
+        {**row, "kwargs": interval | dict(row.get("kwargs") or {})}
+        if row.get("classpath") == local
+        else airflow_bundle(row)
         for row in [*own, *more]
     ]
 

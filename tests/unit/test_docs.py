@@ -186,7 +186,7 @@ def test_variables_in_documents_exist(path: Path, unknown: Callable[[str], set[s
 def test_who_gets_which_secret_is_documented() -> None:
     document = section(PROJECT / "docs" / "secrets.md", "Who gets what")
     documented = {row[0].strip("`"): row[1] for row in rows(document) if len(row) == 2}
-    connections = {"database": {"query": {}}, "webserver_config": []}
+    connections = {"database": {"query": {}}, "webserver_config": [], "bundles": []}
 
     def needed(row: dict[str, Any]) -> set[str]:
         return set(airflow_instance_credentials(row, {}, connections))

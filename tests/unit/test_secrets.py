@@ -25,6 +25,7 @@ HARMLESS = (
     r"\{% set (?:(?!%\}).)*\| hash\('sha256'\) *%\}",
     r"\{\{(?:(?!\}\}).)*\| airflow_(?:secret|secret_loss|certificate|authority)_problems(\([^)]*\))? *\}\}",
     r"\{\{(?:(?!\}\}).)*\| alertmanager_problems *\}\}",
+    r"\{\{(?:(?!\}\}).)*\| airflow_bundle_problems *\}\}",
     r"\w+ (?:\| rejectattr\('password', 'defined'\) )?\| map\(attribute='name'\)",
 )
 

@@ -17,7 +17,7 @@ BROKER = {"scheme": "redis", "user": "a", "password": "b", "host": "b", "port": 
 SERVER: dict[str, Any] = {"user": "a", "password": "p", "host": "d", "port": 5432, "path": "db", "query": {}}
 MORE: dict[str, Any] = {
     "database": SERVER, "results": SERVER, "results_view": SERVER, "broker": BROKER, "worker_users": [],
-    "webserver_config": [],
+    "webserver_config": [], "bundles": [],
 }  # fmt: skip
 SECRETS = {"fernet_key": "f"}
 WORKERS = [{"set": "x", "directory": "worker-x"}, {"set": "y", "directory": "worker-y"}]
