@@ -45,11 +45,16 @@ def _advice(words: Iterable[tuple[str, str]], said: str) -> str:
     return next((advice for pattern, advice in words if re.search(pattern, said)), "look at it there by hand.")
 
 
+# What Git adds to the reason.
+_ADDED = re.compile(
+    r"Please make sure|and the repository exists|fatal: Could not read from remote|Cloning into|Warning:"
+)
+
+
 def _said(error: str) -> str:
-    """Return the last line of what a program said that says something."""
-    lines = [line.strip() for line in error.splitlines() if re.search(r"\w", line)]
-    told = [line for line in lines if not line.startswith(("Please make sure", "and the repository exists"))]
-    return (told or [""])[-1][:300]
+    """Return the line of what a program said that tells the reason."""
+    lines = [line.strip() for line in error.splitlines() if re.search(r"\w", line) and not _ADDED.match(line.strip())]
+    return (lines or error.splitlines() or [""])[-1][:300]
 
 
 def airflow_bundle_answers(answers: object, host: str) -> list[str]:
