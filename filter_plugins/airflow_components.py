@@ -196,14 +196,16 @@ def airflow_command_workers(held: Mapping[str, Any], names: list[str]) -> dict[s
     return {name: {"broker_url": f"broker_url.{name}", "results_url": "results_url"} for name in own}
 
 
-def airflow_bundles(more: list[Mapping[str, Any]], smoke_test: str, refresh_interval: int) -> list[dict[str, Any]]:
+def airflow_bundles(
+    more: list[Mapping[str, Any]], smoke_test: str, refresh_interval: int, servers: Sequence[Mapping[str, Any]] = ()
+) -> list[dict[str, Any]]:
     """
     Return the DAG bundles of a site, as Airflow's dag_bundle_config_list takes them.
 
     Example: `airflow_dag_bundles | airflow_bundles(airflow_smoke_test_directory, 20)`: the folder of the DAGs, the
     smoke test's, and `more`, of which those with a `type` are ours. Directories are looked through anew after
     `refresh_interval` seconds, which costs little; other bundles ask a server, and have Airflow's own interval unless
-    they say otherwise.
+    they say otherwise. `servers` are those of object stores, to which the user interface links.
     """
     local = "airflow.dag_processing.bundles.local.LocalDagBundle"
     own: list[dict[str, Any]] = [{"name": "dags-folder", "classpath": local, "kwargs": {}}]
@@ -212,7 +214,7 @@ def airflow_bundles(more: list[Mapping[str, Any]], smoke_test: str, refresh_inte
     return [
         {**row, "kwargs": interval | dict(row.get("kwargs") or {})}
         if row.get("classpath") == local
-        else airflow_bundle(row)
+        else airflow_bundle(row, servers)
         for row in [*own, *more]
     ]
 

@@ -49,11 +49,11 @@ def ref(row: Row) -> str:
     return next((str(row[key]) for key in REFS if row.get(key)), "main")
 
 
-def airflow_bundle(row: Row) -> dict[str, Any]:
+def airflow_bundle(row: Row, servers: Iterable[Row] = ()) -> dict[str, Any]:
     """Return a bundle as Airflow takes it."""
     if not is_typed(row):
         return dict(row)
-    kwargs = _git_options(row) if row["type"] == "git" else _s3_options(row)
+    kwargs = _git_options(row) if row["type"] == "git" else _s3_options(row, servers)
     kwargs |= {"refresh_interval": int(row["refresh_interval"])} if row.get("refresh_interval") else {}
     found = {"name": row["name"], "classpath": GIT if row["type"] == "git" else S3, "kwargs": kwargs}
     return found | ({"team_name": row["team"]} if row.get("team") else {})
@@ -68,11 +68,15 @@ def _git_options(row: Row) -> dict[str, Any]:
     return options
 
 
-def _s3_options(row: Row) -> dict[str, Any]:
+def _s3_options(row: Row, servers: Iterable[Row]) -> dict[str, Any]:
     # With its slash: "dags" alone would be "dags-of-others", too.
     prefix = f"{str(row['prefix']).strip('/')}/" if row.get("prefix") else ""
     # Else the user interface would ask for the bucket's region, by a login that API servers have not.
-    shown = row.get("view_url") or f"https://{row['bucket']}.s3.amazonaws.com/{prefix}"
+    endpoints = [
+        str(server["endpoint"]) for server in servers if server["name"] == row["server"] and "endpoint" in server
+    ]
+    store = (endpoints or ["https://s3.amazonaws.com"])[0].rstrip("/")
+    shown = row.get("view_url") or f"{store}/{row['bucket']}/{prefix}"
     options = {"aws_conn_id": f"airstrip_s3_{row['server']}", "bucket_name": row["bucket"], "view_url_template": shown}
     return options | ({"prefix": prefix} if prefix else {})
 
