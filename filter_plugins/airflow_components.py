@@ -15,6 +15,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.airstrip.core.plugins.module_utils.airflow_release import parse_version
 from ansible_collections.airstrip.core.plugins.module_utils.broker_transport import looking_options, transport_options
 from ansible_collections.airstrip.core.plugins.module_utils.connection_uri import connection_uri
+from ansible_collections.airstrip.core.plugins.module_utils.dag_bundles import airflow_bundle
 
 # The environment variable through which Airflow asks a command for a secret. What has none is read as a file.
 OPTIONS = {
@@ -71,8 +72,8 @@ _DAGBAG = ((3, 2), "airflow.models.dagbag")
 Row = Mapping[str, Any]
 
 
-def _names(credentials: list[str], connections: Mapping[str, Any]) -> list[str]:
-    """Return the names of secrets behind those of a row: some stand for several."""
+def _names(credentials: list[str], connections: Mapping[str, Any], worker: str = "") -> list[str]:
+    """Return the names of secrets behind those of a row: some stand for several, of which a worker may lack some."""
     several = {
         # Without parameters, Airflow makes the one from the other.
         "database": ["database_url", *(["database_async_url"] if connections["database"]["query"] else [])],
@@ -84,6 +85,11 @@ def _names(credentials: list[str], connections: Mapping[str, Any]) -> list[str]:
         "remote_logs": connections["remote_logs"],
         "remote_logs_streamed": connections["remote_logs_streamed"],
         **{name: backend["credentials"] for name, backend in connections["backends"].items()},
+        "bundles": [
+            str(secret["name"])
+            for secret in connections["bundles"]
+            if not (worker and secret["workers"]) or worker in secret["workers"]
+        ],
     }
     expanded = (several.get(credential, [credential]) for credential in credentials)
     return [name for names in expanded for name in names]
@@ -108,7 +114,7 @@ def airflow_instance_credentials(
     Example: `__airflow_component | airflow_instance_credentials(airflow_instance, __airflow_connections)`. A worker
     has the file `broker_url.SET`, with the user of all workers of its set, as `broker_url`.
     """
-    found = {name: name for name in _names(row["credentials"], connections)}
+    found = {name: name for name in _names(row["credentials"], connections, instance.get("set", ""))}
     return found | ({"broker_url": f"broker_url.{instance['set']}"} if "set" in instance else {})
 
 
@@ -134,11 +140,12 @@ def airflow_credentials(
     the file's path. `secrets` are values by name, of which
     only those are read that are needed; `connections` has the parts of URLs in `database`, `results`, `results_view`
     and `broker`, as connection_uri takes them; `worker_users`, mappings with `worker`, `user` and `password`: a worker
-    without one is the schedulers' user; `webserver_config`, secrets with `name` and `value`; `ldap` and `oauth`, by
-    which people log in, or nothing; and `backends`, which airflow_secrets_backend gives. Raises AnsibleFilterError for
-    a name that nobody knows.
+    without one is the schedulers' user; `webserver_config` and `bundles`, secrets with `name` and `value`; `ldap` and
+    `oauth`, by which people log in, or nothing; and `backends`, which airflow_secrets_backend gives. Raises
+    AnsibleFilterError for a name that nobody knows.
     """
-    own = {str(secret["name"]): str(secret["value"]) for secret in connections["webserver_config"]}
+    given = [*connections["webserver_config"], *connections["bundles"]]
+    own = {str(secret["name"]): str(secret["value"]) for secret in given}
     users = _broker_users(components, connections["worker_users"])
     files = {
         file: name
@@ -193,11 +200,13 @@ def airflow_command_credentials(held: Mapping[str, Any], connections: Mapping[st
     """
     Return the secrets of operators' commands by name, each with its file; none where no component has the database.
 
-    Example: `__airflow_held | airflow_command_credentials(__airflow_connections)`.
+    Example: `__airflow_held | airflow_command_credentials(__airflow_connections)`. Where a component fetches DAG
+    bundles, commands do so, too: those that read DAGs.
     """
-    names = _names(list(_COMMAND), connections) if "database_url" in held else []
-    backend = [name for name in _names(["secrets_backend"], connections) if names and name in held]
-    return {name: name for name in names + backend}
+    if "database_url" not in held:
+        return {}
+    optional = _names(["bundles", "secrets_backend"], connections)
+    return {name: name for name in [*_names([*_COMMAND], connections), *(name for name in optional if name in held)]}
 
 
 def airflow_command_workers(held: Mapping[str, Any], names: list[str]) -> dict[str, dict[str, str]]:
@@ -213,20 +222,25 @@ def airflow_command_workers(held: Mapping[str, Any], names: list[str]) -> dict[s
     return {name: {"broker_url": f"broker_url.{name}", "results_url": "results_url"} for name in own}
 
 
-def airflow_bundles(more: list[Mapping[str, Any]], smoke_test: str, refresh_interval: int) -> list[dict[str, Any]]:
+def airflow_bundles(
+    more: list[Mapping[str, Any]], smoke_test: str, refresh_interval: int, servers: Sequence[Mapping[str, Any]] = ()
+) -> list[dict[str, Any]]:
     """
     Return the DAG bundles of a site, as Airflow's dag_bundle_config_list takes them.
 
     Example: `airflow_dag_bundles | airflow_bundles(airflow_smoke_test_directory, 20)`: the folder of the DAGs, the
-    smoke test's, and `more`. Directories are looked through anew after `refresh_interval` seconds, which costs little;
-    other bundles ask a server, and have Airflow's own interval unless they say otherwise.
+    smoke test's, and `more`, of which those with a `type` are ours. Directories are looked through anew after
+    `refresh_interval` seconds, which costs little; other bundles ask a server, and have Airflow's own interval unless
+    they say otherwise. `servers` are those of object stores, to which the user interface links.
     """
     local = "airflow.dag_processing.bundles.local.LocalDagBundle"
     own: list[dict[str, Any]] = [{"name": "dags-folder", "classpath": local, "kwargs": {}}]
     own.append({"name": "airstrip-smoke-test", "classpath": local, "kwargs": {"path": smoke_test}})
     interval = {"refresh_interval": int(refresh_interval)}
     return [
-        {**row, "kwargs": interval | dict(row.get("kwargs") or {})} if row.get("classpath") == local else dict(row)
+        {**row, "kwargs": interval | dict(row.get("kwargs") or {})}
+        if row.get("classpath") == local
+        else airflow_bundle(row, servers)
         for row in [*own, *more]
     ]
 

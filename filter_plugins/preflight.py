@@ -421,6 +421,7 @@ _CHECKS: tuple[tuple[tuple[str, ...], Callable[[Facts], Iterator[str]]], ...] = 
     (("overlooked",), _overlooked),
     (("override_problems",), lambda facts: _findings(facts, "override_problems")),
     (("override_secret_problems",), lambda facts: _findings(facts, "override_secret_problems")),
+    (("bundle_problems",), lambda facts: _findings(facts, "bundle_problems")),
     (("edge_problems",), lambda facts: _findings(facts, "edge_problems")),
     (("remote_logs_problems",), lambda facts: _findings(facts, "remote_logs_problems")),
     (

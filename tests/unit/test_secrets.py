@@ -24,7 +24,7 @@ HARMLESS = (
     r"\{\{(?:(?!\}\}).)*\| hash\('sha256'\) *\}\}",
     r"\{% set (?:(?!%\}).)*\| hash\('sha256'\) *%\}",
     r"\{\{(?:(?!\}\}).)*\| airflow_(?:secret|secret_loss|certificate|authority)_problems(\([^)]*\))? *\}\}",
-    r"\{\{(?:(?!\}\}).)*\| (?:alertmanager|identity|resources)_problems *\}\}",
+    r"\{\{(?:(?!\}\}).)*\| (?:airflow_bundle|alertmanager|identity|resources)_problems *\}\}",
     r"\{\{(?:(?!\}\}).)*\| remote_logs_problems\(__preflight_remote_logs\) *\}\}",
     r"\w+ (?:\| rejectattr\('password', 'defined'\) )?\| map\(attribute='name'\)",
 )

@@ -129,6 +129,20 @@ STREAMED_LOGS: dict[str, Any] = {
         "access_key_id": "AIRFLOW",
     },
 }
+TEAMS: dict[str, Any] = {
+    "airflow_dag_bundles": [
+        {"name": "team-a", "type": "git", "url": "git@git.example.com:team-a/dags.git", "subdir": "dags"},
+        {"name": "team-c", "type": "s3", "server": "store", "bucket": "dags", "prefix": "team-c"},
+    ],
+    "airflow_bundle_servers": [
+        {"name": "git", "url": "git@git.example.com:", "known_hosts": "git.example.com ssh-ed25519 AAAA"},
+        {"name": "store", "endpoint": "https://s3.example.com"},
+    ],
+    "airflow_bundle_secrets": [
+        {"name": "git", "deploy_key": "secret-deploy-key", "workers": ["default"]},
+        {"name": "store", "access_key": "a", "secret_key": "secret-store-key"},
+    ],
+}
 CLIENTS: dict[str, Any] = {
     "postgresql_clients": [
         {"database": "airflow", "user": "airflow", "address": "192.0.2.1"},
@@ -338,6 +352,9 @@ FILES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("airflow/environment.configured", "airflow", "environment.j2", CONFIGURED),
     ("airflow/airflow.cfg.remote_logs", "airflow", "airflow.cfg.j2", REMOTE_LOGS),
     ("airflow/environment.remote_logs", "airflow", "environment.j2", REMOTE_LOGS),
+    ("airflow/environment.teams", "airflow", "environment.j2", TEAMS),
+    ("airflow/airflow.cfg.teams", "airflow", "airflow.cfg.j2", TEAMS),
+    ("airflow/airflow.teams", "airflow", "airflow.j2", {"airflow_tool": "airflow"} | TOOL | TEAMS),
     ("airflow/airflow", "airflow", "airflow.j2", {"airflow_tool": "airflow"} | TOOL),
     (
         "airflow/airflow.worker_host",

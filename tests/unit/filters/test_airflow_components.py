@@ -18,6 +18,7 @@ SERVER: dict[str, Any] = {"user": "a", "password": "p", "host": "d", "port": 543
 MORE: dict[str, Any] = {
     "database": SERVER, "results": SERVER, "results_view": SERVER, "broker": BROKER, "worker_users": [],
     "webserver_config": [], "remote_logs": [], "remote_logs_streamed": [], "ldap": {}, "oauth": [], "backends": {},
+    "bundles": [],
 }  # fmt: skip
 SECRETS = {"fernet_key": "f"}
 WORKERS = [{"set": "x", "directory": "worker-x"}, {"set": "y", "directory": "worker-y"}]
