@@ -18,7 +18,7 @@ FOUND = {
     "templated values of more than 200 characters": 0,
     "lines of the wiring": 120,
     # Some 460 of them are of the eleven roles of monitoring, logs, proof of life and scaling.
-    "lines of roles' vars": 1573,
+    "lines of roles' vars": 1605,
 }
 
 TREE = {
