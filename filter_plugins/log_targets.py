@@ -88,7 +88,8 @@ def _url_problems(url: str) -> Iterator[str]:
 def _login_problems(target: Mapping[str, Any], passwords: Mapping[str, Any]) -> Iterator[str]:
     user, password = str(target.get("user", "")), str(passwords.get(str(target.get("name"))) or "")
     if user and not password:
-        yield f"user is {user}, and log_shipper_passwords has no password for it. Set log_shipper_passwords.{target['name']}."
+        name = f"log_shipper_passwords.{target.get('name')}"
+        yield f"user is {user}, and log_shipper_passwords has no password for it. Set {name}."
     if ":" in user or re.search(r"[\x00-\x1f\x7f]", user + password):
         yield "user has a colon, or user or password a control character, as a line break is."
 
