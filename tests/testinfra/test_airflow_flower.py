@@ -40,7 +40,8 @@ def test_it_is_closed(flower: Any) -> None:
     assert float(level.split(":")[1].split()[0]) <= EXPOSURE, level
 
 
-def test_nobody_gets_in_without_a_login(flower: Any, site: Site, inventory_hostname: str) -> None:
+@pytest.mark.usefixtures("flower")
+def test_nobody_gets_in_without_a_login(site: Site, inventory_hostname: str) -> None:
     port = site.variable(inventory_hostname, "site_flower_port")
     with site.tunnel(inventory_hostname, port) as local:
         answer = requests.get(f"https://127.0.0.1:{local}/flower/", timeout=30, verify=False)  # noqa: S501 - who answers
