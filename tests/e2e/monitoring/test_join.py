@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -92,13 +91,6 @@ def changes(output: str) -> dict[str, int]:
     return {host: int(count) for host, count in re.findall(r"^(\S+) +: ok=\d+ +changed=(\d+) ", output, re.MULTILINE)}
 
 
-def note(site: Site, what: str, seconds: float) -> None:
-    """Keep how long something took, in a file beside the site's secrets."""
-    path = site.directory / "join-seconds.json"
-    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    path.write_text(json.dumps(known | {what: round(seconds)}) + "\n", encoding="utf-8")
-
-
 def kill_amid(site: Site, name: str) -> None:
     """Begin to take a host in, and kill the run when it has begun with it."""
     program = str(Path(sys.executable).with_name("ansible-playbook"))
@@ -138,9 +130,9 @@ def test_it_can_be_checked_before(course: Course) -> None:
     assert not {"worker-1", "worker-2"} & set(changes(course.checked.stdout))
 
 
-def test_a_killed_run_is_finished_by_the_next(course: Course) -> None:
+def test_a_killed_run_is_finished_by_the_next(course: Course, record_property: Any) -> None:
     assert changes(course.resumed)[NAME] > 0
-    note(course.new.site, "joined_after_a_killed_run", course.seconds)
+    record_property("joined_after_a_killed_run", round(course.seconds))
 
 
 def test_only_what_concerns_it_is_changed_elsewhere(course: Course) -> None:
@@ -171,11 +163,11 @@ def test_another_run_changes_nothing(course: Course) -> None:
     assert set(found.values()) == {0}, found
 
 
-def test_it_leaves_and_others_know_it_no_more(course: Course) -> None:
+def test_it_leaves_and_others_know_it_no_more(course: Course, record_property: Any) -> None:
     site = course.new.within("retired")
     begun = time.monotonic()
     done(site, "playbooks/retire.yml", "--limit", NAME)
-    note(course.new.site, "left", time.monotonic() - begun)
+    record_property("left", round(time.monotonic() - begun))
     host = connected(site, NAME)
     assert not host.check_output("systemctl list-units --plain --no-legend 'airflow-worker@*'")
     assert not host.file("/etc/airflow/credentials").exists
