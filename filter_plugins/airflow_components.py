@@ -187,15 +187,6 @@ def airflow_credential_files(
     ]
 
 
-def airflow_unit_files(instances: list[Mapping[str, Any]], texts: list[str]) -> list[dict[str, str]]:
-    """
-    Return the units of instances as file_set takes them, from their texts in the same order.
-
-    Example: `__airflow_component.instances | airflow_unit_files(texts)`.
-    """
-    return [{"path": given["path"], "content": text} for given, text in zip(instances, texts, strict=True)]
-
-
 def airflow_command_credentials(held: Mapping[str, Any], connections: Mapping[str, Any]) -> dict[str, str]:
     """
     Return the secrets of operators' commands by name, each with its file; none where no component has the database.
@@ -309,6 +300,5 @@ class FilterModule:
             "airflow_credentials": airflow_credentials,
             "airflow_instance_credentials": airflow_instance_credentials,
             "airflow_unit_environment": airflow_unit_environment,
-            "airflow_unit_files": airflow_unit_files,
             "airflow_worker_modules": airflow_worker_modules,
         }

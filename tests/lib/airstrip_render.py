@@ -59,7 +59,7 @@ SECRETS = {
     "prometheus_password": "secret-monitoring-password",
     "postgresql_certificate_key": "secret-postgresql-certificate-key",
     "airflow_heal_database_password": "secret-metrics-password",
-    "scale_hook_prometheus_password": "secret-monitoring-password",
+    "scale_hook_password": "secret-scale-hook-password",
     "worker_scale_password": "secret-worker-scale-password",
     "redis_certificate_key": "secret-redis-certificate-key",
     "airflow_remote_logs_key": "secret-remote-logs-key",

@@ -250,6 +250,24 @@ UPLOADS: dict[str, Any] = {
     ],
 }
 
+LOG_TARGET: dict[str, Any] = {
+    "name": "central",
+    "type": "opensearch",
+    "url": "https://logs.example.com:9200/",
+    "user": "writer",
+    "ca_certificate": "CERTIFICATE",
+    "index": "logs-airflow-prod",
+    "labels": {"site": "prod"},
+}
+LOKI: dict[str, Any] = {
+    "name": "loki",
+    "type": "loki",
+    "url": "http://127.0.0.1:3100",
+    "tenant": "data",
+    "labels": {"site": "prod"},
+}
+LOG_TARGETS: dict[str, Any] = {"log_shipper_targets": [LOG_TARGET, LOKI]}
+
 BROKER_USERS = [
     {"name": "airflow-worker-reports", "password": "secret-reports-password"}
     | {"keys": ["mail", "mail\x06\x16*", "unacked.reports"], "channels": ["/0/reports.celery.pidbox"]},
@@ -456,6 +474,10 @@ FILES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("journal_remote/airstrip-logs-clean.timer", "journal_remote", "airstrip-logs-clean.timer.j2", {}),
     ("journal_upload/airstrip-journal-upload.service", "journal_upload", "airstrip-journal-upload.service.j2", UPLOADS),
     ("journal_upload/airstrip-journal-upload@.service", "journal_upload", "airstrip-journal-upload@.service.j2", {}),
+    ("log_shipper/airstrip-log-shipper.service", "log_shipper", "airstrip-log-shipper.service.j2", LOG_TARGETS),
+    ("log_shipper/airstrip-log-shipper@.service", "log_shipper", "airstrip-log-shipper@.service.j2", {}),
+    ("log_shipper/central.conf", "log_shipper", "target.conf.j2", {"log_shipper_target": LOG_TARGET}),
+    ("log_shipper/loki.conf", "log_shipper", "target.conf.j2", {"log_shipper_target": LOKI}),
     ("keepalived/keepalived.conf", "keepalived", "keepalived.conf.j2", {}),
     ("keepalived/keepalived.conf.alone", "keepalived", "keepalived.conf.j2", {"keepalived_peers": []}),
     ("keepalived/keepalived.conf.ipv6", "keepalived", "keepalived.conf.j2", ADDRESS),

@@ -274,6 +274,10 @@ def monitoring_roles(site: Site, budget: Mapping[str, Any]) -> list[dict[str, An
     ]
 
 
+# Components that ask Prometheus, each with a login of its own: its name, and the secret <name>_password.
+OWN_VIEWERS = ("scale_hook", "worker_scale")
+
+
 def people(site: Site) -> dict[str, str]:
     """Return the people who may look at how the site is, with the name of the password of each."""
     return {str(name): f"site_viewer_{name}" for name in site.variables["site_viewers"]}
@@ -281,7 +285,8 @@ def people(site: Site) -> dict[str, str]:
 
 def viewers(site: Site) -> dict[str, str]:
     """Return who may look at Prometheus beside itself, with the name of the password."""
-    return people(site) | ({"worker_scale": "worker_scale_password"} if site.placed.get("worker_scale") else {})
+    asking = [name for name in OWN_VIEWERS if site.placed.get(name)]
+    return people(site) | {name: f"{name}_password" for name in asking}
 
 
 def used_logins(site: Site) -> set[str]:
