@@ -53,6 +53,7 @@ VIEWS = (
     *("metrics", "exporters", "targets", "probed", "monitored", "viewed", "scaled"),
     *("queues", "listen_address", "virtual_interface", "priority", "rules", "egress"),
     *("scaled", "scaled_here", "scaled_hosts", "senders", "worker_sets"),
+    *("app_workers", "proxy"),
 )
 STAGES = ("before_airflow", "after_airflow")
 DRAINS = ("", "load_balancers", "tasks")
@@ -321,6 +322,11 @@ class Component:
     probe: Probe = Probe()
     airflow: Program | None = None
     owns: tuple[str, ...] = ()
+
+    @property
+    def works(self) -> bool:
+        """Whether it offers something, needs it, or has instances."""
+        return bool(self.services or self.needs or self.instances)
 
 
 _INPUTS = [field.name for field in fields(Input) if field.name != "name"]

@@ -10,6 +10,13 @@ from typing import Any
 
 from ansible_collections.airstrip.core.plugins.module_utils import site_sizing as sizing
 from ansible_collections.airstrip.core.plugins.module_utils.host_status import seconds_of
+from ansible_collections.airstrip.core.plugins.module_utils.site_app_views import (
+    app_ports,
+    app_rules,
+    app_scaled,
+    app_scaled_here,
+    app_workers,
+)
 from ansible_collections.airstrip.core.plugins.module_utils.site_egress import egress, named
 from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import probes, roles
 from ansible_collections.airstrip.core.plugins.module_utils.site_metrics import (
@@ -60,7 +67,7 @@ def rules(site: Site, host: str) -> list[dict[str, Any]]:
     return [
         {"service": service, "protocol": protocols[service], "port": port, "sources": addresses}
         for service, port, addresses in rows
-    ]
+    ] + app_rules(site, host)
 
 
 def addresses_of(extra: Iterable[Any]) -> list[str]:
@@ -185,7 +192,7 @@ def certificates(site: Site, host: str) -> dict[str, list[str]]:
 def ports(site: Site, host: str) -> list[dict[str, Any]]:
     """Return the ports that a host's components take: `port`, and in `owner` the variable that says so, each once."""
     owners = {service.port: site.port(service) for _, service in site.offers(host) if service.port}
-    return [{"port": port, "owner": owner} for owner, port in owners.items()]
+    return [{"port": port, "owner": owner} for owner, port in owners.items()] + app_ports(site, host)
 
 
 def worker_sets(site: Site) -> dict[str, list[str]]:
@@ -280,7 +287,8 @@ def people(site: Site) -> dict[str, str]:
 
 def viewers(site: Site) -> dict[str, str]:
     """Return who may look at Prometheus beside itself, with the name of the password."""
-    return people(site) | ({"worker_scale": "worker_scale_password"} if site.placed.get("worker_scale") else {})
+    scaling = any(site.placed.get(name) for name in ("worker_scale", "app_worker_scale"))
+    return people(site) | ({"worker_scale": "worker_scale_password"} if scaling else {})
 
 
 def used_logins(site: Site) -> set[str]:
@@ -380,7 +388,7 @@ def stopping(site: Site) -> list[str]:
         tasks = entry.airflow and entry.airflow.runs_tasks and entry.airflow.runs_tasks.hold(site.variables)
         return _WHOLE.index(tier), not tasks, _stops(site, entry)
 
-    found = [entry for entry in site.components.values() if site.placed[entry.name] and (entry.services or entry.needs)]
+    found = [entry for entry in site.components.values() if site.placed[entry.name] and entry.works]
     return [entry.name for entry in sorted(found, key=moment)]
 
 
@@ -394,13 +402,18 @@ def status(site: Site, host: str) -> dict[str, Any]:
         "host": host,
         "parts": [*_outside_parts(site, host), *(part for entry in entries for part in _parts(site, host, entry))],
         "known_units": _unique(["airflow-*.service", *known]),
-        "elastic_units": [f"airflow-worker@{item['name']}.service" for item in site.more_instances("worker", host)],
+        "elastic_units": list(_elastic(site, host)),
         "install_directory": str(site.variables["site_install_directory"]),
         "drained_file": f"{directory}/drained",
         "authority": f"{directory}/ca.crt" if tls and is_airflow else "",
         "renew_days": int(site.variables["site_certificate_renew_days"]),
         "muted": dict(_muted(site)),
     }
+
+
+def _elastic(site: Site, host: str) -> Iterator[str]:
+    yield from (f"airflow-worker@{item['name']}.service" for item in site.more_instances("worker", host))
+    yield from (f"app-worker-{item['name']}.service" for item in site.more_instances("app_worker", host))
 
 
 def _muted(site: Site) -> Iterator[tuple[str, float]]:
@@ -431,7 +444,7 @@ def _parts(site: Site, host: str, entry: Component) -> Iterator[dict[str, Any]]:
         yield {
             "name": f"{entry.name}@{name}" if name else entry.name,
             "component": entry.name,
-            "units": [unit.replace("@*", f"@{name}") for unit in units] if name else units,
+            "units": [name.join(unit.rsplit("*", 1)) for unit in units] if name else units,
             "address": LOOPBACK,
             "ports": {
                 service.name: site.port(service)
@@ -491,14 +504,17 @@ def _host(site: Site, name: str, queues: list[str], sets: dict[str, list[str]]) 
         "viewed": viewed(site, found["public"]),
         "senders": senders(site, name),
         "queues": queues,
-        "scaled": [rules_of(name, rows) for name, rows in site.scaled.items()],
+        "scaled": [rules_of(name, rows) for name, rows in site.scaled.items()] + app_scaled(site),
         "scaled_here": [
             set_here(set_name, rows, site.shares[set_name], name)
             for set_name, rows in site.scaled.items()
             if name in rows
-        ],
+        ]
+        + app_scaled_here(site, name),
         "worker_sets": sets,
         "scaled_hosts": scaled_hosts(site, name),
+        "app_workers": app_workers(site, name),
+        "proxy": proxy(site),
     }
 
 
