@@ -45,9 +45,24 @@ def app_releases_old(files: object, results: object) -> list[str]:
     return found
 
 
+def app_release_links(results: object) -> list[dict[str, str]]:
+    """Return the link `current` to each release that the action app_release has found, as file_set takes it."""
+    rows = [
+        as_mapping(item, "app_release_links: a result") for item in as_list(results, "app_release_links: the results")
+    ]
+    return [
+        {"path": f"{row['app_release_app']['directory']}/current", "state": "link", "src": str(row["path"])}
+        for row in rows
+    ]
+
+
 class FilterModule:
     """Ansible's entry point."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Name the filters of this file."""
-        return {"app_release_built_with": app_release_built_with, "app_releases_old": app_releases_old}
+        return {
+            "app_release_links": app_release_links,
+            "app_release_built_with": app_release_built_with,
+            "app_releases_old": app_releases_old,
+        }

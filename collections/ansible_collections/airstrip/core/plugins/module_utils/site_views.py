@@ -84,6 +84,7 @@ def logins(site: Site) -> dict[str, dict[str, str]]:
         "results_view": ("results_database_name", "results_reader_user"),
         "metrics": ("database_name", "metrics_user"),
         "monitor": ("database_name", "monitor_user"),
+        "dbt": ("dbt_database_name", "dbt_database_user"),
     }
     return {
         login: {"database": str(site.variables[PREFIX + name]), "user": str(site.variables[PREFIX + user])}
@@ -242,7 +243,7 @@ def proxy(site: Site) -> dict[str, str]:
 
 
 def databases(site: Site) -> list[dict[str, Any]]:
-    """Return Airflow's own databases, as the role postgresql takes them."""
+    """Return the databases of Airflow and of dbt, as the role postgresql takes them."""
     known = logins(site)
     found: list[dict[str, Any]] = [{"name": known["metadata"]["database"], "owner": known["metadata"]["user"]}]
     if "metrics" in used_logins(site):
@@ -253,6 +254,8 @@ def databases(site: Site) -> list[dict[str, Any]]:
         names = {"writer": known["results"]["user"], "reader": known["results_view"]["user"]}
         script = {"script": "celery_results.sql", "script_names": names}
         found.append({"name": known["results"]["database"], "owner": "postgres", **script})
+    if "dbt" in used_logins(site):
+        found.append({"name": known["dbt"]["database"], "owner": known["dbt"]["user"]})
     return found
 
 
@@ -271,11 +274,11 @@ def database_roles(site: Site, budget: Mapping[str, Any]) -> list[dict[str, Any]
 
 
 def monitoring_roles(site: Site, budget: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the roles in the database of those who collect metrics, as the role postgresql takes them."""
+    """Return the roles in the database of those who collect metrics, and of dbt, as the role postgresql takes them."""
     known, used = logins(site), used_logins(site)
     return [
         {"name": known[login]["user"], "connection_limit": budget["by_login"].get(login, 0)}
-        for login in ("metrics", "monitor")
+        for login in ("metrics", "monitor", "dbt")
         if login in used
     ]
 
@@ -289,6 +292,20 @@ def viewers(site: Site) -> dict[str, str]:
     """Return who may look at Prometheus beside itself, with the name of the password."""
     scaling = any(site.placed.get(name) for name in ("worker_scale", "app_worker_scale"))
     return people(site) | ({"worker_scale": "worker_scale_password"} if scaling else {})
+
+
+def dbt_database(site: Site, host: str) -> dict[str, Any]:
+    """Return where a host finds dbt's database: `host`, `port`, `tls`, and `external`, if it is none of the site's."""
+    if outside_host := str(site.variables["site_dbt_database_host"]):
+        port = int(site.variables["site_dbt_database_port"])
+        return {"host": outside_host, "port": port, "tls": True, "external": True}
+    found = site.reach(host, "postgresql")
+    return {
+        "host": found.address if found else "",
+        "port": found.port if found else 0,
+        "tls": bool(found and found.tls),
+        "external": bool(found and found.external),
+    }
 
 
 def used_logins(site: Site) -> set[str]:
@@ -514,6 +531,7 @@ def _host(site: Site, name: str, queues: list[str], sets: dict[str, list[str]]) 
         "worker_sets": sets,
         "scaled_hosts": scaled_hosts(site, name),
         "app_workers": app_workers(site, name),
+        "dbt_database": dbt_database(site, name),
         "proxy": proxy(site),
     }
 
