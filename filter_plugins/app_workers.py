@@ -105,6 +105,12 @@ def app_worker_packages(apps: object) -> list[str]:
     return sorted(name for runtime in runtimes for name in _PACKAGES[runtime])
 
 
+def app_worker_secrets(apps: object) -> list[str]:
+    """Return the names of the secrets of a host's apps, in order."""
+    rows = as_list(apps, "app_worker_secrets: the apps")
+    return sorted({str(name) for app in rows for name in (app.get("credentials") or {}).values()})
+
+
 def app_worker_releases(apps: object, directory: str) -> list[dict[str, Any]]:
     """Return what is built for a host's apps, as the role app_release takes it, below a directory."""
     return [
@@ -160,6 +166,7 @@ class FilterModule:
             "app_worker_files": app_worker_files,
             "app_worker_instances": app_worker_instances,
             "app_worker_packages": app_worker_packages,
+            "app_worker_secrets": app_worker_secrets,
             "app_worker_releases": app_worker_releases,
             "app_worker_units": app_worker_units,
             "systemd_words": systemd_words,
