@@ -71,6 +71,7 @@ SECRETS = {
     "grafana_admin_password": "secret-grafana-admin-password",
     "grafana_secret_key": "secret-grafana-secret-key",
     "grafana_certificate_key": "secret-grafana-certificate-key",
+    "dbt_database_password": "secret-dbt-password",
 }
 
 HOST: dict[str, Any] = {
@@ -109,6 +110,7 @@ HOST: dict[str, Any] = {
         {"name": "vm1", "address": "192.0.2.1", "port": 8080},
         {"name": "vm2", "address": "192.0.2.2", "port": 8080},
     ],
+    "dbt_database": {"host": "192.0.2.10", "port": 5432, "tls": True, "external": False},
     "keepalived_virtual_address": "192.0.2.100",
     "keepalived_peers": ["192.0.2.2"],
     **SECRETS,

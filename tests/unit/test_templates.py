@@ -337,6 +337,47 @@ WATCHED: dict[str, Any] = {
 }
 
 
+APPS: list[dict[str, Any]] = [
+    {
+        "name": "etl",
+        "command": ["python", "work.py", "--rate", "5%", "$HOME"],
+        "runtime": "python",
+        "environment": {"GREETING": 'a "b" 5% $HOME'},
+        "credentials": {"token": "camunda_token"},
+        "resources": {"MemoryMax": "512M"},
+        "read_write_paths": ["/srv/exports", "/srv/more"],
+        "unit_options": {"RestrictAddressFamilies": None},
+        "stop_timeout": 600,
+        "instances": [{"number": 1, "unit": "app-worker-etl@1.service", "port": 0, "elastic": False}],
+    },
+    {
+        "name": "web",
+        "command": ["node", "server.js"],
+        "runtime": "nodejs",
+        "health": {"http": "/health", "seconds": 60},
+        "instances": [{"number": 2, "unit": "app-worker-web@2.service", "port": 8012, "elastic": True}],
+    },
+    {
+        "name": "tool",
+        "command": ["bin/tool"],
+        "runtime": "none",
+        "health": {"command": ["/usr/bin/test", "-e", "/run/tool"]},
+        "instances": [{"number": 1, "unit": "app-worker-tool@1.service", "port": 0, "elastic": False}],
+    },
+]
+OUTSIDE: dict[str, Any] = {
+    "dbt_database": {"host": "warehouse.example.com", "port": 5433, "tls": True, "external": True},
+    "dbt_ca_certificate": "ours",
+}
+
+
+def instance(number: int) -> dict[str, Any]:
+    """Return the variables of the instance of an app."""
+    results = [{"path": f"/opt/app/{app['name']}/releases/0123456789abcdef"} for app in APPS]
+    found = Role("app_worker", {"app_worker_apps": APPS, "app_release": {"results": results}})
+    return {"app_worker_instance": found.evaluate("__app_worker_instances")[number]}
+
+
 def exporter(number: int) -> dict[str, Any]:
     """Return the variables of one of a host's exporters."""
     return EXPORTERS | {"exporters_exporter": Role("exporters", EXPORTERS).evaluate("__exporters_here")[number]}
@@ -503,6 +544,16 @@ FILES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("firewall/keep.sh", "firewall", "keep.sh.j2", {}),
     ("airflow_adopt/check_dags", "airflow_adopt", "check_dags.sh.j2", INDEX),
     ("airflow_adopt/adopted.yml", "airflow_adopt", "adopted.yml.j2", ADOPTED),
+    ("app_release/airstrip.conf", "app_release", "airstrip.conf.j2", {}),
+    ("app_release/build.env", "app_release", "build.env.j2", {"app_release_environment": {"A": 'a "b"'}}),
+    ("app_worker/python.service", "app_worker", "app-worker.service.j2", instance(0)),
+    ("app_worker/nodejs.service", "app_worker", "app-worker.service.j2", instance(1)),
+    ("app_worker/none.service", "app_worker", "app-worker.service.j2", instance(2)),
+    ("dbt/airstrip.conf", "dbt", "airstrip.conf.j2", {}),
+    ("dbt/dbt", "dbt", "dbt.j2", {}),
+    ("dbt/profiles", "dbt", "profiles.yml.j2", {"dbt_ca_certificate": "ours"}),
+    ("dbt/profiles.external", "dbt", "profiles.yml.j2", OUTSIDE),
+    ("dbt/run", "dbt", "run.j2", {"dbt_project_source": "projects/shop"}),
 ]
 
 # Suffix of the golden file, component and variables.

@@ -8,6 +8,7 @@ from typing import Any
 
 from ansible_collections.airstrip.core.plugins.module_utils.addresses import ip, server
 from ansible_collections.airstrip.core.plugins.module_utils.host_status import KINDS, seconds_of
+from ansible_collections.airstrip.core.plugins.module_utils.site_app_checks import app_problems
 from ansible_collections.airstrip.core.plugins.module_utils.site_model import SERVER, Site
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component
 from ansible_collections.airstrip.core.plugins.module_utils.site_scale import queues_of, scale_of, worker_problems
@@ -316,5 +317,5 @@ def problems(site: Site) -> list[str]:
     """List what is wrong with a site."""
     of_components = (_placement, _too_many, _both, _external, _nameless, _idle)
     of_hosts = (_addresses, _ipv6, _ports, _memory, _extra_clients, _viewers, _shown, _proxies, _muted)
-    of_workers = (_scale, _scaled_queues)
+    of_workers = (_scale, _scaled_queues, app_problems)
     return [problem for check in (_names, *of_components, *of_hosts, *of_workers) for problem in check(site)]
