@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -162,3 +163,13 @@ def test_an_export_names_what_it_lacks() -> None:
     ]
     assert yaml.safe_load(head) is None
     assert [*resources.resources_declared(exported)] == ["airflow_connections", "airflow_users"]
+
+
+@pytest.mark.parametrize("version", PERMISSIONS)
+def test_examples_of_the_documentation_are_accepted(version: str) -> None:
+    text = (PROJECT / "docs" / "content.md").read_text(encoding="utf-8")
+    found = [yaml.safe_load(example) for example in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
+    declared = [{name.removeprefix("airflow_"): entries for name, entries in example.items()} for example in found]
+    ours = [{kind: example[kind] for kind in example if kind in resources._KINDS} for example in declared]
+    assert sum(map(bool, ours)) >= 4
+    assert not [problem for example in ours for problem in problems(version, **example)]
