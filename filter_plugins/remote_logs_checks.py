@@ -51,7 +51,8 @@ _STAGES = {"write": "cannot write to", "read": "cannot read from", "list": "cann
 def _keys(given: Mapping[str, Any]) -> Iterator[str]:
     for name in sorted(set(given) - _KEYS):
         near = difflib.get_close_matches(name, sorted(_KEYS), n=1)
-        yield f"has the unknown key {name!r}{f'; did you mean {near[0]!r}?' if near else ''}. Known keys are in {_HOW}."
+        guess = f"; did you mean {near[0]!r}?" if near else "."
+        yield f"has the unknown key {name!r}{guess} Known keys are in {_HOW}."
     for name in _FLAGS:
         if not isinstance(given.get(name, False), bool):
             yield f"has {name}: {given[name]!r}. Set it to true or false."
