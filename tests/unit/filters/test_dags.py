@@ -100,8 +100,10 @@ def test_deployed_dags_take_the_place_of_the_shared_storage() -> None:
 def test_a_release_has_the_bundle_where_it_is_used(wanted: Any, state: str) -> None:
     role = Role("airflow", {"airflow_dags_deployed": wanted})
     for verb in ("configure", "stage"):
-        states = {entry["path"].rpartition("/")[2]: entry.get("state") for entry in written("airflow", verb, role)}
-        assert states["airstrip_dags.py"] == state
+        entries = {entry["path"].rpartition("/")[2]: entry for entry in written("airflow", verb, role)}
+        assert entries["airstrip_dags.py"]["state"] == state
+        source = (PROJECT / "roles" / "airflow" / "files" / "airstrip_dags.py").read_text(encoding="utf-8")
+        assert entries["airstrip_dags.py"]["content"] == (source if state == "file" else "")
 
 
 @pytest.mark.parametrize("component", ["dag_processor", "worker"])
