@@ -18,7 +18,7 @@ FOUND = {
     "templated values of more than 200 characters": 0,
     "lines of the wiring": 120,
     # Some 490 of them are of the twelve roles of monitoring, logs, proof of life and scaling.
-    "lines of roles' vars": 1489,
+    "lines of roles' vars": 1487,
 }
 
 TREE = {
