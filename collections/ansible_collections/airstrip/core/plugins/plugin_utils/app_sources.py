@@ -46,13 +46,13 @@ class Directory:
     def _files(self) -> Iterator[Path]:
         for directory, names, files in os.walk(self._path):
             names[:] = sorted(set(names) - _LEFT_OUT)
-            links = [name for name in names if Path(directory, name).is_symlink()]
-            yield from (Path(directory, name) for name in sorted([*names, *files, *links]))
+            # Links to directories are among the names, and nothing below them.
+            yield from (Path(directory, name) for name in sorted([*names, *files]))
 
     def _tar(self) -> bytes:
         content = io.BytesIO()
         with tarfile.open(fileobj=content, mode="w") as tar:
-            for path in dict.fromkeys(self._files()):
+            for path in self._files():
                 entry = tar.gettarinfo(str(path), str(path.relative_to(self._path)))
                 if entry is None or not (entry.isfile() or entry.isdir() or entry.issym()):
                     raise SourceError(f"{path} is neither a file nor a directory nor a link")
