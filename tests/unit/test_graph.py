@@ -18,7 +18,8 @@ FOUND = {
     "templated values of more than 200 characters": 0,
     "lines of the wiring": 120,
     # Some 460 of them are of the eleven roles of monitoring, logs, proof of life and scaling.
-    "lines of roles' vars": 1466,
+    # 29 are of people's logins: what preflight asks for, and credentials.
+    "lines of roles' vars": 1495,
 }
 
 TREE = {
