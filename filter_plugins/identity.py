@@ -116,7 +116,7 @@ def identity_problems(given: object) -> list[str]:
     """
     List what is wrong with the people's logins, one message each.
 
-    `given` is a mapping with `here` (whether the host has an API server), `ldap` (site_ldap), `oauth`
+    `given` is a mapping with `here` (whether the host asks for it), `ldap` (site_ldap), `oauth`
     (site_oauth_providers), `role` (site_login_role), `roles` (names of those that there are), `secrets` (names in
     airflow_oauth_client_secrets), `config` (airflow_webserver_config), `python` (airflow_release_python), `packages`
     (airflow_release_extra_packages), and `seen`, what the module identity_look returns, or none. Raises
