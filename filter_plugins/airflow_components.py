@@ -218,13 +218,13 @@ def airflow_bundles(
     smoke_test: str,
     refresh_interval: int,
     servers: Sequence[Mapping[str, Any]] = (),
-    deployed: str = "",
+    deployed: str | bool = "",
 ) -> list[dict[str, Any]]:
     """
     Return the DAG bundles of a site, as Airflow's dag_bundle_config_list takes them.
 
     Example: `airflow_dag_bundles | airflow_bundles(airflow_smoke_test_directory, 20)`: the folder of the DAGs, or in
-    its place the versions in the directory `deployed`; the smoke test's, and `more`, of which those with a `type` are
+    its place the versions in the directory `deployed`, if any; the smoke test's, and `more`, of which those with a `type` are
     ours. Directories are looked through anew after `refresh_interval` seconds, which costs little; other bundles ask a
     server, and have Airflow's own interval unless they say otherwise. `servers` are those of object stores, to which
     the user interface links.
