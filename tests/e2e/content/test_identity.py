@@ -82,7 +82,7 @@ def log_in(browser: Browser, username: str, password: str) -> None:
 def change_group(services: Any, group: str, verb: str, member: str) -> None:
     text = f"dn: {group}\nchangetype: modify\n{verb}: member\nmember: {member}\n"
     services.check_output(
-        "printf %%b %s | LDAPTLS_CACERT=/etc/company/ca.crt ldapmodify -x -H ldaps://localhost -D %s -w %s",
+        "printf %%b %s | LDAPTLS_CACERT=/etc/company/ca.crt ldapmodify -x -H ldaps://127.0.0.1 -D %s -w %s",
         text.replace("\n", "\\n"), "cn=root,dc=airstrip,dc=test", "the-directorys-root-4711",
     )  # fmt: skip
 
