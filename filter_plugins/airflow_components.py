@@ -214,24 +214,20 @@ def airflow_command_workers(held: Mapping[str, Any], names: list[str]) -> dict[s
 
 
 def airflow_bundles(
-    more: list[Mapping[str, Any]],
-    smoke_test: str,
-    refresh_interval: int,
-    servers: Sequence[Mapping[str, Any]] = (),
-    deployed: str | bool = "",
+    more: list[Mapping[str, Any]], smoke_test: str, refresh_interval: int, given: Mapping[str, Any] | None = None
 ) -> list[dict[str, Any]]:
     """
     Return the DAG bundles of a site, as Airflow's dag_bundle_config_list takes them.
 
     Example: `airflow_dag_bundles | airflow_bundles(airflow_smoke_test_directory, 20)`: the folder of the DAGs, or in
-    its place the versions in the directory `deployed`, if any; the smoke test's, and `more`, of which those with a `type` are
+    its place the versions in the directory `deployed`; the smoke test's, and `more`, of which those with a `type` are
     ours. Directories are looked through anew after `refresh_interval` seconds, which costs little; other bundles ask a
-    server, and have Airflow's own interval unless they say otherwise. `servers` are those of object stores, to which
-    the user interface links.
+    server, and have Airflow's own interval unless they say otherwise. `given` may have `deployed`, and in `servers`
+    those of object stores, to which the user interface links.
     """
     local = "airflow.dag_processing.bundles.local.LocalDagBundle"
     own: list[dict[str, Any]] = [{"name": "dags-folder", "classpath": local, "kwargs": {}}]
-    if deployed:
+    if deployed := (given or {}).get("deployed"):
         # Whether the link leads elsewhere costs nothing: at each look, every 5 s by bundle_refresh_check_interval.
         kwargs = {"directory": deployed, "refresh_interval": 1}
         own = [{"name": "dags-folder", "classpath": "airstrip_dags.VersionedBundle", "kwargs": kwargs}]
@@ -240,7 +236,7 @@ def airflow_bundles(
     return [
         {**row, "kwargs": interval | dict(row.get("kwargs") or {})}
         if row.get("classpath") == local
-        else airflow_bundle(row, servers)
+        else airflow_bundle(row, (given or {}).get("servers", ()))
         for row in [*own, *more]
     ]
 

@@ -31,7 +31,7 @@ def files(held: list[str]) -> dict[str, str]:
 
 def bundle(**row: Any) -> dict[str, Any]:
     """Return a bundle as Airflow gets it."""
-    return airflow_bundles([row], "/smoke", 20, SERVERS)[-1]
+    return airflow_bundles([row], "/smoke", 20, {"servers": SERVERS})[-1]
 
 
 def test_a_git_bundle_has_no_connection_with_a_secret() -> None:

@@ -52,7 +52,7 @@ SITE = "site"
 VIEWS = (
     *("metrics", "exporters", "targets", "probed", "monitored", "viewed", "scaled"),
     *("queues", "listen_address", "virtual_interface", "priority", "rules", "egress"),
-    *("scaled", "scaled_here", "scaled_hosts", "senders", "worker_sets"),
+    *("scaled_here", "scaled_hosts", "senders", "worker_sets", "deployed_dags"),
     *("app_workers", "dbt_database", "proxy"),
 )
 STAGES = ("before_airflow", "after_airflow")

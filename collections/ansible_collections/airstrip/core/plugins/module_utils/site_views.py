@@ -540,6 +540,7 @@ def _host(site: Site, name: str, queues: list[str], sets: dict[str, list[str]]) 
         "app_workers": app_workers(site, name),
         "dbt_database": dbt_database(site, name),
         "proxy": proxy(site),
+        "deployed_dags": own["site_dags_directory"] if own["site_dags_deployed"] else "",
     }
 
 
