@@ -117,7 +117,7 @@ def test_nobody_can_change_what_runs(apps: Any) -> None:
     found = apps.check_output("find -P /opt/app ! -user root -o ! -type l -perm /022 -o -perm /6000")
     assert found == ""
     for user in ("app-camunda", "app-build"):
-        assert apps.run(f"runuser -u {user} -- test -w /opt/app/camunda/current/app/worker.py").rc == 1
+        assert apps.run(f"runuser -u {user} -- test -w /opt/app/camunda/current/app/score_orders.py").rc == 1
     assert apps.run("runuser -u app-zeebe -- cat /etc/airstrip/app-worker/camunda/camunda_password").rc != 0
 
 
@@ -151,8 +151,8 @@ def worker(tmp_path: Path, *lines: str) -> str:
     place = tmp_path / "camunda"
     if not place.exists():
         shutil.copytree(PROJECT / "examples" / "workers" / "camunda", place)
-    text = (PROJECT / "examples" / "workers" / "camunda" / "worker.py").read_text()
-    (place / "worker.py").write_text(text.replace("import os\n", "\n".join(["import os", *lines, ""]), 1))
+    text = (PROJECT / "examples" / "workers" / "camunda" / "score_orders.py").read_text()
+    (place / "score_orders.py").write_text(text.replace("import os\n", "\n".join(["import os", *lines, ""]), 1))
     return str(place)
 
 
