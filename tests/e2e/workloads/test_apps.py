@@ -137,8 +137,8 @@ def test_it_follows_the_length_of_its_queue(apps: Any, ask: Any) -> None:
         return len(text.splitlines())
 
     # What a flood has left.
-    password = "$(cat /etc/airstrip/app-worker/queue/queue_password)"
-    apps.check_output(f"REDISCLI_AUTH={password} redis-cli -p 6390 FLUSHALL")
+    file = "/etc/airstrip/app-worker/queue/queue_password"
+    apps.check_output(f'REDISCLI_AUTH="$(cat {file})" redis-cli -p 6390 FLUSHALL')
     apps.check_output("systemctl restart app-worker-reports@1.service")
     until(lambda: ask("GET", 8140, "/health")[0], lambda status: status == 200, 60)
     for _ in range(120):
