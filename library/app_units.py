@@ -138,7 +138,7 @@ class App:
 
     def file(self, unit: Mapping[str, Any]) -> Path:
         """Return the file of a unit."""
-        return self._directory / unit["name"]
+        return self._directory / str(unit["name"])
 
     def due(self) -> list[dict[str, Any]]:
         """Return the units that have another text, do not run, or run with older files."""

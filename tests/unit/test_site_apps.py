@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+import yaml
 from airstrip_imagined import PLACED, imagined, inventory
 from airstrip_registry import declared, registry
+from airstrip_render import Role
 from ansible_collections.airstrip.core.plugins.module_utils.site_app_views import app_workers
 from ansible_collections.airstrip.core.plugins.module_utils.site_apps import entries, fair
 from ansible_collections.airstrip.core.plugins.module_utils.site_checks import problems
@@ -200,6 +202,17 @@ def test_instances_that_scale_are_shared_out() -> None:
     rules = of_host("monitor", app(scale=SCALE))["scaled"][0]
     assert (rules["name"], rules["series"], rules["min"]) == ("app-etl", "bull_waiting", 2)
     assert fact(site(app(scale=SCALE)))["placed"]["app_worker_scale"] == ["apps1", "apps2"]
+
+
+def test_the_rules_count_what_the_user_names() -> None:
+    scaled = of_host("monitor", app(scale=SCALE | {"series": 'max(bull_jobs{state="wait"})'}))["scaled"]
+    rules = yaml.safe_load(Role("prometheus", {"prometheus_scaled": scaled}).render("rules/scale.yml.j2"))["groups"][0]
+    found = {rule.get("record"): rule for rule in rules["rules"]}
+    for name in ("tasks", "tasks_waiting"):
+        assert found[f"airstrip:worker_{name}"]["expr"].strip() == 'sum(max(bull_jobs{state="wait"}))'
+    present = found["airstrip:worker_instances_present"]
+    assert present["labels"] == {"set": "app-etl"}
+    assert 'name="app-worker-etl@1.service"' in present["expr"]
 
 
 def test_who_scales_an_app_may_ask_prometheus() -> None:

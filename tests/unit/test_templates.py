@@ -365,6 +365,13 @@ APPS: list[dict[str, Any]] = [
         "instances": [{"number": 1, "unit": "app-worker-tool@1.service", "port": 0, "elastic": False}],
     },
 ]
+SCRAPED: dict[str, Any] = {
+    "prometheus_targets": [
+        {"job": "app_etl", "instance": "vm1", "address": "192.0.2.1", "port": 9999}
+        | {"labels": {"__module": f"app_etl_{number}", "app_instance": str(number)}}
+        for number in (1, 2)
+    ]
+}
 OUTSIDE: dict[str, Any] = {
     "dbt_database": {"host": "warehouse.example.com", "port": 5433, "tls": True, "external": True},
     "dbt_ca_certificate": "ours",
@@ -464,6 +471,7 @@ FILES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("exporters/airstrip-status-metrics.timer", "exporters", "airstrip-status-metrics.timer.j2", {}),
     ("prometheus/configuration", "prometheus", "prometheus.yml.j2", WATCHED),
     ("prometheus/configuration.plain", "prometheus", "prometheus.yml.j2", {}),
+    ("prometheus/configuration.apps", "prometheus", "prometheus.yml.j2", SCRAPED),
     ("prometheus/airstrip.conf", "prometheus", "airstrip.conf.j2", WATCHED),
     ("airflow_exporter/service", "airflow_exporter", "airstrip-airflow-exporter.service.j2", {}),
     ("scale_hook/airstrip-scale-hook.service", "scale_hook", "airstrip-scale-hook.service.j2", {}),
