@@ -35,7 +35,10 @@ RULES = 'print(json.dumps(store.get_bucket_lifecycle_configuration(Bucket="airfl
 
 @pytest.fixture(scope="module")
 def airflow(site: Site) -> Airflow:
-    return site.airflow()
+    """The site at its host's own address: the company's host is none of its hosts."""
+    host = site.group("airflow_api_server")[0]
+    url = f"https://{site.address(host)}:{site.variable(host, 'site_https_port')}"
+    return Airflow(url, "admin", site.secrets["airflow_admin_password"], site.directory / ".certificates" / "ca.crt")
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +103,7 @@ def test_who_needs_no_key_has_none(node: Any) -> None:
     """Nor has anybody's environment: tasks inherit that, and many print it."""
     for unit, has in {"api-server": True, "triggerer": True, "worker@default": True, "scheduler": False,
                       "dag-processor": False}.items():  # fmt: skip
-        shown = node.check_output("systemctl show --property=LoadCredential airflow-%s.service", unit)
+        shown = node.check_output("systemctl cat airflow-%s.service", unit)
         assert ("remote_logs_aws" in shown) == has, unit
 
 
