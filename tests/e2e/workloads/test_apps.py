@@ -218,7 +218,9 @@ def test_what_leaves_the_inventory_leaves_the_host(apps: Any, apply: Any, declar
     assert not apps.file("/etc/airstrip/app-worker/zeebe").exists
     assert not apps.user("app-zeebe").exists
     assert apps.run("systemctl is-active app-worker-zeebe@1.service").rc != 0
-    assert apps.file("/var/lib/app-worker/zeebe").is_directory
+    kept = apps.file("/var/lib/app-worker/zeebe")
+    assert (kept.is_directory, kept.user, kept.mode) == (True, "root", 0o700)
     back = apply("--tags", "app_worker", site_app_workers=declared)
     assert back.returncode == 0, back.stdout
     assert apps.service("app-worker-zeebe@1.service").is_running
+    assert apps.file("/var/lib/app-worker/zeebe").user == "app-zeebe"
