@@ -98,7 +98,7 @@ def test_deployed_dags_take_the_place_of_the_shared_storage() -> None:
 
 @pytest.mark.parametrize(("wanted", "state"), [("/dags", "file"), ("", "absent")])
 def test_a_release_has_the_bundle_where_it_is_used(wanted: str, state: str) -> None:
-    role = Role("airflow", {"airflow_deployed_dags": wanted})
+    role = Role("airflow", {"airflow_dags_deployed": wanted})
     for verb in ("configure", "stage"):
         entries = {entry["path"].rpartition("/")[2]: entry for entry in written("airflow", verb, role)}
         assert entries["airstrip_dags.py"]["state"] == state
@@ -108,5 +108,5 @@ def test_a_release_has_the_bundle_where_it_is_used(wanted: str, state: str) -> N
 
 @pytest.mark.parametrize("component", ["dag_processor", "worker"])
 def test_what_reads_the_bundle_restarts_with_it(component: str) -> None:
-    off, on = (component_units(component, {"airflow_deployed_dags": wanted}) for wanted in ("", "/dags"))
+    off, on = (component_units(component, {"airflow_dags_deployed": wanted}) for wanted in ("", "/dags"))
     assert all(off[name] != text for name, text in on.items())

@@ -169,7 +169,8 @@ def test_an_export_names_what_it_lacks() -> None:
 def test_examples_of_the_documentation_are_accepted(version: str) -> None:
     text = (PROJECT / "docs" / "content.md").read_text(encoding="utf-8")
     found = [yaml.safe_load(example) for example in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
-    declared = [{name.removeprefix("airflow_"): entries for name, entries in example.items()} for example in found]
+    variables = [example for example in found if isinstance(example, dict)]
+    declared = [{name.removeprefix("airflow_"): entries for name, entries in example.items()} for example in variables]
     ours = [{kind: example[kind] for kind in example if kind in resources._KINDS} for example in declared]
     assert sum(map(bool, ours)) >= 4
     assert not [problem for example in ours for problem in problems(version, **example)]

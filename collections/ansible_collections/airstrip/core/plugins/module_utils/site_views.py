@@ -301,6 +301,11 @@ def viewers(site: Site) -> dict[str, str]:
     return people(site) | {name: f"{name}_password" for name in asking}
 
 
+def deployed_dags(site: Site) -> str:
+    """Return the directory of the deployed versions of the DAGs; nothing where the DAGs come otherwise."""
+    return str(site.variables["site_dags_directory"]) if site.variables["site_dags_deployed"] else ""
+
+
 def dbt_database(site: Site, host: str) -> dict[str, Any]:
     """Return where a host finds dbt's database: `host`, `port`, `tls`, and `external`, if it is none of the site's."""
     if outside_host := str(site.variables["site_dbt_database_host"]):
@@ -540,7 +545,7 @@ def _host(site: Site, name: str, queues: list[str], sets: dict[str, list[str]]) 
         "app_workers": app_workers(site, name),
         "dbt_database": dbt_database(site, name),
         "proxy": proxy(site),
-        "deployed_dags": own["site_dags_directory"] if own["site_dags_deployed"] else "",
+        "deployed_dags": deployed_dags(site),
     }
 
 
