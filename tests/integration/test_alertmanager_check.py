@@ -29,7 +29,7 @@ def check(directory: Path, port: int) -> subprocess.CompletedProcess[str]:
         "alertmanager_receivers": [{"name": "relay", "webhook_configs": [{"url": f"http://127.0.0.1:{port}/s3cret"}]}],
         "alertmanager_no_log": False,
     }
-    argv = [Path(sys.executable).with_name("ansible-playbook"), "--inventory=localhost,", "--connection=local"]
+    argv = [str(Path(sys.executable).with_name("ansible-playbook")), "--inventory=localhost,", "--connection=local"]
     environment = os.environ | {"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
     return subprocess.run(
         [*argv, f"--extra-vars={json.dumps(given)}", str(play)],

@@ -311,7 +311,8 @@ def test_the_program_is_where_something_scales() -> None:
 
 def test_who_asks_prometheus_has_a_login_of_its_own() -> None:
     hook = {"site_scale_hook": "/usr/local/sbin/make-workers"}
-    assert viewers(site(**{host: hook for hosts in WATCHED.values() for host in hosts})) == {
+    hooked: dict[str, Any] = {host: hook for hosts in WATCHED.values() for host in hosts}
+    assert viewers(site(**hooked)) == {
         "scale_hook": "scale_hook_password",
         "worker_scale": "worker_scale_password",
     }

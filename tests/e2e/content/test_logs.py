@@ -39,11 +39,16 @@ def eventually(answer: Callable[[], Any], seconds: float = 60) -> Any:
     return found
 
 
+def arrived(company: Any, text: str, path: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = eventually(lambda: lines(company, text, path))
+    return found
+
+
 def test_the_scheduler_s_lines_come_with_their_fields(company: Any, site: Site) -> None:
     name = site.group("airflow_scheduler")[0]
     for path in PATHS:
         unit = {"unit": "airflow-scheduler.service", "host": name}
-        found = eventually(lambda path=path: lines(company, "airflow-scheduler.service", path))
+        found = arrived(company, "airflow-scheduler.service", path)
         assert any(line.items() >= unit.items() for line in found)
     searched = lines(company, "airflow-scheduler.service", PATHS[0])[0]
     assert searched["labels"] == {"site": "content"}
@@ -59,9 +64,9 @@ def test_a_line_of_json_has_its_fields_and_any_text_arrives_as_it_is(company: An
     for line in (said, text):
         node.check_output(f"printf '%s\\n' {shlex.quote(line)} | systemd-cat --identifier=test --priority=err")
     for path in PATHS:
-        (found,) = eventually(lambda path=path: lines(company, mark, path))
+        (found,) = arrived(company, mark, path)
         assert (found["message"], found["level"], found["unit"]) == (said, "warning", "test")
-        (plain,) = eventually(lambda path=path: lines(company, other, path))
+        (plain,) = arrived(company, other, path)
         assert (plain["message"], plain["level"]) == (text, "error")
     (searched,) = lines(company, mark, "/_bulk")
     assert (searched["dag_id"], searched["try_number"]) == ("sales", "2")
@@ -81,7 +86,7 @@ def test_what_is_said_while_it_is_away_comes_once_it_is_back(company: Any, node:
     finally:
         company.check_output("systemctl start company-logs" if stops else f"rm {DIRECTORY}/code")
     for path in PATHS:
-        assert len(eventually(lambda path=path: lines(company, mark, path))) == 1
+        assert len(arrived(company, mark, path)) == 1
 
 
 def test_a_batch_that_is_refused_for_good_holds_up_no_other(company: Any, node: Any) -> None:
@@ -92,7 +97,7 @@ def test_a_batch_that_is_refused_for_good_holds_up_no_other(company: Any, node: 
     company.check_output(f"rm {DIRECTORY}/code")
     node.check_output(f"logger --tag test {after}")
     for path in PATHS:
-        eventually(lambda path=path: lines(company, after, path))
+        arrived(company, after, path)
         assert not lines(company, refused, path)
     assert not company.file(f"{DIRECTORY}/refused").exists, "a request that is none of OpenSearch's or Loki's"
 

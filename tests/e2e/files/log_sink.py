@@ -6,18 +6,21 @@ Usage: log_sink.py PORT DIRECTORY
 and what is no such request 400. Accepted lines are in `DIRECTORY/lines`, one of JSON for each.
 """
 
+from __future__ import annotations
+
 import base64
 import http.server
 import json
 import ssl
 import sys
 from pathlib import Path
+from typing import Any
 
 PORT, DIRECTORY = int(sys.argv[1]), Path(sys.argv[2])
 LOGIN = "Basic " + base64.b64encode((DIRECTORY / "login").read_bytes().strip()).decode()
 
 
-def bulk(body):
+def bulk(body: str) -> list[dict[str, Any]]:
     """Return the documents of a request of _bulk, each after its action; raise ValueError for anything else."""
     rows = body.split("\n")
     if rows.pop() or len(rows) % 2:
@@ -34,7 +37,7 @@ def bulk(body):
     return found
 
 
-def push(body):
+def push(body: str) -> list[dict[str, Any]]:
     """Return the lines of a request of Loki's, with their labels; raise ValueError for anything else."""
     found = []
     for stream in json.loads(body)["streams"]:
@@ -45,12 +48,15 @@ def push(body):
     return found
 
 
+READERS = {"/_bulk": bulk, "/loki/api/v1/push": push}
+
+
 class Sink(http.server.BaseHTTPRequestHandler):
     """The server."""
 
     protocol_version = "HTTP/1.1"
 
-    def do_POST(self):
+    def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
         code = DIRECTORY / "code"
         status = int(code.read_text()) if code.exists() else self.taken(body)
@@ -60,12 +66,11 @@ class Sink(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer)
 
-    def taken(self, body):
+    def taken(self, body: str) -> int:
         if self.headers.get("Authorization") != LOGIN:
             return 401
-        reader = {"/_bulk": bulk, "/loki/api/v1/push": push}.get(self.path)
         try:
-            lines = reader(body)
+            lines = READERS[self.path](body)
         except (TypeError, ValueError, KeyError):
             (DIRECTORY / "refused").write_text(body)
             return 400
@@ -75,7 +80,7 @@ class Sink(http.server.BaseHTTPRequestHandler):
                 file.write(json.dumps(line | seen) + "\n")
         return 200
 
-    def log_message(self, *_):
+    def log_message(self, *_: object) -> None:
         pass
 
 

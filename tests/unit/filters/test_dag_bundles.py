@@ -150,7 +150,8 @@ def test_a_worker_has_no_secret_that_is_others() -> None:
     secrets = [{"name": "k", "deploy_key": "K"}, {"name": "s", "deploy_key": "S", "workers": ["x"]}]
     connections = {
         "database": server, "results": server, "broker": server | {"scheme": "redis"}, "worker_users": [],
-        "webserver_config": [], "bundles": airflow_bundle_credentials(secrets),
+        "webserver_config": [], "ldap": {}, "oauth": [], "remote_logs": [], "remote_logs_streamed": [], "backends": {},
+        "bundles": airflow_bundle_credentials(secrets),
     }  # fmt: skip
 
     def held(credentials: list[str], instance: dict[str, str]) -> list[str]:
