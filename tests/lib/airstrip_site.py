@@ -233,8 +233,8 @@ class Site:
             return f"https://{self.virtual_address}"
         hostname = self.group("airflow_api_server")[0]
         if self.is_shared and self.group("load_balancer"):
-            port = int(self.variable(hostname, "site_https_port"))
-            return f"https://{self.address(hostname)}{'' if port == 443 else f':{port}'}"
+            https = int(self.variable(hostname, "site_https_port"))
+            return f"https://{self.address(hostname)}{'' if https == 443 else f':{https}'}"
         port = "site_http_port" if self.group("load_balancer") else "site_api_server_port"
         return f"http://{self.address(hostname)}:{self.variable(hostname, port)}"
 
