@@ -37,7 +37,7 @@ def test_its_database_and_role_are_in_the_site_s_server() -> None:
 
 
 def test_a_server_of_its_own_is_not_the_site_s() -> None:
-    given = {"dbt_database_host": "warehouse.example.com", "dbt_database_port": 5433}
+    given: dict[str, Any] = {"dbt_database_host": "warehouse.example.com", "dbt_database_port": 5433}
     found = fact(site(**given))
     assert "dbt" not in found["budget"]["by_login"]
     assert "analytics" not in [row["name"] for row in found["databases"]]
