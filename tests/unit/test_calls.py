@@ -280,7 +280,7 @@ def test_a_breach_is_found(check: Check, files: dict[str, str], message: str, tm
 
 
 def test_a_line_end_in_an_expression_is_one() -> None:
-    """In a block of YAML, a task's own expression keeps the backslash; in double quotes, YAML has made it a line end."""
+    """In a block of YAML, a task's own expression keeps the backslash; in double quotes, YAML makes it a line end."""
     tree = Tree()
     found = [
         f"{tree.place(path)}: {text.strip()[:60]}"
