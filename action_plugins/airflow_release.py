@@ -22,6 +22,7 @@ options:
   version: {description: Version of Airflow., type: str, required: true}
   extras: {description: Extras of apache-airflow., type: list, elements: str, required: true}
   extra_packages: {description: "More packages, as pip's requirements.", type: list, elements: str, required: true}
+  system_modules: {description: Modules of the system's Python that it has., type: list, elements: str, default: []}
   python_version: {description: "Version (major.minor) of Python.", type: str, required: true}
   constraints: {description: "Constraints in place of the lock; empty for the lock.", type: str, default: ""}
   locks: {description: Directory of the locks on the controller., type: path, required: true}
@@ -77,7 +78,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     TRANSFERS_FILES = False
     _VALID_ARGS = frozenset(
-        ("version", "extras", "extra_packages", "python_version", "constraints", "locks", "directory")
+        ("version", "extras", "extra_packages", "system_modules", "python_version", "constraints", "locks", "directory")
     )
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -85,6 +86,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         result: dict[str, Any] = super().run(tmp, task_vars) | {"changed": False}
         specs: dict[str, dict[str, Any]] = {name: {"type": "str", "required": True} for name in self._VALID_ARGS}
         specs |= {name: {"type": "list", "elements": "str", "required": True} for name in ("extras", "extra_packages")}
+        specs["system_modules"] = {"type": "list", "elements": "str", "default": []}
         specs["constraints"] = {"type": "str", "default": ""}
         _, given = self.validate_argument_spec(specs)
         release = find(given)
@@ -115,7 +117,10 @@ def find(given: Mapping[str, Any]) -> dict[str, Any]:
             constraints=given["constraints"],
             lock="" if given["constraints"] else lock.read_text(encoding="utf-8"),
             python=python,
-            requirements=requirements(given["version"], given["extras"], given["extra_packages"], providers),
+            requirements=[
+                *requirements(given["version"], given["extras"], given["extra_packages"], providers),
+                *(f"system module {name}" for name in given.get("system_modules", ())),
+            ],
         )
     except ValueError as error:
         raise AnsibleActionFail(str(error)) from error

@@ -15,6 +15,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.airstrip.core.plugins.module_utils.airflow_release import parse_version
 from ansible_collections.airstrip.core.plugins.module_utils.broker_transport import looking_options, transport_options
 from ansible_collections.airstrip.core.plugins.module_utils.connection_uri import connection_uri
+from ansible_collections.airstrip.core.plugins.module_utils.dag_bundles import airflow_bundle
 
 # The environment variable through which Airflow asks a command for a secret. What has none is read as a file.
 OPTIONS = {
@@ -27,6 +28,14 @@ OPTIONS = {
     "fernet_key": "AIRFLOW__CORE__FERNET_KEY",
     "jwt_secret": "AIRFLOW__API_AUTH__JWT_SECRET",
     "api_secret_key": "AIRFLOW__API__SECRET_KEY",
+    "secrets_backend": "AIRFLOW__SECRETS__BACKEND_KWARGS",
+    "worker_secrets_backend": "AIRFLOW__WORKERS__SECRETS_BACKEND_KWARGS",
+}
+# The variable with the path of the file, of those that a library reads itself.
+_PATHS = {
+    "remote_logs_aws": "AWS_SHARED_CREDENTIALS_FILE",
+    "remote_logs_azure": "AZURE_CLIENT_CERTIFICATE_PATH",
+    "remote_logs_google": "AIRFLOW__LOGGING__GOOGLE_KEY_PATH",
 }
 # Each URL's scheme, which the broker's parts have, and its connection.
 _URLS = {
@@ -37,6 +46,7 @@ _URLS = {
     "broker_url": ("", "broker"),
     "flower_broker_url": ("", "broker"),
 }
+_BACKENDS = ("secrets_backend", "worker_secrets_backend")
 # Of what an operator's command needs to work on the metadata database: as a DAG processor has it, and no key that
 # signs.
 _COMMAND = ("database", "fernet_key")
@@ -62,12 +72,24 @@ _DAGBAG = ((3, 2), "airflow.models.dagbag")
 Row = Mapping[str, Any]
 
 
-def _names(credentials: list[str], connections: Mapping[str, Any]) -> list[str]:
-    """Return the names of secrets behind those of a row: some stand for several."""
+def _names(credentials: list[str], connections: Mapping[str, Any], worker: str = "") -> list[str]:
+    """Return the names of secrets behind those of a row: some stand for several, of which a worker may lack some."""
     several = {
         # Without parameters, Airflow makes the one from the other.
         "database": ["database_url", *(["database_async_url"] if connections["database"]["query"] else [])],
-        "webserver_config": [str(secret["name"]) for secret in connections["webserver_config"]],
+        "webserver_config": [
+            *(str(secret["name"]) for secret in connections["webserver_config"]),
+            *(["ldap_bind_password"] if connections["ldap"] else []),
+            *(["oauth_client_secrets"] if connections["oauth"] else []),
+        ],
+        "remote_logs": connections["remote_logs"],
+        "remote_logs_streamed": connections["remote_logs_streamed"],
+        **{name: backend["credentials"] for name, backend in connections["backends"].items()},
+        "bundles": [
+            str(secret["name"])
+            for secret in connections["bundles"]
+            if not (worker and secret["workers"]) or worker in secret["workers"]
+        ],
     }
     expanded = (several.get(credential, [credential]) for credential in credentials)
     return [name for names in expanded for name in names]
@@ -92,7 +114,7 @@ def airflow_instance_credentials(
     Example: `__airflow_component | airflow_instance_credentials(airflow_instance, __airflow_connections)`. A worker
     has the file `broker_url.SET`, with the user of all workers of its set, as `broker_url`.
     """
-    found = {name: name for name in _names(row["credentials"], connections)}
+    found = {name: name for name in _names(row["credentials"], connections, instance.get("set", ""))}
     return found | ({"broker_url": f"broker_url.{instance['set']}"} if "set" in instance else {})
 
 
@@ -114,13 +136,16 @@ def airflow_credentials(
     Return the secrets that a host's components need, by the names of their files, in order.
 
     Example: `airflow_components | airflow_credentials(__airflow_secrets, __airflow_connections)`. Each has `value` and,
-    if Airflow asks a command for it, `option`, the variable of the environment. `secrets` are values by name, of which
+    if Airflow asks a command for it, `option`, the variable of the environment; or `path`, if that variable is to have
+    the file's path. `secrets` are values by name, of which
     only those are read that are needed; `connections` has the parts of URLs in `database`, `results`, `results_view`
     and `broker`, as connection_uri takes them; `worker_users`, mappings with `worker`, `user` and `password`: a worker
-    without one is the schedulers' user; and `webserver_config`, secrets with `name`
-    and `value`. Raises AnsibleFilterError for a name that nobody knows.
+    without one is the schedulers' user; `webserver_config` and `bundles`, secrets with `name` and `value`; `ldap` and
+    `oauth`, by which people log in, or nothing; and `backends`, which airflow_secrets_backend gives. Raises
+    AnsibleFilterError for a name that nobody knows.
     """
-    own = {str(secret["name"]): str(secret["value"]) for secret in connections["webserver_config"]}
+    given = [*connections["webserver_config"], *connections["bundles"]]
+    own = {str(secret["name"]): str(secret["value"]) for secret in given}
     users = _broker_users(components, connections["worker_users"])
     files = {
         file: name
@@ -135,10 +160,14 @@ def airflow_credentials(
             found[file] = {"value": own[name]}
             continue
         user = users.get(file, {})
-        if name not in _URLS and name not in secrets:
+        if name in connections["backends"]:
+            value = connections["backends"][name]["arguments"]
+        elif name not in _URLS and name not in secrets:
             raise AnsibleFilterError(f"airflow_credentials: nobody knows the secret {name!r}")
-        value = _url(name, connections, user) if name in _URLS else secrets[name]
-        found[file] = {"value": value, **({"option": OPTIONS[name]} if name in OPTIONS else {})}
+        else:
+            value = _url(name, connections, user) if name in _URLS else secrets[name]
+        variables = {"option": OPTIONS.get(name, ""), "path": _PATHS.get(name, "")}
+        found[file] = {"value": value, **{key: variable for key, variable in variables.items() if variable}}
     return found
 
 
@@ -152,27 +181,23 @@ def airflow_credential_files(
     """
     files = [{"path": f"{directory}/{name}", "content": secret["value"]} for name, secret in held.items()]
     return files + [
-        {"path": f"{directory}/{name}", "state": "absent"} for name in [*secrets, *_URLS] if name not in held
+        {"path": f"{directory}/{name}", "state": "absent"}
+        for name in [*secrets, *_URLS, *_BACKENDS]
+        if name not in held
     ]
-
-
-def airflow_unit_files(instances: list[Mapping[str, Any]], texts: list[str]) -> list[dict[str, str]]:
-    """
-    Return the units of instances as file_set takes them, from their texts in the same order.
-
-    Example: `__airflow_component.instances | airflow_unit_files(texts)`.
-    """
-    return [{"path": given["path"], "content": text} for given, text in zip(instances, texts, strict=True)]
 
 
 def airflow_command_credentials(held: Mapping[str, Any], connections: Mapping[str, Any]) -> dict[str, str]:
     """
     Return the secrets of operators' commands by name, each with its file; none where no component has the database.
 
-    Example: `__airflow_held | airflow_command_credentials(__airflow_connections)`.
+    Example: `__airflow_held | airflow_command_credentials(__airflow_connections)`. Where a component fetches DAG
+    bundles, commands do so, too: those that read DAGs.
     """
-    names = _names(list(_COMMAND), connections) if "database_url" in held else []
-    return {name: name for name in names}
+    if "database_url" not in held:
+        return {}
+    optional = _names(["bundles", "secrets_backend"], connections)
+    return {name: name for name in [*_names([*_COMMAND], connections), *(name for name in optional if name in held)]}
 
 
 def airflow_command_workers(held: Mapping[str, Any], names: list[str]) -> dict[str, dict[str, str]]:
@@ -189,26 +214,29 @@ def airflow_command_workers(held: Mapping[str, Any], names: list[str]) -> dict[s
 
 
 def airflow_bundles(
-    more: list[Mapping[str, Any]], smoke_test: str, refresh_interval: int, deployed: str = ""
+    more: list[Mapping[str, Any]], smoke_test: str, refresh_interval: int, given: Mapping[str, Any] | None = None
 ) -> list[dict[str, Any]]:
     """
     Return the DAG bundles of a site, as Airflow's dag_bundle_config_list takes them.
 
     Example: `airflow_dag_bundles | airflow_bundles(airflow_smoke_test_directory, 20)`: the folder of the DAGs, or in
-    its place the versions in the directory `deployed`; the smoke test's, and `more`. Directories are looked through
-    anew after `refresh_interval` seconds, which costs little; other bundles ask a server, and have Airflow's own
-    interval unless they say otherwise.
+    its place the versions in the directory `deployed`; the smoke test's, and `more`, of which those with a `type` are
+    ours. Directories are looked through anew after `refresh_interval` seconds, which costs little; other bundles ask a
+    server, and have Airflow's own interval unless they say otherwise. `given` may have `deployed`, and in `servers`
+    those of object stores, to which the user interface links.
     """
     local = "airflow.dag_processing.bundles.local.LocalDagBundle"
     own: list[dict[str, Any]] = [{"name": "dags-folder", "classpath": local, "kwargs": {}}]
-    if deployed:
+    if deployed := (given or {}).get("deployed"):
         # Whether the link leads elsewhere costs nothing: at each look, every 5 s by bundle_refresh_check_interval.
         kwargs = {"directory": deployed, "refresh_interval": 1}
         own = [{"name": "dags-folder", "classpath": "airstrip_dags.VersionedBundle", "kwargs": kwargs}]
     own.append({"name": "airstrip-smoke-test", "classpath": local, "kwargs": {"path": smoke_test}})
     interval = {"refresh_interval": int(refresh_interval)}
     return [
-        {**row, "kwargs": interval | dict(row.get("kwargs") or {})} if row.get("classpath") == local else dict(row)
+        {**row, "kwargs": interval | dict(row.get("kwargs") or {})}
+        if row.get("classpath") == local
+        else airflow_bundle(row, (given or {}).get("servers", ()))
         for row in [*own, *more]
     ]
 
@@ -231,11 +259,13 @@ def airflow_unit_environment(row: Row, instance: Mapping[str, Any], given: Mappi
 
     Example: `__airflow_component | airflow_unit_environment(airflow_instance, {...})`. `given` has `home`,
     AIRFLOW_HOME; `config`, the options of airflow.cfg; `bundles`, where it keeps those of commands; `queues` of the
-    site; `broker_database`; and `flower_read_only`. A bundle's files are code for whoever reads them, so no two units
-    share where they are kept.
+    site; `broker_database`; `flower_read_only`; and `backends`, with the `environment` of secrets backends. A bundle's
+    files are code for whoever reads them, so no two units share where they are kept.
     """
     own = f"{given['home']}/{instance['directory']}"
     found = {"HOME": own}
+    for name in row["credentials"]:
+        found |= given["backends"].get(name, {}).get("environment", {})
     if given["config"]["dag_processor"]["dag_bundle_storage_path"] == given["bundles"]:
         found["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH"] = f"{own}/bundles"
     if "executor" in row["uses"]:
@@ -266,6 +296,5 @@ class FilterModule:
             "airflow_credentials": airflow_credentials,
             "airflow_instance_credentials": airflow_instance_credentials,
             "airflow_unit_environment": airflow_unit_environment,
-            "airflow_unit_files": airflow_unit_files,
             "airflow_worker_modules": airflow_worker_modules,
         }

@@ -263,7 +263,7 @@ def airflow_config_unsupported(overrides: object, environment: object, base_url:
     found = list(_given(users, environment, {}))
     problems = [
         f"{where}: {name} is {value}, and a site's users, roles and logins are those of FAB. Take it out; LDAP, OAuth "
-        "and OpenID Connect are FAB's as well, by airflow_webserver_config."
+        "and OpenID Connect are FAB's as well, by site_ldap and site_oauth_providers (docs/identity.md)."
         for where, name, value in found
         if name.lower() == "core.auth_manager" and value != _AUTH_MANAGER
     ]

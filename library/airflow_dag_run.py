@@ -41,6 +41,13 @@ options:
     description: Seconds after which slots that are all taken count as busy, if tasks were begun on them meanwhile.
     type: int
     default: 60
+  log_source:
+    description:
+      - How the place begins from which a log of each task has to come, for example C(s3://logs/). Logs are written
+        there some seconds after the end of a task.
+    type: str
+    default: ""
+  log_timeout: {description: Seconds to wait for that., type: int, default: 60}
   slots:
     description: Who runs tasks. Without any, nothing counts as busy.
     type: list
@@ -76,7 +83,9 @@ seconds: {description: Seconds from the trigger to the end of the run., type: fl
 api_seconds: {description: Seconds that the API took to tell its version., type: float, returned: when it answered}
 version: {description: Version of the API server., type: str, returned: when it answered}
 task_instances:
-  description: Task instances as the REST API returns them, with `log_lines` (the number of lines read back).
+  description: >-
+    Task instances as the REST API returns them, with `log_lines` (the number of lines read back) and `log_sources`
+    (where they came from).
   type: list
   elements: dict
   returned: when a run was made
@@ -96,6 +105,25 @@ _FINAL_STATES = ("success", "failed")
 _SERVER_ERROR = 500
 # Airflow looks for living jobs among those of one page only: without the rest, a page of ended ones would hide them.
 _LIVING_JOBS = {"is_alive": "true", "job_state": "running", "order_by": "-latest_heartbeat", "limit": "100"}
+
+
+def sources(content: list[Any]) -> list[str]:
+    """Return the places from which a log was read, which stand in a group of lines before all others.
+
+    Up to Airflow 3.1 they are a list in its first line, and from 3.2 on a line each.
+    """
+    found: list[str] = []
+    for line in content:
+        if not isinstance(line, dict) or line.get("timestamp") or line.get("event") == "::endgroup::":
+            break
+        event = str(line.get("event", ""))
+        found += map(str, line.get("sources") or []) if event.startswith("::group::") else [event]
+    return found
+
+
+def is_line(line: dict[str, Any]) -> bool:
+    """Tell whether a line is one of a task's, and not what CloudWatch's handler says in place of a log."""
+    return not str(line.get("event", "")).startswith("No log stream found in CloudWatch")
 
 
 class BusyError(Exception):
@@ -245,15 +273,29 @@ class DagRun:
         return True
 
     def _read_log(self, instance: dict[str, Any]) -> None:
+        """Read a log, from where it has to come. That is written when the task has ended already."""
+        wanted, limit = self._params["log_source"], time.monotonic() + self._params["log_timeout"]
+        while True:
+            content = self._log(instance)
+            instance["log_sources"] = sources(content)
+            events = [line for line in content if isinstance(line, dict) and line.get("timestamp") and is_line(line)]
+            if not wanted or (events and any(source.startswith(wanted) for source in instance["log_sources"])):
+                break
+            if time.monotonic() > limit:
+                found = ", ".join(instance["log_sources"]) or "nowhere"
+                raise AirflowApiError(f"task {instance['task_id']}: its log comes from {found}, and not from {wanted}")
+            time.sleep(_POLL_SECONDS)
+        instance["log_lines"] = len(events)
+        if not events:
+            raise AirflowApiError(f"task {instance['task_id']} on {instance['hostname']}: no log: {content}")
+
+    def _log(self, instance: dict[str, Any]) -> list[Any]:
         run = f"{self._path}/dagRuns/{segment(self.seen['run_id'])}"
         path = f"{run}/taskInstances/{segment(instance['task_id'])}/logs"
         query = {"map_index": instance["map_index"], "full_content": "true"}
         # A deferred task has been tried once; its log holds both parts.
         log = self._api.request("GET", f"{path}/{max(instance['try_number'], 1)}", query=query)
-        events = [line for line in log["content"] if isinstance(line, dict) and line.get("timestamp")]
-        instance["log_lines"] = len(events)
-        if not events:
-            raise AirflowApiError(f"task {instance['task_id']} on {instance['hostname']}: no log: {log['content']}")
+        return list(log["content"])
 
 
 def main() -> None:
@@ -265,6 +307,8 @@ def main() -> None:
         "parse_timeout": {"type": "int", "default": 120},
         "run_timeout": {"type": "int", "default": 330},
         "busy_timeout": {"type": "int", "default": 60},
+        "log_source": {"type": "str", "default": ""},
+        "log_timeout": {"type": "int", "default": 60},
         "slots": {
             "type": "list",
             "elements": "dict",

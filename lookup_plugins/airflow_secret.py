@@ -18,6 +18,13 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultLib
 from ansible.plugins.lookup import LookupBase
 from ansible.utils.display import Display
+from ansible_collections.airstrip.core.plugins.plugin_utils.secrets_source import (
+    VARIABLE,
+    Reader,
+    described,
+    place,
+    server,
+)
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -31,6 +38,7 @@ description:
   - The file has mode 0600. It is encrypted as a whole with Ansible Vault if a vault password is configured
     when it is written, and stays readable as long as that password is given.
   - Where its path is a link, the file that it leads to is written. Comments in it are lost.
+  - What has a place in O(source) is read from there, and never generated or kept in the file.
   - In check mode, with no tags but V(validate) and V(preflight), and where O(persist) is false, a missing secret is
     generated but not kept.
 options:
@@ -52,6 +60,13 @@ options:
     required: true
     vars:
       - name: airflow_secrets_file
+  source:
+    description:
+      - Where secrets are kept instead, as the variable site_secrets_source has it; each path is asked once in a run.
+      - A secret that is not there is an error; where O(persist) is false, it is generated and not kept, as the others.
+    type: raw
+    vars:
+      - name: site_secrets_source
   persist:
     description: Whether a generated secret is written to the file.
     type: bool
@@ -162,6 +177,7 @@ class LookupModule(LookupBase):  # type: ignore[misc]
         self.set_options(var_options=variables, direct=kwargs)
         # A variable that gives an option arrives as it was written, with its templates.
         path = Path(os.path.realpath(Path(self._templar.template(self.get_option("file"))).expanduser()))
+        source = self._templar.template(self.get_option("source")) or {}
         keep = self.get_option("persist") and not _only_looks(variables or {})
         loader: DataLoader = self._loader
         vault = VaultLib(loader._vault.secrets)  # the loader has no public accessor for its vault secrets
@@ -171,15 +187,26 @@ class LookupModule(LookupBase):  # type: ignore[misc]
         given = self.get_option("value")
         if given is not None and (given == "" or len(names) != 1):
             raise AnsibleLookupError(f"airflow_secret: a value that is to be kept belongs to one name, found {names}.")
+        elsewhere = {name: self._read(name, source, variables or {}) for name in names if place(source, name)}
+        own = [name for name in names if name not in elsewhere]
         try:
-            values = self._values(names, path, vault, keep)
+            values = elsewhere | dict(zip(own, self._values(own, path, vault, keep), strict=True))
         except OSError as error:
             raise AnsibleLookupError(f"site_secrets_file: {path}: {error.strerror}.") from error
-        if given is not None and values != [given]:
-            raise AnsibleLookupError(
-                f"site_secrets_file: {path} has another {names[0]} already. Remove it there if nothing uses it yet."
-            )
-        return values
+        if given is not None and values[names[0]] != given:
+            where = f"{VARIABLE}: {server(source)}" if elsewhere else f"site_secrets_file: {path}"
+            raise AnsibleLookupError(f"{where} has another {names[0]} already. Remove it there if nothing uses it yet.")
+        return [values[name] for name in names]
+
+    def _read(self, name: str, source: Mapping[str, Any], variables: Mapping[str, Any]) -> str:
+        """Return a secret that is kept elsewhere."""
+        found = Reader(source, self, variables).read(name)
+        if found:
+            return found
+        # Preflight asks for all of them first, and says at once which ones are missing.
+        if self.get_option("persist"):
+            raise AnsibleLookupError(f"{VARIABLE}: {server(source)} does not have {name} at {described(source, name)}.")
+        return generate(self.get_option("kind"))
 
     def _forget(self, names: Sequence[str], path: Path, vault: VaultLib) -> list[str]:
         with _locked(path):

@@ -11,7 +11,7 @@ from ansible.plugins.lookup import LookupBase
 from ansible_collections.airstrip.core.plugins.module_utils.site_hosts import site_hosts
 from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import added, hosts_of, users
 from ansible_collections.airstrip.core.plugins.module_utils.site_neighbours import is_server
-from ansible_collections.airstrip.core.plugins.module_utils.site_registry import STAGES, RegistryError
+from ansible_collections.airstrip.core.plugins.module_utils.site_registry import STAGES, Component, RegistryError
 from ansible_collections.airstrip.core.plugins.module_utils.site_variables import read_directory
 
 DOCUMENTATION = """
@@ -19,8 +19,9 @@ name: registry
 author: Airstrip
 short_description: The site's hosts, and hosts and roles of the components that no playbook names
 description:
-  - For the keywords of a play, which Ansible works out before there is a host, and so before C(site) is known.
-    Conditions of the registry are not among what this knows, so hosts may turn out to have nothing to do.
+  - For the keywords of a play, which Ansible works out before there is a host. Once a play has made C(site), hosts are
+    those on which the components are placed. Before, as where plays are only listed, conditions of the registry are not
+    known, so hosts may turn out to have nothing to do.
 options:
   _terms:
     description:
@@ -47,6 +48,18 @@ _raw:
 """
 
 
+def _placed(components: Sequence[Component], given: Mapping[str, Any], hosts: list[str]) -> list[str]:
+    """Return those of the hosts on which a component is placed; all of them, if there is no `site` yet."""
+    # Where plays are only listed, there are no variables of hosts.
+    for host in hosts if "hostvars" in given else ():
+        # Raw, since it is a fact: to look for templates in all of it takes longer than the play.
+        known = given["hostvars"].raw_get(host)
+        if "site" in known:
+            placed = {name for entry in components for name in known["site"]["placed"].get(entry.name, ())}
+            return [name for name in hosts if name in placed]
+    return hosts
+
+
 class LookupModule(LookupBase):  # type: ignore[misc]
     """The lookup V(registry)."""
 
@@ -61,7 +74,7 @@ class LookupModule(LookupBase):  # type: ignore[misc]
         stage = self.get_option("stage")
         own = added(registry, *([stage] if stage else STAGES))
         found = {
-            "hosts": hosts_of(own, registry, given["groups"]),
+            "hosts": _placed(own, given, hosts_of(own, registry, given["groups"])),
             "roles": list(dict.fromkeys(entry.role for entry in own)),
             "users": hosts_of(users(registry, given["groups"]), registry, given["groups"]),
             "site": site_hosts(registry, given["groups"]),

@@ -111,6 +111,40 @@ def _waiting(made: Dashboard) -> None:
     )
 
 
+def _scaling(made: Dashboard) -> None:
+    """Add what follows the load; a site without such sets of workers has no lines here."""
+    made.with_row(Row("What follows the load"))
+    made.with_panel(
+        lines(
+            "Instances: wanted and present",
+            "Do the instances of each set follow what is wanted? Those that finish their tasks and end are present.",
+            Look(),
+            Query("max by (set) (airstrip:worker_instances_wanted)", "{{set}} wanted"),
+            Query("sum by (set) (airstrip:worker_instances_present)", "{{set}} present"),
+        )
+    )
+    made.with_panel(
+        lines(
+            "Instances that are missing",
+            "How many does each set still lack? Below 0, so many are to end.",
+            Look(),
+            Query(
+                "max by (set) (airstrip:worker_instances_wanted)"
+                " - on (set) sum by (set) (airstrip:worker_instances_present)",
+                "{{set}}",
+            ),
+        )
+    )
+    made.with_panel(
+        lines(
+            "Tasks that count",
+            "For how many tasks, queued ones and as scale.counted says running ones, does each set have instances?",
+            Look(stacked=True),
+            Query("max by (set) (airstrip:worker_tasks)", "{{set}}"),
+        )
+    )
+
+
 def _slots(made: Dashboard) -> None:
     """Add slots."""
     made.with_row(Row("Slots"))
@@ -207,6 +241,6 @@ def build() -> Dashboard:
         queue(),
         instance('namedprocess_namegroup_num_procs{groupname=~"airflow-.*"}'),
     )
-    for part in (_throughput, _waiting, _slots, _resources):
+    for part in (_throughput, _waiting, _scaling, _slots, _resources):
         part(made)
     return made

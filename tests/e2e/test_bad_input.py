@@ -471,7 +471,7 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "database of the user's": ("more_names", ("postgresql_databases: the name 'my shop' contains", "Use letters")),
     "role of the user's": ("more_names", ("postgresql_roles: the name 'none' is reserved", "Use letters")),
     "path in the URL": ("more_names", ("airflow_base_url is https://tools.example.com/airflow", "take the path out")),
-    "auth manager": ("more_names", ("core.auth_manager is SimpleAuthManager", "Take it out", "airflow_webserver_con")),
+    "auth manager": ("more_names", ("core.auth_manager is SimpleAuthManager", "Take it out", "site_ldap and site_oa")),
     "auth manager by environment": ("more_names", ("airflow_environment: core.auth_manager is Keyc", "Take it out")),
     "URL that is none": ("more_names", ("api.base_url is 'tools.example.com', which is no URL", "Write it as https")),
     "option of Airflow 2": ("more_names", ("dag_dir_list_interval' is unk", "called 'dag_processor.refresh_int")),

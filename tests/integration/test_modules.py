@@ -1,4 +1,4 @@
-"""The modules airflow_user and airflow_dag_run, each in a process of its own, against a server that speaks HTTP."""
+"""The module airflow_dag_run in a process of its own, against a server that speaks HTTP."""
 
 from __future__ import annotations
 
@@ -13,14 +13,6 @@ from airstrip_module import run_module
 
 PASSWORD = "not-in-any-output-4711"  # noqa: S105
 TOKEN = {"POST /auth/token": (201, {"access_token": "abc"})}
-USER = "/auth/fab/v1/users/ada"
-ADA = {
-    "username": "ada", "email": "ada@example.com", "first_name": "Ada", "last_name": "Lovelace",
-    "roles": [{"name": "Viewer"}], "active": True, "login_count": 3,
-}  # fmt: skip
-WANTED = {
-    "username": "ada", "email": "ada@example.com", "first_name": "Ada", "last_name": "Lovelace", "roles": ["Viewer"],
-}  # fmt: skip
 
 
 def run(tmp_path: Path, module: str, arguments: dict[str, Any], *, check: bool = False) -> dict[str, Any]:
@@ -40,125 +32,6 @@ def changes(server: Server) -> list[tuple[str, Any]]:
     return [
         (request, body) for request, _, body in server.requests if not request.startswith(("GET ", "POST /auth/token"))
     ]
-
-
-def test_user_that_is_missing_is_created(tmp_path: Path) -> None:
-    with serving({**TOKEN, "POST /auth/fab/v1/users": (200, ADA)}) as server:
-        result = run(tmp_path, "airflow_user", api(server, **WANTED, password=PASSWORD))
-    assert (result["failed"], result["changed"]) == (False, True)
-    assert changes(server) == [
-        ("POST /auth/fab/v1/users", {**WANTED, "roles": [{"name": "Viewer"}], "password": PASSWORD})
-    ]
-
-
-def test_user_without_password_is_not_created(tmp_path: Path) -> None:
-    with serving(TOKEN) as server:
-        result = run(tmp_path, "airflow_user", api(server, **WANTED))
-    assert result["failed"]
-    assert result["msg"] == "user ada does not exist: its creation needs a password"
-    assert changes(server) == []
-
-
-def test_user_that_is_as_wanted_is_left_alone(tmp_path: Path) -> None:
-    with serving({**TOKEN, f"GET {USER}": (200, ADA)}) as server:
-        result = run(tmp_path, "airflow_user", api(server, **WANTED, password=PASSWORD))
-    assert (result["failed"], result["changed"]) == (False, False)
-    assert changes(server) == []
-
-
-def test_only_what_differs_is_changed(tmp_path: Path) -> None:
-    answers = {**TOKEN, f"GET {USER}": (200, ADA), f"PATCH {USER}?update_mask=email%2Croles": (200, ADA)}
-    wanted = WANTED | {"email": "new@example.com", "roles": ["User", "Op"]}
-    with serving(answers) as server:
-        result = run(tmp_path, "airflow_user", api(server, **wanted))
-    assert (result["failed"], result["changed"]) == (False, True)
-    ((request, body),) = changes(server)
-    assert request == f"PATCH {USER}?update_mask=email%2Croles"
-    assert body["roles"] == [{"name": "Op"}, {"name": "User"}]
-    assert "password" not in body
-    assert result["diff"]["before"]["roles"] == ["Viewer"]
-    assert result["diff"]["after"]["email"] == "new@example.com"
-
-
-def test_check_mode_changes_nothing(tmp_path: Path) -> None:
-    with serving({**TOKEN, f"GET {USER}": (200, ADA)}) as server:
-        result = run(tmp_path, "airflow_user", api(server, username="ada", state="absent"), check=True)
-    assert (result["failed"], result["changed"]) == (False, True)
-    assert changes(server) == []
-
-
-def test_user_is_deleted_once(tmp_path: Path) -> None:
-    answers = {**TOKEN, f"GET {USER}": (200, ADA), f"DELETE {USER}": (204, "")}
-    with serving(answers) as server:
-        first = run(tmp_path, "airflow_user", api(server, username="ada", state="absent"))
-        del server.answers[f"GET {USER}"]
-        second = run(tmp_path, "airflow_user", api(server, username="ada", state="absent"))
-    assert (first["changed"], second["changed"]) == (True, False)
-    assert changes(server) == [(f"DELETE {USER}", None)]
-
-
-# As curl and Airflow's own client write them.
-ODD_NAMES = {
-    "ada@example.com": "ada%40example.com",
-    "Ada Müller": "Ada%20M%C3%BCller",
-    "100% ada": "100%25%20ada",
-    "ada+test?#": "ada%2Btest%3F%23",
-}
-
-
-@pytest.mark.parametrize(("name", "quoted"), ODD_NAMES.items())
-def test_names_are_quoted_once(name: str, quoted: str, tmp_path: Path) -> None:
-    path = f"/auth/fab/v1/users/{quoted}"
-    answers = {**TOKEN, f"GET {path}": (200, ADA | {"username": name}), f"DELETE {path}": (204, "")}
-    with serving(answers) as server:
-        present = run(tmp_path, "airflow_user", api(server, **WANTED | {"username": name}))
-        absent = run(tmp_path, "airflow_user", api(server, username=name, state="absent"))
-    assert (present["failed"], present["changed"]) == (False, False)
-    assert absent["changed"]
-    assert changes(server) == [(f"DELETE {path}", None)]
-
-
-@pytest.mark.parametrize("name", ["a/b", ""])
-def test_name_that_the_api_cannot_find_is_refused(name: str, tmp_path: Path) -> None:
-    with serving(TOKEN) as server:
-        result = run(tmp_path, "airflow_user", api(server, **WANTED | {"username": name}, password=PASSWORD))
-    assert result["failed"]
-    assert "no user whose name is empty or has a slash" in result["msg"]
-    assert server.requests == []
-
-
-def test_password_is_set_anew_only_on_demand(tmp_path: Path) -> None:
-    answers = {**TOKEN, f"GET {USER}": (200, ADA), f"PATCH {USER}?update_mask=password": (200, ADA)}
-    with serving(answers) as server:
-        arguments = api(server, **WANTED, password=PASSWORD, update_password="always")  # noqa: S106
-        result = run(tmp_path, "airflow_user", arguments)
-    assert (result["failed"], result["changed"]) == (False, True)
-    assert changes(server)[0][1]["password"] == PASSWORD
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"username": "ada"}, "state is present but all of the following are missing"),
-        ({"username": "ada", "state": "gone"}, "value of state must be one of"),
-        ({}, "missing required arguments: username"),
-    ],
-)
-def test_bad_arguments_are_refused(tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
-    with serving(TOKEN) as server:
-        result = run(tmp_path, "airflow_user", api(server, **arguments))
-    assert result["failed"]
-    assert message in result["msg"]
-    assert server.requests == []
-
-
-def test_refusal_of_airflow_is_handed_on(tmp_path: Path) -> None:
-    answers = {**TOKEN, "POST /auth/fab/v1/users": (400, {"detail": "Unknown roles: 'Nobody'"})}
-    with serving(answers) as server:
-        result = run(tmp_path, "airflow_user", api(server, **WANTED | {"roles": ["Nobody"]}, password=PASSWORD))
-    assert result["failed"]
-    assert "user ada: POST /auth/fab/v1/users: HTTP 400" in result["msg"]
-    assert "Unknown roles: 'Nobody'" in result["msg"]
 
 
 VERSION = {"GET /api/v2/version": (200, {"version": "3.3.2"})}
@@ -186,6 +59,41 @@ def test_run_ends_with_the_logs(tmp_path: Path) -> None:
     ((request, body),) = changes(server)
     assert request == f"POST {RUN}"
     assert body == {"dag_run_id": body["dag_run_id"], "logical_date": None, "conf": {"a": 1}}
+
+
+PLACE = "s3://logs/x/one.log"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        [{"event": "::group::Log message source details", "sources": [PLACE]}, {"event": "::endgroup::"}],
+        [{"event": "::group::Log message source details"}, {"event": PLACE}, {"event": "::endgroup::"}],
+    ],
+    ids=["3.1", "3.2"],
+)
+@pytest.mark.parametrize(("wanted", "stage"), [("s3://logs/", "done"), ("s3://other/", "logs"), ("", "done")])
+def test_logs_have_to_come_from_where_they_are_kept(
+    tmp_path: Path, head: list[dict[str, Any]], wanted: str, stage: str
+) -> None:
+    content = {"content": [*head, {"event": wanted, "timestamp": "2026-11-21T00:00:00Z"}]}
+    with serving({**TOKEN, **VERSION, **JOBS, **DAG, **STARTED, **ENDED, LOG: (200, content)}) as server:
+        given = api(server, dag_id="nightly", log_source=wanted, log_timeout=1)
+        result = run(tmp_path, "airflow_dag_run", given)
+    assert (result["failed"], result["stage"]) == (stage != "done", stage)
+    assert result["task_instances"][0]["log_sources"] == [PLACE]
+    if stage == "logs":
+        assert f"its log comes from {PLACE}, and not from s3://other/" in result["msg"]
+
+
+def test_what_cloudwatch_says_in_place_of_a_log_is_none(tmp_path: Path) -> None:
+    source = "Reading remote log from Cloudwatch log_group: /a log_stream: b"
+    notice = {"event": "No log stream found in CloudWatch (log_group=/a)", "timestamp": "2026-11-21T00:00:00Z"}
+    content = {"content": [{"event": "::group::Log message source details"}, {"event": source}, notice]}
+    with serving({**TOKEN, **VERSION, **JOBS, **DAG, **STARTED, **ENDED, LOG: (200, content)}) as server:
+        given = api(server, dag_id="nightly", log_source="Reading remote log from Cloudwatch", log_timeout=1)
+        result = run(tmp_path, "airflow_dag_run", given)
+    assert (result["failed"], result["stage"]) == (True, "logs")
 
 
 @pytest.mark.parametrize(

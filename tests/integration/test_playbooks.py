@@ -75,7 +75,7 @@ def test_a_part_refuses_wherever_it_is_named_from() -> None:
 def test_playbooks_run_alone() -> None:
     result = run(*PLAYBOOKS, "--list-hosts")
     assert result.returncode == 0, result.stderr
-    assert result.stdout.count("\nplaybook: ") == len(PLAYBOOKS) == 17
+    assert result.stdout.count("\nplaybook: ") == len(PLAYBOOKS) == 20
 
 
 def test_playbooks_work_the_site_out_themselves() -> None:

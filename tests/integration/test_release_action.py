@@ -47,6 +47,11 @@ def test_a_release_is_complete_when_its_mark_is_there(tmp_path: Path) -> None:
     assert found(tmp_path)["complete"] is True
 
 
+def test_a_release_with_modules_of_the_system_is_another_one(tmp_path: Path) -> None:
+    assert found(tmp_path)["name"] == found(tmp_path, system_modules=[])["name"]
+    assert found(tmp_path)["name"] != found(tmp_path, system_modules=["ldap"])["name"]
+
+
 def test_a_version_without_a_lock_takes_constraints(tmp_path: Path) -> None:
     release = found(tmp_path, version="3.2.0", constraints="/srv/constraints.txt")
     assert (release["revisions"], release["providers"]) == ({}, {})

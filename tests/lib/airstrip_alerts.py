@@ -72,6 +72,7 @@ SCALED: Mapping[str, Any] = {
     "queues": "elastic|extra",
     "hosts": r"worker\-1|worker\-2",
     "units": r"airflow-worker@elastic-[0-9]+\.service",
+    "first": "airflow-worker@elastic-1.service",
     "min": 2,
     "max": 10,
     "target": 2,

@@ -123,9 +123,10 @@ def names_in(text: str, *, is_bare: bool = False) -> frozenset[str]:
 
 def _given_to_template(text: str) -> set[str]:
     """Return the names that an expression gives to the template that it renders."""
-    if "template_vars=" not in text:
+    if "template_vars=" not in text and "each=" not in text:
         return set()
-    given = [word.value for word in _JINJA.parse(text).find_all(nodes.Keyword) if word.key == "template_vars"]
+    words = _JINJA.parse(text).find_all(nodes.Keyword)
+    given = [word.value for word in words if word.key in ("template_vars", "each")]
     pairs = [pair for value in given if isinstance(value, nodes.Dict) for pair in value.items]
     return {str(pair.key.value) for pair in pairs if isinstance(pair.key, nodes.Const)}
 

@@ -35,6 +35,8 @@ OTHERS = {
     "throwaway": ("molecule/distributed", "tests/e2e/throwaway"),
     "work": ("molecule/single_node", "tests/e2e/work", "tests/testinfra/dags"),
 }
+# What a scenario runs beside its tests.
+MORE = {"workloads": ("examples",)}
 _TESTS = "tests/testinfra"
 
 
@@ -71,7 +73,10 @@ class Record:
         # They are relative to the scenario, and the additional ones to the directory of its tests.
         first = (directory / tests[0]).resolve() if tests[0] else self.root / _TESTS
         found = [first, *((first / test).resolve() for test in tests[1:])]
-        return sorted({*COMMON, f"molecule/{scenario}", *(path.relative_to(self.root).as_posix() for path in found)})
+        more = MORE.get(scenario, ())
+        return sorted(
+            {*COMMON, *more, f"molecule/{scenario}", *(path.relative_to(self.root).as_posix() for path in found)}
+        )
 
     def _files(self, scenario: str) -> list[str]:
         """Return the files among them: those that Git has or would take, without what only people read."""

@@ -59,9 +59,10 @@ SECRETS = {
     "prometheus_password": "secret-monitoring-password",
     "postgresql_certificate_key": "secret-postgresql-certificate-key",
     "airflow_heal_database_password": "secret-metrics-password",
-    "scale_hook_prometheus_password": "secret-monitoring-password",
+    "scale_hook_password": "secret-scale-hook-password",
     "worker_scale_password": "secret-worker-scale-password",
     "redis_certificate_key": "secret-redis-certificate-key",
+    "airflow_remote_logs_key": "secret-remote-logs-key",
     "redis_airflow_password": "secret-broker-password",
     "redis_admin_password": "secret-redis-admin-password",
     "smoke_test_password": "secret-admin-password",
@@ -70,6 +71,7 @@ SECRETS = {
     "grafana_admin_password": "secret-grafana-admin-password",
     "grafana_secret_key": "secret-grafana-secret-key",
     "grafana_certificate_key": "secret-grafana-certificate-key",
+    "dbt_database_password": "secret-dbt-password",
 }
 
 HOST: dict[str, Any] = {
@@ -108,6 +110,7 @@ HOST: dict[str, Any] = {
         {"name": "vm1", "address": "192.0.2.1", "port": 8080},
         {"name": "vm2", "address": "192.0.2.2", "port": 8080},
     ],
+    "dbt_database": {"host": "192.0.2.10", "port": 5432, "tls": True, "external": False},
     "keepalived_virtual_address": "192.0.2.100",
     "keepalived_peers": ["192.0.2.2"],
     **SECRETS,

@@ -207,8 +207,9 @@ class Site:
 
     @cached_property
     def virtual_address(self) -> str:
-        """The load balancers' own address, as the scenario chooses it from Docker's network; empty on one host."""
-        if not self.is_shared:
+        """The load balancers' own address, as the scenario chooses it from Docker's network; empty without one."""
+        known = self.inventory["_meta"]["hostvars"]
+        if not any("site_virtual_address" in known[name] for name in self.group("load_balancer")):
             return ""
         template = "{{(index .IPAM.Config 0).Subnet}}"
         argv = ["docker", "network", "inspect", "--format", template, f"airstrip-{self.scenario}"]
@@ -231,6 +232,9 @@ class Site:
         if self.virtual_address:
             return f"https://{self.virtual_address}"
         hostname = self.group("airflow_api_server")[0]
+        if self.is_shared and self.group("load_balancer"):
+            https = int(self.variable(hostname, "site_https_port"))
+            return f"https://{self.address(hostname)}{'' if https == 443 else f':{https}'}"
         port = "site_http_port" if self.group("load_balancer") else "site_api_server_port"
         return f"http://{self.address(hostname)}:{self.variable(hostname, port)}"
 

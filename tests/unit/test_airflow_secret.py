@@ -309,3 +309,48 @@ def test_check_mode_forgets_nothing(path: Path) -> None:
     look_up(path, "a")
     assert look_up(path, "a", variables={"ansible_check_mode": True}, forget=True) == []
     assert "a" in yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def from_files(directory: Path, **more: Any) -> dict[str, Any]:
+    return {"site_secrets_source": {"type": "files", "path": f"{directory}/{{name}}", **more}}
+
+
+def test_secret_is_read_where_the_source_says(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("of the company\n", encoding="utf-8")
+    (kept,) = look_up(path, "b")
+    variables = from_files(tmp_path, generated=["b"])
+    # Also where the file has one of the same name.
+    look_up(path, "a")
+    assert look_up(path, "a", "b", variables=variables) == ["of the company", kept]
+    assert look_up(path, "certificate_key_x", variables=variables) != []
+    assert "of the company" not in path.read_text(encoding="utf-8")
+
+
+def test_secret_that_its_source_lacks_is_refused_and_never_made(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(AnsibleError, match=rf"files at the controller does not have a at {tmp_path}/a"):
+        look_up(path, "a", variables=from_files(tmp_path))
+    assert not path.exists()
+
+
+def test_secret_that_its_source_lacks_is_missing_for_preflight(path: Path, tmp_path: Path) -> None:
+    variables = from_files(tmp_path)
+    assert look_up(path, "a", variables=variables, persist=False) != look_up(
+        path, "a", variables=variables, persist=False
+    )
+    assert not path.exists()
+
+
+def test_given_value_replaces_none_of_the_source(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("of the company", encoding="utf-8")
+    variables = from_files(tmp_path)
+    assert look_up(path, "a", variables=variables, value="of the company") == ["of the company"]
+    with pytest.raises(AnsibleError, match="has another a already") as error:
+        look_up(path, "a", variables=variables, value="of the old installation")
+    assert "of the old" not in str(error.value)
+
+
+def test_secret_file_of_a_login_that_is_not_there_is_named(path: Path, tmp_path: Path) -> None:
+    source = {"type": "openbao", "url": "https://127.0.0.1:1", "path": "{name}", "auth_type": "approle"}
+    variables = {"site_secrets_source": source | {"role_id": "r", "secret_file": f"{tmp_path}/none"}}
+    with pytest.raises(AnsibleError, match=rf"secret_file is {tmp_path}/none: No such file"):
+        look_up(path, "a", variables=variables)

@@ -37,6 +37,10 @@ SAME = [
 ]
 
 
+# What people declare of Airflow, by Airflow's own words for it.
+BY_ITS_WORDS = {f"airflow_{kind}" for kind in ("connections", "pools", "roles", "teams", "users", "variables")}
+
+
 def is_template(value: Any) -> bool:
     return isinstance(value, str) and "{{" in value
 
@@ -65,7 +69,7 @@ def variables_are_in_specs_and_defaults(tree: Tree) -> Iterator[str]:
 def variables_are_named_after_their_role(tree: Tree) -> Iterator[str]:
     for role in tree.roles:
         for name in {*tree.options(role), *(default.name for default in tree.defaults(role))}:
-            if not name.startswith(f"{role}_"):
+            if not name.startswith(f"{role}_") and not (role == "airflow_resources" and name in BY_ITS_WORDS):
                 yield f"{name}: a variable of {role} begins with {role}_"
 
 

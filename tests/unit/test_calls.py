@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from airstrip_graph import strings
 from airstrip_tree import Task, Tree, write
 
 Check = Callable[[Tree], Iterator[str]]
@@ -276,3 +277,15 @@ def test_a_breach_is_found(check: Check, files: dict[str, str], message: str, tm
     found = list(check(write(tmp_path, files)))
     assert len(found) == 1
     assert message in found[0]
+
+
+def test_a_line_end_in_an_expression_is_one() -> None:
+    """In a block of YAML, a task's own expression keeps the backslash; in double quotes, YAML makes it a line end."""
+    tree = Tree()
+    found = [
+        f"{tree.place(path)}: {text.strip()[:60]}"
+        for path in tree.files("playbooks/**/*.yml", "roles/*/tasks/**/*.yml")
+        for text in strings(tree.load(path))
+        if re.search(r"\{\{[^}]*'\\n'", text)
+    ]
+    assert found == []

@@ -186,7 +186,9 @@ def test_variables_in_documents_exist(path: Path, unknown: Callable[[str], set[s
 def test_who_gets_which_secret_is_documented() -> None:
     document = section(PROJECT / "docs" / "secrets.md", "Who gets what")
     documented = {row[0].strip("`"): row[1] for row in rows(document) if len(row) == 2}
-    connections = {"database": {"query": {}}, "webserver_config": []}
+    backends: dict[str, Any] = {name: {"credentials": []} for name in ("secrets_backend", "worker_secrets_backend")}
+    connections: dict[str, Any] = {"database": {"query": {}}, "ldap": {}, "oauth": [], "backends": backends}
+    connections |= {key: [] for key in ("webserver_config", "remote_logs", "remote_logs_streamed", "bundles")}
 
     def needed(row: dict[str, Any]) -> set[str]:
         return set(airflow_instance_credentials(row, {}, connections))

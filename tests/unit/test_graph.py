@@ -17,8 +17,9 @@ FOUND = {
     "facts and results that shadow a variable": 0,
     "templated values of more than 200 characters": 0,
     "lines of the wiring": 120,
-    # Some 460 of them are of the eleven roles of monitoring, logs, proof of life and scaling.
-    "lines of roles' vars": 1498,
+    # Some 460 of them are of the eleven roles of monitoring, logs, proof of life and scaling, and 80 of those of
+    # programs beside Airflow.
+    "lines of roles' vars": 1721,
 }
 
 TREE = {

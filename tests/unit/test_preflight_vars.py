@@ -238,6 +238,30 @@ def test_signed_certificates_are_those_of_the_host() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("store", "credentials", "key", "tried"),
+    [
+        ({"access_key_id": "AK"}, ["remote_logs"], "key", True),
+        ({"access_key_id": "AK"}, ["database"], "key", False),
+        ({"access_key_id": "AK"}, ["remote_logs"], "", False),
+        ({"machine_role": True}, ["remote_logs"], "", False),
+        ({"access_key_id": "AK", "connection": "mine"}, ["remote_logs"], "key", False),
+    ],
+)
+def test_a_host_tries_the_key_that_its_components_get(
+    store: dict[str, Any], credentials: list[str], key: str, tried: bool
+) -> None:
+    variables: dict[str, Any] = {
+        "airflow_remote_logs": {"url": "s3://logs", **store},
+        "airflow_remote_logs_key": key,
+        "airflow_components": {"worker": {"credentials": credentials}},
+        "airflow_release_extras": ["amazon"],
+        "airflow_release_extra_packages": [],
+        "airflow_environment": {},
+    }
+    assert Role("preflight", variables).evaluate("__preflight_remote_logs_tried") is tried
+
+
 @pytest.mark.parametrize(("enabled", "firewall"), [(True, True), ("true", "true"), (False, True), (True, "false")])
 @pytest.mark.parametrize(
     ("proxy", "is_airflow", "told"),

@@ -319,7 +319,7 @@ def test_a_declaration_without_meaning_is_refused(entries: dict[str, Any], messa
 
 @pytest.mark.parametrize(
     ("viewers", "name"),
-    [(["Ada"], "'Ada'"), (["airstrip"], "'airstrip'"), (["ada", "ada"], "'ada'"), (["a-b"], "'a-b'")],
+    [(["Ada"], "'Ada'"), (["scale_hook"], "'scale_hook'"), (["ada", "ada"], "'ada'"), (["a-b"], "'a-b'")],
 )
 def test_people_who_look_have_names_for_their_passwords(viewers: list[str], name: str) -> None:
     placed = BALANCED | {"monitoring": ["store"]}

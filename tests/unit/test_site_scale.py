@@ -12,7 +12,7 @@ from ansible_collections.airstrip.core.plugins.module_utils.site_model import Si
 from ansible_collections.airstrip.core.plugins.module_utils.site_programs import programs
 from ansible_collections.airstrip.core.plugins.module_utils.site_scale import DEFAULTS, rules_of, scale_of
 from ansible_collections.airstrip.core.plugins.module_utils.site_sizing import budget, host_slots, memory_needed
-from ansible_collections.airstrip.core.plugins.module_utils.site_views import fact
+from ansible_collections.airstrip.core.plugins.module_utils.site_views import fact, viewers
 from ansible_collections.airstrip.core.plugins.module_utils.worker_scale import Host
 from hypothesis import given
 from hypothesis import strategies as st
@@ -307,6 +307,17 @@ def test_the_program_is_where_something_scales() -> None:
     (one,) = hosts["worker1"]["scaled_here"]
     assert (one["least"], one["most"], one["first"]) == (2, 10, "airflow-worker@elastic-1.service")
     assert one["units"][0] == "airflow-worker@elastic-3.service"
+
+
+def test_who_asks_prometheus_has_a_login_of_its_own() -> None:
+    hook = {"site_scale_hook": "/usr/local/sbin/make-workers"}
+    hooked: dict[str, Any] = {host: hook for hosts in WATCHED.values() for host in hosts}
+    assert viewers(site(**hooked)) == {
+        "scale_hook": "scale_hook_password",
+        "worker_scale": "worker_scale_password",
+    }
+    assert viewers(site()) == {"worker_scale": "worker_scale_password"}
+    assert viewers(imagined(WATCHED)) == {}
 
 
 def test_rules_match_queues_hosts_and_units_alone() -> None:

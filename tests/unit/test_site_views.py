@@ -210,6 +210,27 @@ def test_entries_and_proxy_name_all_hosts() -> None:
     assert fact(imagined(PLACED))["proxy"] == {}
 
 
+@pytest.mark.parametrize(
+    ("store", "server"),
+    [
+        ({"url": "s3://logs", "endpoint_url": "https://s3.example.com:9000"}, ("s3.example.com", 9000)),
+        ({"url": "s3://logs", "region": "eu-west-1"}, ("s3.eu-west-1.amazonaws.com", 443)),
+        ({"url": "cloudwatch://arn:aws:logs:eu-west-1:1:log-group:/a"}, ("logs.eu-west-1.amazonaws.com", 443)),
+        ({"url": "gs://logs"}, ("storage.googleapis.com", 443)),
+        ({}, None),
+    ],
+)
+def test_the_place_of_the_task_logs_is_outside_where_they_are_sent_or_read(
+    store: dict[str, str], server: tuple[str, int] | None
+) -> None:
+    placed = {"postgresql": ["store"], "airflow_worker": ["worker1"], "airflow_scheduler": ["store"]}
+    names = {"component": "remote_logs", "service": "remote_logs", "variable": "site_remote_logs"}
+    found = [names | {"host": server[0], "port": server[1]}] if server else []
+    assert here("worker1", placed, remote_logs=store)["outside"] == found
+    assert here("store", placed, remote_logs=store)["outside"] == []
+    assert here("worker1", placed, remote_logs=store, https_proxy="http://proxy:3128")["outside"] == []
+
+
 def test_what_is_outside_is_named_where_it_is_needed() -> None:
     placed = PLACED | {"postgresql": [], "redis": ["store"]}
     outside: dict[str, Any] = {"component": "postgresql", "service": "postgresql", "variable": "site_database_host"}

@@ -71,6 +71,39 @@ CONFIGURED: dict[str, Any] = {
     "airflow_proxy_environment": {"https_proxy": "http://proxy.example.com:3128"},
     "airflow_api_server_forwarded_allow_ips": ["192.0.2.20", "192.0.2.21"],
 }
+LDAP: dict[str, Any] = {
+    "airflow_ldap": {
+        "servers": ["ldaps://ldap1.example.com", "ldaps://ldap2.example.com"],
+        "bind_user": "cn=airflow,ou=services,dc=example,dc=com",
+        "search_base": "dc=example,dc=com",
+        "user_filter": "(objectClass=person)",
+        "nested_groups": True,
+        "roles": {"CN=Admins, OU=groups,DC=example,DC=com": ["Admin"], "cn=it's,dc=example,dc=com": ["Op", "User"]},
+    },
+    "airflow_ldap_bind_password": "secret-ldap",
+}
+OAUTH: dict[str, Any] = {
+    "airflow_oauth_providers": [
+        {
+            "name": "corp",
+            "client_id": "airflow",
+            "metadata_url": "https://idp.example.com/.well-known/openid-configuration",
+            "email_domains": ["example.com"],
+            "roles": {"airflow-admins": ["Admin"]},
+        },
+        {
+            "name": "partner",
+            "client_id": "it's",
+            "metadata_url": "https://login.example.org/.well-known/openid-configuration",
+            "username_claim": "upn",
+            "username_prefix": "partner/",
+            "ask_userinfo": False,
+            "roles": {"airflow-admins": ["Viewer"]},
+        },
+    ],
+    "airflow_login_role": "Viewer",
+    "airflow_oauth_client_secrets": {"corp": "secret-corp", "partner": "secret-partner"},
+}
 BUNDLES: dict[str, Any] = {
     "airflow_config_overrides": {"dag_processor": {"dag_bundle_storage_path": "/srv/bundles"}},
     "airflow_dag_bundles": [
@@ -80,6 +113,34 @@ BUNDLES: dict[str, Any] = {
             "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
             "kwargs": {"path": "/srv/own"},
         },
+    ],
+}
+REMOTE_LOGS: dict[str, Any] = {
+    "airflow_remote_logs": {
+        "url": "s3://airflow-logs/site",
+        "endpoint_url": "https://s3.example.com:9000",
+        "access_key_id": "AIRFLOW",
+        "delete_local": True,
+    },
+}
+STREAMED_LOGS: dict[str, Any] = {
+    "airflow_remote_logs": {
+        "url": "cloudwatch://arn:aws:logs:eu-west-1:123456789012:log-group:/airflow/tasks",
+        "access_key_id": "AIRFLOW",
+    },
+}
+TEAMS: dict[str, Any] = {
+    "airflow_dag_bundles": [
+        {"name": "team-a", "type": "git", "url": "git@git.example.com:team-a/dags.git", "subdir": "dags"},
+        {"name": "team-c", "type": "s3", "server": "store", "bucket": "dags", "prefix": "team-c"},
+    ],
+    "airflow_bundle_servers": [
+        {"name": "git", "url": "git@git.example.com:", "known_hosts": "git.example.com ssh-ed25519 AAAA"},
+        {"name": "store", "endpoint": "https://s3.example.com"},
+    ],
+    "airflow_bundle_secrets": [
+        {"name": "git", "deploy_key": "secret-deploy-key", "workers": ["default"]},
+        {"name": "store", "access_key": "a", "secret_key": "secret-store-key"},
     ],
 }
 CLIENTS: dict[str, Any] = {
@@ -189,6 +250,24 @@ UPLOADS: dict[str, Any] = {
     ],
 }
 
+LOG_TARGET: dict[str, Any] = {
+    "name": "central",
+    "type": "opensearch",
+    "url": "https://logs.example.com:9200/",
+    "user": "writer",
+    "ca_certificate": "CERTIFICATE",
+    "index": "logs-airflow-prod",
+    "labels": {"site": "prod"},
+}
+LOKI: dict[str, Any] = {
+    "name": "loki",
+    "type": "loki",
+    "url": "http://127.0.0.1:3100",
+    "tenant": "data",
+    "labels": {"site": "prod"},
+}
+LOG_TARGETS: dict[str, Any] = {"log_shipper_targets": [LOG_TARGET, LOKI]}
+
 BROKER_USERS = [
     {"name": "airflow-worker-reports", "password": "secret-reports-password"}
     | {"keys": ["mail", "mail\x06\x16*", "unacked.reports"], "channels": ["/0/reports.celery.pidbox"]},
@@ -258,10 +337,70 @@ WATCHED: dict[str, Any] = {
 }
 
 
+APPS: list[dict[str, Any]] = [
+    {
+        "name": "etl",
+        "command": ["python", "work.py", "--rate", "5%", "$HOME"],
+        "runtime": "python",
+        "environment": {"GREETING": 'a "b" 5% $HOME'},
+        "credentials": {"token": "camunda_token"},
+        "resources": {"MemoryMax": "512M"},
+        "read_write_paths": ["/srv/exports", "/srv/more"],
+        "unit_options": {"RestrictAddressFamilies": None},
+        "stop_timeout": 600,
+        "instances": [{"number": 1, "unit": "app-worker-etl@1.service", "port": 0, "elastic": False}],
+    },
+    {
+        "name": "web",
+        "command": ["node", "server.js"],
+        "runtime": "nodejs",
+        "health": {"http": "/health", "seconds": 60},
+        "instances": [{"number": 2, "unit": "app-worker-web@2.service", "port": 8012, "elastic": True}],
+    },
+    {
+        "name": "tool",
+        "command": ["bin/tool"],
+        "runtime": "none",
+        "health": {"command": ["/usr/bin/test", "-e", "/run/tool"]},
+        "instances": [{"number": 1, "unit": "app-worker-tool@1.service", "port": 0, "elastic": False}],
+    },
+]
+SCRAPED: dict[str, Any] = {
+    "prometheus_targets": [
+        {"job": "app_etl", "instance": "vm1", "address": "192.0.2.1", "port": 9999}
+        | {"labels": {"__module": f"app_etl_{number}", "app_instance": str(number)}}
+        for number in (1, 2)
+    ]
+}
+OUTSIDE: dict[str, Any] = {
+    "dbt_database": {"host": "warehouse.example.com", "port": 5433, "tls": True, "external": True},
+    "dbt_ca_certificate": "ours",
+}
+
+
+def instance(number: int) -> dict[str, Any]:
+    """Return the variables of the instance of an app."""
+    results = [{"path": f"/opt/app/{app['name']}/releases/0123456789abcdef"} for app in APPS]
+    found = Role("app_worker", {"app_worker_apps": APPS, "app_release": {"results": results}})
+    return {"app_worker_instance": found.evaluate("__app_worker_instances")[number]}
+
+
 def exporter(number: int) -> dict[str, Any]:
     """Return the variables of one of a host's exporters."""
     return EXPORTERS | {"exporters_exporter": Role("exporters", EXPORTERS).evaluate("__exporters_here")[number]}
 
+
+BACKEND: dict[str, Any] = {
+    "airflow_secrets_backend": {
+        "type": "openbao", "url": "https://bao.example.com:8200", "auth_type": "approle", "role_id": "airflow",
+    },
+    "airflow_secrets_backend_secret": "secret-id-of-servers",
+    "airflow_worker_secrets_backend": {"type": "aws_ssm", "region_name": "eu-central-1"},
+}  # fmt: skip
+LOCAL_FILES: dict[str, Any] = {
+    "airflow_secrets_backend": {"type": "local_files"},
+    "airflow_secrets_backend_connections": {"mail": "smtp://a:secret-of-mail@mail.example.com"},
+}
 
 # Golden file, role, template and variables.
 FILES: list[tuple[str, str, str, dict[str, Any]]] = [
@@ -270,11 +409,18 @@ FILES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("airflow/airstrip-cleanup.timer", "airflow", "airstrip-cleanup.timer.j2", {"airflow_cleanup_service": "unit"}),
     ("airflow/logs.mount", "airflow", "logs.mount.j2", {}),
     ("airflow/webserver_config", "airflow", "webserver_config.py.j2", CONFIGURED),
+    ("airflow/webserver_config.ldap", "airflow", "webserver_config.py.j2", LDAP),
+    ("airflow/webserver_config.oauth", "airflow", "webserver_config.py.j2", OAUTH),
     ("airflow/airflow.cfg.configured", "airflow", "airflow.cfg.j2", CONFIGURED),
     ("airflow/airflow.cfg.local_executor", "airflow", "airflow.cfg.j2", LOCAL),
     ("airflow/airflow.cfg.3.1.7", "airflow", "airflow.cfg.j2", {"airflow_version": "3.1.7"}),
     ("airflow/environment", "airflow", "environment.j2", {}),
     ("airflow/environment.configured", "airflow", "environment.j2", CONFIGURED),
+    ("airflow/airflow.cfg.remote_logs", "airflow", "airflow.cfg.j2", REMOTE_LOGS),
+    ("airflow/environment.remote_logs", "airflow", "environment.j2", REMOTE_LOGS),
+    ("airflow/environment.teams", "airflow", "environment.j2", TEAMS),
+    ("airflow/airflow.cfg.teams", "airflow", "airflow.cfg.j2", TEAMS),
+    ("airflow/airflow.teams", "airflow", "airflow.j2", {"airflow_tool": "airflow"} | TOOL | TEAMS),
     ("airflow/airflow", "airflow", "airflow.j2", {"airflow_tool": "airflow"} | TOOL),
     (
         "airflow/airflow.worker_host",
@@ -282,8 +428,11 @@ FILES: list[tuple[str, str, str, dict[str, Any]]] = [
         "airflow.j2",
         {"airflow_tool": "airflow", "airflow_components": programs({}, "worker")} | TOOL,
     ),
+    ("airflow/airflow.backend", "airflow", "airflow.j2", {"airflow_tool": "airflow"} | TOOL | BACKEND),
+    ("airflow/airflow.local_files", "airflow", "airflow.j2", {"airflow_tool": "airflow"} | TOOL | LOCAL_FILES),
     ("airflow/airflow-celery", "airflow", "airflow.j2", {"airflow_tool": "airflow-celery"} | TOOL),
     ("airflow_release/build.sh", "airflow_release", "build.sh.j2", {}),
+    ("airflow_release/build.sh.ldap", "airflow_release", "build.sh.j2", {"airflow_release_ldap": {"servers": ["a"]}}),
     (
         "airflow_release/build.sh.offline",
         "airflow_release",
@@ -322,6 +471,7 @@ FILES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("exporters/airstrip-status-metrics.timer", "exporters", "airstrip-status-metrics.timer.j2", {}),
     ("prometheus/configuration", "prometheus", "prometheus.yml.j2", WATCHED),
     ("prometheus/configuration.plain", "prometheus", "prometheus.yml.j2", {}),
+    ("prometheus/configuration.apps", "prometheus", "prometheus.yml.j2", SCRAPED),
     ("prometheus/airstrip.conf", "prometheus", "airstrip.conf.j2", WATCHED),
     ("airflow_exporter/service", "airflow_exporter", "airstrip-airflow-exporter.service.j2", {}),
     ("scale_hook/airstrip-scale-hook.service", "scale_hook", "airstrip-scale-hook.service.j2", {}),
@@ -373,7 +523,12 @@ FILES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("journal_remote/airstrip-logs-clean.timer", "journal_remote", "airstrip-logs-clean.timer.j2", {}),
     ("journal_upload/airstrip-journal-upload.service", "journal_upload", "airstrip-journal-upload.service.j2", UPLOADS),
     ("journal_upload/airstrip-journal-upload@.service", "journal_upload", "airstrip-journal-upload@.service.j2", {}),
+    ("log_shipper/airstrip-log-shipper.service", "log_shipper", "airstrip-log-shipper.service.j2", LOG_TARGETS),
+    ("log_shipper/airstrip-log-shipper@.service", "log_shipper", "airstrip-log-shipper@.service.j2", {}),
+    ("log_shipper/central.conf", "log_shipper", "target.conf.j2", {"log_shipper_target": LOG_TARGET}),
+    ("log_shipper/loki.conf", "log_shipper", "target.conf.j2", {"log_shipper_target": LOKI}),
     ("keepalived/keepalived.conf", "keepalived", "keepalived.conf.j2", {}),
+    ("keepalived/keepalived.conf.alone", "keepalived", "keepalived.conf.j2", {"keepalived_peers": []}),
     ("keepalived/keepalived.conf.ipv6", "keepalived", "keepalived.conf.j2", ADDRESS),
     ("keepalived/addresses.conf", "keepalived", "addresses.conf.j2", {}),
     ("haproxy/addresses.conf", "haproxy", "addresses.conf.j2", {}),
@@ -397,6 +552,16 @@ FILES: list[tuple[str, str, str, dict[str, Any]]] = [
     ("firewall/keep.sh", "firewall", "keep.sh.j2", {}),
     ("airflow_adopt/check_dags", "airflow_adopt", "check_dags.sh.j2", INDEX),
     ("airflow_adopt/adopted.yml", "airflow_adopt", "adopted.yml.j2", ADOPTED),
+    ("app_release/airstrip.conf", "app_release", "airstrip.conf.j2", {}),
+    ("app_release/build.env", "app_release", "build.env.j2", {"app_release_environment": {"A": 'a "b"'}}),
+    ("app_worker/python.service", "app_worker", "app-worker.service.j2", instance(0)),
+    ("app_worker/nodejs.service", "app_worker", "app-worker.service.j2", instance(1)),
+    ("app_worker/none.service", "app_worker", "app-worker.service.j2", instance(2)),
+    ("dbt/airstrip.conf", "dbt", "airstrip.conf.j2", {}),
+    ("dbt/dbt", "dbt", "dbt.j2", {}),
+    ("dbt/profiles", "dbt", "profiles.yml.j2", {"dbt_ca_certificate": "ours"}),
+    ("dbt/profiles.external", "dbt", "profiles.yml.j2", OUTSIDE),
+    ("dbt/run", "dbt", "run.j2", {"dbt_project_source": "projects/shop"}),
 ]
 
 # Suffix of the golden file, component and variables.
@@ -406,6 +571,11 @@ UNITS: list[tuple[str, str, dict[str, Any]]] = [
     (".bookworm", "scheduler", BOOKWORM),
     (".proxied", "api_server", CONFIGURED),
     (".two", "worker", WORKERS),
+    (".remote_logs", "worker", REMOTE_LOGS),
+    (".remote_logs", "api_server", REMOTE_LOGS),
+    (".streamed_logs", "dag_processor", STREAMED_LOGS),
+    *((".backend", component, BACKEND) for component in COMPONENTS),
+    (".local_files", "dag_processor", LOCAL_FILES),
     ("", "flower", {"airflow_flower_listen_addresses": ["127.0.0.1", "192.0.2.1"]}),
 ]
 
@@ -454,7 +624,7 @@ def test_every_template_is_rendered_and_every_golden_file_is_used() -> None:
 
 def test_no_golden_file_contains_a_secret() -> None:
     for path in GOLDEN.glob("*/*"):
-        for value in SECRETS.values():
+        for value in (*SECRETS.values(), "secret-id-of-servers", "secret-of-mail"):
             assert value not in path.read_text(encoding="utf-8"), path.name
 
 
@@ -644,6 +814,8 @@ def fixture_before() -> dict[str, str]:
         ({"airflow_jwt_secret": "another"}, ["api_server", "scheduler"]),
         ({"airflow_session_secret_key": "another"}, ["api_server"]),
         ({"airflow_webserver_config": "AUTH_TYPE = 2"}, ["api_server"]),
+        (LDAP, ["api_server"]),
+        (OAUTH, ["api_server"]),
         ({"airflow_api_secret_key": "another"}, ["api_server", "scheduler", "triggerer", "worker"]),
         ({"airflow_admin_password": "another"}, []),
         ({"airflow_restart_delay": 9}, []),

@@ -17,7 +17,8 @@ BROKER = {"scheme": "redis", "user": "a", "password": "b", "host": "b", "port": 
 SERVER: dict[str, Any] = {"user": "a", "password": "p", "host": "d", "port": 5432, "path": "db", "query": {}}
 MORE: dict[str, Any] = {
     "database": SERVER, "results": SERVER, "results_view": SERVER, "broker": BROKER, "worker_users": [],
-    "webserver_config": [],
+    "webserver_config": [], "remote_logs": [], "remote_logs_streamed": [], "ldap": {}, "oauth": [], "backends": {},
+    "bundles": [],
 }  # fmt: skip
 SECRETS = {"fernet_key": "f"}
 WORKERS = [{"set": "x", "directory": "worker-x"}, {"set": "y", "directory": "worker-y"}]
@@ -59,6 +60,17 @@ def test_secrets_of_the_web_servers_configuration_are_files_alone() -> None:
     assert held == {"fernet_key": {"value": "f", "option": "AIRFLOW__CORE__FERNET_KEY"}, "ldap": {"value": "l"}}
 
 
+def test_the_key_to_the_task_logs_is_a_file_whose_path_the_library_gets() -> None:
+    """Where they are sent as they are written, DAG processors send theirs, too."""
+    more = MORE | {"remote_logs": ["remote_logs_aws"]}
+    known = {"worker": row("remote_logs"), "dag_processor": row("remote_logs_streamed")}
+    held = airflow_credentials(known, {"remote_logs_aws": "k"}, more)
+    assert held == {"remote_logs_aws": {"value": "k", "path": "AWS_SHARED_CREDENTIALS_FILE"}}
+    assert airflow_credentials({"dag_processor": known["dag_processor"]}, {}, more) == {}
+    streamed = MORE | {"remote_logs_streamed": ["remote_logs_aws"]}
+    assert [*airflow_credentials({"dag_processor": known["dag_processor"]}, {"remote_logs_aws": "k"}, streamed)]
+
+
 def test_a_secret_that_nobody_knows_is_refused() -> None:
     with pytest.raises(AnsibleFilterError, match="nobody knows the secret 'jwt_secret'"):
         airflow_credentials({"scheduler": row("jwt_secret")}, SECRETS, MORE)
@@ -70,7 +82,7 @@ def test_what_a_host_does_not_need_goes() -> None:
     assert files[0] == {"path": "/c/fernet_key", "content": "f"}
     assert {entry["path"] for entry in files if entry.get("state") == "absent"} == {
         "/c/broker_url", "/c/database_async_url", "/c/database_url", "/c/flower_broker_url",
-        "/c/results_url", "/c/results_view_url",
+        "/c/results_url", "/c/results_view_url", "/c/secrets_backend", "/c/worker_secrets_backend",
     }  # fmt: skip
 
 
@@ -90,7 +102,14 @@ def test_commands_ask_all_workers_from_a_schedulers_host_and_else_its_own() -> N
 @pytest.mark.parametrize(("storage", "own"), [("/h/cli/bundles", True), ("/srv/bundles", False)])
 def test_no_two_units_share_the_files_of_bundles_unless_that_is_wanted(storage: str, own: bool) -> None:
     config = {"dag_processor": {"dag_bundle_storage_path": storage}, "core": {"executor": "CeleryExecutor"}}
-    given = {"home": "/h", "config": config, "bundles": "/h/cli/bundles", "queues": ["q"], "broker_database": 0}
+    given = {
+        "home": "/h",
+        "config": config,
+        "bundles": "/h/cli/bundles",
+        "queues": ["q"],
+        "broker_database": 0,
+        "backends": {},
+    }
     found = airflow_unit_environment(row(), {"directory": "scheduler"}, given)
     assert found["HOME"] == "/h/scheduler"
     assert (found.get("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH") == "/h/scheduler/bundles") is own
@@ -124,8 +143,33 @@ def test_flower_has_a_user_of_its_own_for_the_workers_that_it_shows() -> None:
 @pytest.mark.parametrize(("read_only", "said"), [(True, "yes"), (False, "no")])
 def test_flower_talks_with_the_workers_that_it_shows(*, read_only: bool, said: str) -> None:
     given = {"home": "/h", "config": {"dag_processor": {"dag_bundle_storage_path": "/b"}}, "bundles": "/c"}
-    more = {"queues": [], "broker_database": 0, "flower_read_only": read_only}
+    more = {"queues": [], "broker_database": 0, "flower_read_only": read_only, "backends": {}}
     found = airflow_unit_environment(FLOWER, FLOWER["instances"][0], given | more)
     assert found["AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__FANOUT_PREFIX"] == "/0/x."
     assert found["AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__UNACKED_KEY"] == "unacked.x,flower"
     assert found["AIRSTRIP_FLOWER_READ_ONLY"] == said
+
+
+def test_a_backend_is_of_whoever_has_the_database_and_of_commands() -> None:
+    environment = {"AIRFLOW__SECRETS__BACKEND": "a.B"}
+    servers = {"credentials": ["secrets_backend"], "arguments": "{}", "environment": environment}
+    more = MORE | {"backends": {"secrets_backend": servers}}
+    both = {"api_server": row("database", "secrets_backend"), "scheduler": row("fernet_key")}
+    held = airflow_credentials(both, SECRETS, more)
+    assert held["secrets_backend"] == {"value": "{}", "option": "AIRFLOW__SECRETS__BACKEND_KWARGS"}
+    assert [*airflow_command_credentials(held, more)] == ["database_url", "fernet_key", "secrets_backend"]
+    given = {"home": "/h", "config": {"dag_processor": {"dag_bundle_storage_path": "/b"}}, "bundles": "/c"}
+    given |= {"queues": [], "backends": more["backends"]}
+    assert environment.items() <= airflow_unit_environment(both["api_server"], {"directory": "a"}, given).items()
+    assert not environment.items() & airflow_unit_environment(both["scheduler"], {"directory": "s"}, given).items()
+    # On a host without such a component, commands do without it.
+    alone = airflow_credentials({"scheduler": row("database", "fernet_key")}, SECRETS, more)
+    assert "secrets_backend" not in airflow_command_credentials(alone, more)
+
+
+def test_local_files_are_read_and_no_command_asks_for_them() -> None:
+    files = {"credentials": ["secrets_connections.json"], "arguments": "", "environment": {}}
+    more = MORE | {"backends": {"secrets_backend": files}}
+    secrets = SECRETS | {"secrets_connections.json": '{"a": "b"}'}
+    held = airflow_credentials({"api_server": row("secrets_backend")}, secrets, more)
+    assert held == {"secrets_connections.json": {"value": '{"a": "b"}'}}

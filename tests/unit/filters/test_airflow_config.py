@@ -323,7 +323,8 @@ def test_what_a_site_can_have_is_supported(overrides: Any, environment: Any, bas
             {},
             "",
             f"airflow_config_overrides: core.auth_manager is {SIMPLE}, and a site's users, roles and logins are those "
-            "of FAB. Take it out; LDAP, OAuth and OpenID Connect are FAB's as well, by airflow_webserver_config.",
+            "of FAB. Take it out; LDAP, OAuth and OpenID Connect are FAB's as well, by site_ldap and "
+            "site_oauth_providers (docs/identity.md).",
         ),
         (
             {"celery_broker_transport_options": {"master_name": "mymaster"}},

@@ -90,14 +90,14 @@ def test_files_are_tried_as_the_services_user_and_without_secrets() -> None:
 def test_deployed_dags_take_the_place_of_the_shared_storage() -> None:
     components = load(PROJECT / "filter_plugins" / "airflow_components.py")
     own, *others = components.airflow_bundles([], "/smoke", 20)
-    deployed, *same = components.airflow_bundles([], "/smoke", 20, "/dags")
+    deployed, *same = components.airflow_bundles([], "/smoke", 20, {"deployed": "/dags"})
     assert (own["name"], deployed["name"], others == same) == ("dags-folder", "dags-folder", True)
     assert deployed["classpath"] == "airstrip_dags.VersionedBundle"
     assert deployed["kwargs"] == {"directory": "/dags", "refresh_interval": 1}
 
 
-@pytest.mark.parametrize(("wanted", "state"), [(True, "file"), ("false", "absent"), (False, "absent")])
-def test_a_release_has_the_bundle_where_it_is_used(wanted: Any, state: str) -> None:
+@pytest.mark.parametrize(("wanted", "state"), [("/dags", "file"), ("", "absent")])
+def test_a_release_has_the_bundle_where_it_is_used(wanted: str, state: str) -> None:
     role = Role("airflow", {"airflow_dags_deployed": wanted})
     for verb in ("configure", "stage"):
         entries = {entry["path"].rpartition("/")[2]: entry for entry in written("airflow", verb, role)}
@@ -108,5 +108,5 @@ def test_a_release_has_the_bundle_where_it_is_used(wanted: Any, state: str) -> N
 
 @pytest.mark.parametrize("component", ["dag_processor", "worker"])
 def test_what_reads_the_bundle_restarts_with_it(component: str) -> None:
-    off, on = (component_units(component, {"airflow_dags_deployed": wanted}) for wanted in (False, True))
+    off, on = (component_units(component, {"airflow_dags_deployed": wanted}) for wanted in ("", "/dags"))
     assert all(off[name] != text for name, text in on.items())

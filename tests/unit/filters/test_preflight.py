@@ -488,7 +488,7 @@ def test_an_unknown_system_wants_no_cluster() -> None:
     [
         ({"firewall": {"ssh_sources": "192.0.2.7"}}, "firewall.ssh_sources must be a list, found str"),
         ([], "the facts must be a mapping, found list"),
-        ({"memory": 1}, "unknown fact 'memory'; known: airflow, authority_problems, broker_login, c"),
+        ({"memory": 1}, "unknown fact 'memory'; known: airflow, authority_problems, broker_login, b"),
         ({"workers": [{"name": "a", "queues": "default"}]}, "queues of site_workers must be a list, found str"),
         ({"disk": [{"path": "/", "free_mb": "9", "needed_mb": 1}]}, "free_mb of / must be a number, found '9'"),
         ({"clock_offsets": {"a": None}}, "clock_offsets.a must be a number, found None"),

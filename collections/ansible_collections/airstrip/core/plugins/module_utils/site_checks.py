@@ -8,11 +8,12 @@ from typing import Any
 
 from ansible_collections.airstrip.core.plugins.module_utils.addresses import ip, server
 from ansible_collections.airstrip.core.plugins.module_utils.host_status import KINDS, seconds_of
+from ansible_collections.airstrip.core.plugins.module_utils.site_app_checks import app_problems
 from ansible_collections.airstrip.core.plugins.module_utils.site_model import SERVER, Site
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component
 from ansible_collections.airstrip.core.plugins.module_utils.site_scale import queues_of, scale_of, worker_problems
 from ansible_collections.airstrip.core.plugins.module_utils.site_sizing import memory_needed
-from ansible_collections.airstrip.core.plugins.module_utils.site_views import ports
+from ansible_collections.airstrip.core.plugins.module_utils.site_views import OWN_VIEWERS, ports
 
 _IPV4 = 4
 # A name is a certificate's common name, which has 64 characters at most (RFC 5280, ub-common-name).
@@ -20,7 +21,7 @@ _MAX_NAME = 64
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?")
 # Its password is a variable, whose name ends with it.
 _VIEWER = re.compile(r"[a-z][a-z0-9_]*")
-_OWN_VIEWERS = ("airstrip", "worker_scale")
+_OWN_VIEWERS = ("airstrip", *OWN_VIEWERS)
 # The kernel keeps part of a machine's memory to itself; "4 GB" show up as some 3.8.
 _MEMORY_TOLERANCE = 0.1
 
@@ -276,7 +277,7 @@ def _viewers(site: Site) -> Iterator[str]:
         if not _VIEWER.fullmatch(name) or name in _OWN_VIEWERS or viewers.count(name) > 1:
             yield (
                 f"site_viewers has {name!r}. Write each person once, by a name of lower-case letters, digits and _ "
-                f"that begins with a letter and is not {' or '.join(_OWN_VIEWERS)}."
+                f"that begins with a letter and is none of {', '.join(_OWN_VIEWERS)}."
             )
     seen = {component: bool(site.placed.get(component)) for component in ("prometheus", "flower", "load_balancer")}
     missing = () if seen["flower"] and not seen["prometheus"] else ("prometheus",)
@@ -316,5 +317,5 @@ def problems(site: Site) -> list[str]:
     """List what is wrong with a site."""
     of_components = (_placement, _too_many, _both, _external, _nameless, _idle)
     of_hosts = (_addresses, _ipv6, _ports, _memory, _extra_clients, _viewers, _shown, _proxies, _muted)
-    of_workers = (_scale, _scaled_queues)
+    of_workers = (_scale, _scaled_queues, app_problems)
     return [problem for check in (_names, *of_components, *of_hosts, *of_workers) for problem in check(site)]

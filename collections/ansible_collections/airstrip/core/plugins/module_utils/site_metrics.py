@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.airstrip.core.plugins.module_utils.site_app_views import app_metrics, app_targets
 from ansible_collections.airstrip.core.plugins.module_utils.site_model import Site
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component, Service
 
@@ -24,7 +25,7 @@ def metrics(site: Site, host: str) -> list[dict[str, Any]]:
     rows = [
         (service.name.removesuffix(_SUFFIX), site.port(service), service.path) for _, service in _offered(site, host)
     ]
-    return [{"name": name, "port": port, "path": path} for name, port, path in sorted(rows)]
+    return [{"name": name, "port": port, "path": path} for name, port, path in sorted(rows)] + app_metrics(site, host)
 
 
 def exporters(site: Site, host: str) -> list[str]:
@@ -47,7 +48,9 @@ def targets(site: Site, host: str) -> list[dict[str, Any]]:
         if entry.group not in collectors or way.destination == host
     }
     keys = ("job", "instance", "address", "port")
-    return [dict(zip(keys, row, strict=True)) for row in sorted(rows)]
+    own = sorted({(way.destination, way.destination_address, way.port) for way in ways})
+    apps = [target for place in own for target in app_targets(site, *place)]
+    return [dict(zip(keys, row, strict=True)) for row in sorted(rows)] + apps
 
 
 def probed(public: str) -> list[dict[str, str]]:

@@ -14,9 +14,16 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from ansible_collections.airstrip.core.plugins.module_utils import site_apps
 from ansible_collections.airstrip.core.plugins.module_utils.site_hosts import members
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component, Need, Service
-from ansible_collections.airstrip.core.plugins.module_utils.site_scale import instance_of, scale_of_set, sets_of, shares
+from ansible_collections.airstrip.core.plugins.module_utils.site_scale import (
+    instance_of,
+    scale_of,
+    scale_of_set,
+    sets_of,
+    shares,
+)
 from ansible_collections.airstrip.core.plugins.module_utils.worker_scale import Host as Share
 from ansible_collections.airstrip.core.plugins.module_utils.worker_scale import share
 
@@ -129,13 +136,17 @@ class Site:
         return [name for name, hosts in self.placed.items() if host in hosts]
 
     def of(self, host: str) -> list[str]:
-        """Return the names of a host's components: those that offer something or need it."""
-        return [name for name in self.placed_on(host) if self.components[name].services or self.components[name].needs]
+        """Return the names of a host's components: those that offer something, need it, or run what users give."""
+        return [name for name in self.placed_on(host) if self.components[name].works]
 
     def _is_listed(self, entry: Component, host: str) -> bool:
         variable, _, key = entry.listed.partition(".")
-        given = self.hosts[host].variables.get(variable) or [] if variable and host in self.hosts else []
-        return not variable or any(isinstance(item, Mapping) and key in item for item in given)
+        if not variable or host not in self.hosts:
+            return not variable
+        if variable == site_apps.APPS:
+            return any(host in hosts and key in self.app_entries[name] for name, hosts in self.apps.items())
+        given = self.hosts[host].variables.get(variable) or []
+        return any(isinstance(item, Mapping) and key in item for item in given)
 
     def instances(self, component: str, host: str) -> list[Mapping[str, Any]]:
         """Return the instances of a component on a host that always run there.
@@ -159,6 +170,8 @@ class Site:
         if host not in self.placed.get(component, ()):
             return []
         variable = self.components[component].instances
+        if variable == site_apps.APPS:
+            return list(self._numbered_apps(host, numbers))
         given = self.hosts[host].variables[variable] if variable else [{}]
         found: list[Mapping[str, Any]] = []
         for item in given:
@@ -171,6 +184,31 @@ class Site:
             elif 1 in numbers("", _ALONE):
                 found.append(item)
         return found
+
+    def _numbered_apps(self, host: str, numbers: Callable[[str, Share], Sequence[int]]) -> Iterator[Mapping[str, Any]]:
+        for name, hosts in self.apps.items():
+            for number in numbers(f"app-{name}", hosts[host]) if host in hosts else ():
+                yield {"name": f"{name}@{number}", "set": name}
+
+    @cached_property
+    def app_entries(self) -> dict[str, Mapping[str, Any]]:
+        """The entries of site_app_workers by name."""
+        return site_apps.entries(self.variables.get(site_apps.APPS))
+
+    @cached_property
+    def apps(self) -> dict[str, dict[str, Share]]:
+        """The hosts of each app, with how many instances they run."""
+        placed = self.members.get(site_apps.COMPONENT, [])
+        return {
+            name: site_apps.counts(
+                row, site_apps.hosts_of(row, placed, self.groups), lambda host: self.hosts[host].cores
+            )
+            for name, row in self.app_entries.items()
+        }
+
+    def app_scales(self, name: str) -> bool:
+        """Tell whether an app has as many instances as a series of Prometheus wants."""
+        return scale_of(site_apps.as_worker(self.app_entries[name])) is not None
 
     @cached_property
     def scaled(self) -> dict[str, dict[str, Mapping[str, Any]]]:
@@ -187,7 +225,8 @@ class Site:
     def _fair(self) -> dict[str, dict[str, int]]:
         """What each host runs of each set if all instances of the site run."""
         most = {name: scale_of_set(rows)["max"] for name, rows in self.scaled.items()}
-        return {"": {"": 1}} | {name: share(most[name], hosts) for name, hosts in self.shares.items()}
+        apps = {f"app-{name}": site_apps.fair(self.app_entries[name], hosts) for name, hosts in self.apps.items()}
+        return {"": {"": 1}} | {name: share(most[name], hosts) for name, hosts in self.shares.items()} | apps
 
     def offered(self) -> Iterator[tuple[Component, Service]]:
         """Yield what the components offer."""

@@ -43,8 +43,8 @@ ENDPOINTS = ("one", "leader", "any", "list", "local")
 PROTOCOLS = ("tcp", "udp", "vrrp")
 CLIENTS = ("components", "everybody", "controller")
 EXECUTORS = ("CeleryExecutor", "LocalExecutor")
-# `metrics` may read some counts of Airflow's, `monitor` the server's own statistics.
-LOGINS = ("metadata", "results", "results_view", "metrics", "monitor")
+# `metrics` may read some counts of Airflow's, `monitor` the server's own statistics; `dbt` has a database of its own.
+LOGINS = ("metadata", "results", "results_view", "metrics", "monitor", "dbt")
 KINDS = ("", "logs", "metrics", "peers")
 # What `beside` calls all hosts of the site.
 SITE = "site"
@@ -52,7 +52,8 @@ SITE = "site"
 VIEWS = (
     *("metrics", "exporters", "targets", "probed", "monitored", "viewed", "scaled"),
     *("queues", "listen_address", "virtual_interface", "priority", "rules", "egress"),
-    *("scaled", "scaled_here", "scaled_hosts", "senders", "worker_sets"),
+    *("scaled_here", "scaled_hosts", "senders", "worker_sets", "deployed_dags"),
+    *("app_workers", "dbt_database", "proxy"),
 )
 STAGES = ("before_airflow", "after_airflow")
 DRAINS = ("", "load_balancers", "tasks")
@@ -83,12 +84,14 @@ class When:
     airflow   a comparison with the site's version of Airflow: "< 3.5"
     executor  the site's executor, or one of them
     set       a variable of the site that is not empty
+    unset     one that is empty
     tls       whether hosts speak TLS with each other
     """
 
     airflow: str = ""
     executor: str = ""
     set: str = ""
+    unset: str = ""
     tls: bool | None = None
 
     def hold(self, site: Mapping[str, Any]) -> bool:
@@ -101,6 +104,7 @@ class When:
         # `[core] executor` may be a list, hold aliases (CeleryExecutor:fast) or full class paths.
         yield self.executor in str(site["site_executor"])
         yield not self.set or bool(site[self.set])
+        yield not self.unset or not site[self.unset]
         yield self.tls is None or bool(site["site_tls_enabled"]) == self.tls
 
 
@@ -322,6 +326,11 @@ class Component:
     airflow: Program | None = None
     owns: tuple[str, ...] = ()
 
+    @property
+    def works(self) -> bool:
+        """Whether it offers something, needs it, or has instances."""
+        return bool(self.services or self.needs or self.instances)
+
 
 _INPUTS = [field.name for field in fields(Input) if field.name != "name"]
 _OF_SERVICES = ("listen", "clients", "callers", "reach", "servers")
@@ -466,7 +475,7 @@ def variables(component: Component) -> Iterator[str]:
     program = component.airflow or Program(description="", command="")
     conditions += [named.when for named in program.credentials + program.uses]
     conditions += [program.runs_tasks] if program.runs_tasks else []
-    yield from (when.set for when in conditions)
+    yield from (name for when in conditions for name in (when.set, when.unset))
     yield from (name for service in component.services for name in (service.port, service.extra_clients))
     yield from (need.connections.each for need in component.needs)
     secrets = tuple(entry.secret for entry in component.inputs)

@@ -14,7 +14,8 @@ RENAMED = {
     "airflow_releases_keep": "airflow_release_keep",
     "airflow_releases_needed": "airflow_release_needed",
     "airflow_source_packages_allowed": "airflow_release_source_packages_allowed",
-    "airflow_users": "airflow_users_accounts",
+    "airflow_users_accounts": "airflow_users",
+    "airflow_users_no_log": "airflow_resources_no_log",
     "airflow_wheelhouse": "airflow_release_wheelhouse",
     "certificates_leafs": "certificates_issued",
 }

@@ -170,6 +170,7 @@ def rules_of(name: str, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]
         "queues": "|".join(re.escape(str(queue)) for queue in queues_of(first)),
         "hosts": "|".join(map(re.escape, rows)),
         "units": rf"airflow-worker@{re.escape(name)}-[0-9]+\.service",
+        "first": f"airflow-worker@{name}-1.service",
     }
 
 

@@ -21,7 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ansible.module_utils.common.yaml import yaml_load
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import (
     Component,
@@ -180,6 +180,6 @@ def read_directory(directory: Path) -> tuple[Mapping[str, Component], Mapping[st
 
     Read once in a process: plays ask for it, the variables of all hosts, and the model.
     """
-    files = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in directory.glob("*.yml")}
+    files = {path.stem: yaml_load(path.read_text(encoding="utf-8")) for path in directory.glob("*.yml")}
     declared = read_all_variables(files)
     return read_registry({name: entry for name, entry in files.items() if name != "site"}, declared), declared

@@ -10,6 +10,13 @@ from typing import Any
 
 from ansible_collections.airstrip.core.plugins.module_utils import site_sizing as sizing
 from ansible_collections.airstrip.core.plugins.module_utils.host_status import seconds_of
+from ansible_collections.airstrip.core.plugins.module_utils.site_app_views import (
+    app_ports,
+    app_rules,
+    app_scaled,
+    app_scaled_here,
+    app_workers,
+)
 from ansible_collections.airstrip.core.plugins.module_utils.site_egress import egress, named
 from ansible_collections.airstrip.core.plugins.module_utils.site_inputs import probes, roles
 from ansible_collections.airstrip.core.plugins.module_utils.site_metrics import (
@@ -24,6 +31,7 @@ from ansible_collections.airstrip.core.plugins.module_utils.site_metrics import 
 from ansible_collections.airstrip.core.plugins.module_utils.site_model import LOOPBACK, SERVER, Site
 from ansible_collections.airstrip.core.plugins.module_utils.site_programs import programs
 from ansible_collections.airstrip.core.plugins.module_utils.site_registry import Component, filled
+from ansible_collections.airstrip.core.plugins.module_utils.site_remote_logs import log_stores
 from ansible_collections.airstrip.core.plugins.module_utils.site_scale import rules_of, set_here
 from ansible_collections.airstrip.core.plugins.module_utils.site_scale_hosts import scaled_hosts
 from ansible_collections.airstrip.core.plugins.module_utils.site_variables import PREFIX
@@ -60,7 +68,7 @@ def rules(site: Site, host: str) -> list[dict[str, Any]]:
     return [
         {"service": service, "protocol": protocols[service], "port": port, "sources": addresses}
         for service, port, addresses in rows
-    ]
+    ] + app_rules(site, host)
 
 
 def addresses_of(extra: Iterable[Any]) -> list[str]:
@@ -77,6 +85,7 @@ def logins(site: Site) -> dict[str, dict[str, str]]:
         "results_view": ("results_database_name", "results_reader_user"),
         "metrics": ("database_name", "metrics_user"),
         "monitor": ("database_name", "monitor_user"),
+        "dbt": ("dbt_database_name", "dbt_database_user"),
     }
     return {
         login: {"database": str(site.variables[PREFIX + name]), "user": str(site.variables[PREFIX + user])}
@@ -185,7 +194,7 @@ def certificates(site: Site, host: str) -> dict[str, list[str]]:
 def ports(site: Site, host: str) -> list[dict[str, Any]]:
     """Return the ports that a host's components take: `port`, and in `owner` the variable that says so, each once."""
     owners = {service.port: site.port(service) for _, service in site.offers(host) if service.port}
-    return [{"port": port, "owner": owner} for owner, port in owners.items()]
+    return [{"port": port, "owner": owner} for owner, port in owners.items()] + app_ports(site, host)
 
 
 def worker_sets(site: Site) -> dict[str, list[str]]:
@@ -235,7 +244,7 @@ def proxy(site: Site) -> dict[str, str]:
 
 
 def databases(site: Site) -> list[dict[str, Any]]:
-    """Return Airflow's own databases, as the role postgresql takes them."""
+    """Return the databases of Airflow and of dbt, as the role postgresql takes them."""
     known = logins(site)
     found: list[dict[str, Any]] = [{"name": known["metadata"]["database"], "owner": known["metadata"]["user"]}]
     if "metrics" in used_logins(site):
@@ -246,6 +255,8 @@ def databases(site: Site) -> list[dict[str, Any]]:
         names = {"writer": known["results"]["user"], "reader": known["results_view"]["user"]}
         script = {"script": "celery_results.sql", "script_names": names}
         found.append({"name": known["results"]["database"], "owner": "postgres", **script})
+    if "dbt" in used_logins(site):
+        found.append({"name": known["dbt"]["database"], "owner": known["dbt"]["user"]})
     return found
 
 
@@ -264,13 +275,17 @@ def database_roles(site: Site, budget: Mapping[str, Any]) -> list[dict[str, Any]
 
 
 def monitoring_roles(site: Site, budget: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the roles in the database of those who collect metrics, as the role postgresql takes them."""
+    """Return the roles in the database of those who collect metrics, and of dbt, as the role postgresql takes them."""
     known, used = logins(site), used_logins(site)
     return [
         {"name": known[login]["user"], "connection_limit": budget["by_login"].get(login, 0)}
-        for login in ("metrics", "monitor")
+        for login in ("metrics", "monitor", "dbt")
         if login in used
     ]
+
+
+# Components that ask Prometheus, each with a login of its own: its name, and the secret <name>_password.
+OWN_VIEWERS = ("scale_hook", "worker_scale")
 
 
 def people(site: Site) -> dict[str, str]:
@@ -280,7 +295,29 @@ def people(site: Site) -> dict[str, str]:
 
 def viewers(site: Site) -> dict[str, str]:
     """Return who may look at Prometheus beside itself, with the name of the password."""
-    return people(site) | ({"worker_scale": "worker_scale_password"} if site.placed.get("worker_scale") else {})
+    placed = {name for name in site.placed if site.placed[name]}
+    # Both programs that scale are one file, with one login.
+    asking = [name for name in OWN_VIEWERS if placed & {name, f"app_{name}"}]
+    return people(site) | {name: f"{name}_password" for name in asking}
+
+
+def deployed_dags(site: Site) -> str:
+    """Return the directory of the deployed versions of the DAGs; nothing where the DAGs come otherwise."""
+    return str(site.variables["site_dags_directory"]) if site.variables["site_dags_deployed"] else ""
+
+
+def dbt_database(site: Site, host: str) -> dict[str, Any]:
+    """Return where a host finds dbt's database: `host`, `port`, `tls`, and `external`, if it is none of the site's."""
+    if outside_host := str(site.variables["site_dbt_database_host"]):
+        port = int(site.variables["site_dbt_database_port"])
+        return {"host": outside_host, "port": port, "tls": True, "external": True}
+    found = site.reach(host, "postgresql")
+    return {
+        "host": found.address if found else "",
+        "port": found.port if found else 0,
+        "tls": bool(found and found.tls),
+        "external": bool(found and found.external),
+    }
 
 
 def used_logins(site: Site) -> set[str]:
@@ -347,7 +384,7 @@ def outside(site: Site, host: str) -> list[dict[str, Any]]:
                 "host": endpoint.address,
                 "port": endpoint.port,
             }
-    return list(found.values())
+    return [*found.values(), *log_stores(site, host)]
 
 
 def placed(site: Site, names: Iterable[str]) -> dict[str, dict[str, list[str]]]:
@@ -380,7 +417,7 @@ def stopping(site: Site) -> list[str]:
         tasks = entry.airflow and entry.airflow.runs_tasks and entry.airflow.runs_tasks.hold(site.variables)
         return _WHOLE.index(tier), not tasks, _stops(site, entry)
 
-    found = [entry for entry in site.components.values() if site.placed[entry.name] and (entry.services or entry.needs)]
+    found = [entry for entry in site.components.values() if site.placed[entry.name] and entry.works]
     return [entry.name for entry in sorted(found, key=moment)]
 
 
@@ -394,13 +431,18 @@ def status(site: Site, host: str) -> dict[str, Any]:
         "host": host,
         "parts": [*_outside_parts(site, host), *(part for entry in entries for part in _parts(site, host, entry))],
         "known_units": _unique(["airflow-*.service", *known]),
-        "elastic_units": [f"airflow-worker@{item['name']}.service" for item in site.more_instances("worker", host)],
+        "elastic_units": list(_elastic(site, host)),
         "install_directory": str(site.variables["site_install_directory"]),
         "drained_file": f"{directory}/drained",
         "authority": f"{directory}/ca.crt" if tls and is_airflow else "",
         "renew_days": int(site.variables["site_certificate_renew_days"]),
         "muted": dict(_muted(site)),
     }
+
+
+def _elastic(site: Site, host: str) -> Iterator[str]:
+    yield from (f"airflow-worker@{item['name']}.service" for item in site.more_instances("worker", host))
+    yield from (f"app-worker-{item['name']}.service" for item in site.more_instances("app_worker", host))
 
 
 def _muted(site: Site) -> Iterator[tuple[str, float]]:
@@ -431,7 +473,7 @@ def _parts(site: Site, host: str, entry: Component) -> Iterator[dict[str, Any]]:
         yield {
             "name": f"{entry.name}@{name}" if name else entry.name,
             "component": entry.name,
-            "units": [unit.replace("@*", f"@{name}") for unit in units] if name else units,
+            "units": [name.join(unit.rsplit("*", 1)) for unit in units] if name else units,
             "address": LOOPBACK,
             "ports": {
                 service.name: site.port(service)
@@ -491,15 +533,27 @@ def _host(site: Site, name: str, queues: list[str], sets: dict[str, list[str]]) 
         "viewed": viewed(site, found["public"]),
         "senders": senders(site, name),
         "queues": queues,
-        "scaled": [rules_of(name, rows) for name, rows in site.scaled.items()],
+        "scaled": [rules_of(name, rows) for name, rows in site.scaled.items()] + app_scaled(site),
         "scaled_here": [
             set_here(set_name, rows, site.shares[set_name], name)
             for set_name, rows in site.scaled.items()
             if name in rows
-        ],
+        ]
+        + app_scaled_here(site, name),
         "worker_sets": sets,
         "scaled_hosts": scaled_hosts(site, name),
+        "app_workers": app_workers(site, name),
+        "dbt_database": dbt_database(site, name),
+        "proxy": proxy(site),
+        "deployed_dags": deployed_dags(site),
     }
+
+
+def input_secrets(site: Site) -> list[str]:
+    """Return the names of the secrets that components of the site have as inputs."""
+    placed_ones = (entry for name, entry in site.registry.items() if site.placed.get(name))
+    names = {item.secret: None for entry in placed_ones for item in entry.inputs if item.secret}
+    return filled(list(names), site.variables)
 
 
 def fact(site: Site) -> dict[str, Any]:
@@ -517,6 +571,7 @@ def fact(site: Site) -> dict[str, Any]:
     budget        connections to the database; `databases`, `database_roles` and `monitoring_roles`, as the role
                   postgresql takes them
     broker_users  of the workers, `broker_secrets` the names of their passwords
+    secrets       names of those that components have as inputs
     people        who may look at how the site is, with the names of their passwords; `viewers` are these and programs
     ca_bundle     file of the authorities that Airflow trusts, where the site has one of its own
     slots         of all workers; `worker_sets`, the queues of those of each name, and all `queues`; `task_slots`
@@ -559,6 +614,7 @@ def fact(site: Site) -> dict[str, Any]:
         "monitoring_roles": monitoring_roles(site, budget),
         "broker_users": users,
         "broker_secrets": [user["secret"] for user in users],
+        "secrets": input_secrets(site),
         "people": people(site),
         "viewers": viewers(site),
         "ca_bundle": f"{site.variables['site_config_directory']}/ca-bundle.crt",

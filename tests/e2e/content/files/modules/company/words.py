@@ -1,0 +1,3 @@
+"""What the DAGs of several teams import."""
+
+WORD = "of a shared module"
