@@ -1,7 +1,7 @@
 """The project's registry, and a site by it, as the action site_model works it out."""
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -46,10 +46,12 @@ def registry() -> dict[str, Component]:
     return read_registry(entries(), declared())
 
 
-def added_roles(groups: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return the roles that the registry applies, each with its hosts in an inventory with these groups."""
+def added_roles(groups: Mapping[str, Any], variables: Collection[str]) -> dict[str, list[str]]:
+    """Return the roles that the registry applies, each with its hosts, by the groups and variables of an inventory."""
     found: dict[str, list[str]] = {}
     for entry in added(registry(), *STAGES):
+        if entry.when.set and entry.when.set not in variables:
+            continue
         found.setdefault(entry.role, []).extend(members(entry, registry(), groups))
     return found
 

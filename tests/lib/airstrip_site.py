@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 from airstrip_airflow import Airflow
-from airstrip_registry import added_roles
+from airstrip_registry import added_roles, declared
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -164,11 +164,14 @@ class Site:
         hosts_of_play = parse_list_hosts(self._checked("ansible-playbook", "site.yml", "--list-hosts"))
         found: dict[str, set[str]] = {}
         for (_, roles), hosts in zip(plays(PROJECT / "site.yml"), hosts_of_play, strict=True):
-            for role in roles:
+            # Those that the registry has follow.
+            for role in (role for role in roles if "{{" not in role):
                 found.setdefault(role, set()).update(hosts)
         groups = {name: self.group(name) for name in self.inventory if name != "_meta"}
-        # Plays for all hosts may call a verb of one of these.
-        found |= {role: set(hosts) for role, hosts in added_roles(groups).items()}
+        variables = {name for known in self.inventory["_meta"]["hostvars"].values() for name in known}
+        # Plays for all hosts may call a verb of one of these, or have them as soon as a variable is set.
+        found |= {role: set() for role in added_roles(groups, declared())}
+        found |= {role: set(hosts) for role, hosts in added_roles(groups, variables).items()}
         return {role: sorted(hosts) for role, hosts in found.items() if hosts}
 
     @cached_property
