@@ -101,7 +101,7 @@ def test_what_is_ignored_is_not_imported(airflow: Airflow) -> None:
 
 
 def test_a_push_is_seen(airflow: Airflow, company: Any) -> None:
-    commit(company, "team-b", "sed -i 's/\"one\"/\"two\"/' team_b.py")
+    commit(company, "team-b", 'sed -i \'s/"one"/"two"/\' team_b.py')
     until(lambda: words(airflow, "team-b") == ["two"])
 
 
