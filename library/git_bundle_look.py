@@ -153,17 +153,6 @@ def _lacks(program: str) -> bool:
     return shutil.which(program) is None
 
 
-# Of a list that is a secret as a whole, Ansible would hide names, too, wherever they stand in an answer.
-_SECRETS = {
-    "name": {"type": "str", "required": True},
-    "deploy_key": {"type": "str", "no_log": True},
-    "token": {"type": "str", "no_log": True},
-    "access_key": {"type": "str", "no_log": False},
-    "secret_key": {"type": "str", "no_log": True},
-    "workers": {"type": "list", "elements": "str"},
-}
-
-
 def main() -> None:
     """Run the module."""
     rows: dict[str, Any] = {"type": "list", "elements": "dict", "default": []}
@@ -171,7 +160,7 @@ def main() -> None:
         argument_spec={
             "bundles": {"type": "list", "elements": "dict", "required": True},
             "servers": rows,
-            "secrets": {**rows, "options": _SECRETS},
+            "secrets": {**rows, "options": dag_bundles.SECRET_OPTIONS},
             "program": {"type": "str", "required": True, "no_log": False},
             "proxies": {"type": "dict", "default": {}},
             "timeout": {"type": "int", "default": 30},

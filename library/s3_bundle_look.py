@@ -107,17 +107,6 @@ def look(given: Mapping[str, Any]) -> list[dict[str, str]]:
     return answers
 
 
-# Of a list that is a secret as a whole, Ansible would hide names, too, wherever they stand in an answer.
-_SECRETS = {
-    "name": {"type": "str", "required": True},
-    "deploy_key": {"type": "str", "no_log": True},
-    "token": {"type": "str", "no_log": True},
-    "access_key": {"type": "str", "no_log": False},
-    "secret_key": {"type": "str", "no_log": True},
-    "workers": {"type": "list", "elements": "str"},
-}
-
-
 def main() -> None:
     """Run the module."""
     rows: dict[str, Any] = {"type": "list", "elements": "dict", "default": []}
@@ -125,7 +114,7 @@ def main() -> None:
         argument_spec={
             "bundles": {"type": "list", "elements": "dict", "required": True},
             "servers": rows,
-            "secrets": {**rows, "options": _SECRETS},
+            "secrets": {**rows, "options": dag_bundles.SECRET_OPTIONS},
             "authorities": {"type": "path", "required": True},
             "timeout": {"type": "int", "default": 10},
         },

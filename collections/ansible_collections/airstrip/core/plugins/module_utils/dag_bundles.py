@@ -23,6 +23,16 @@ KEYS = {
 }
 COMMON = ("name", "type", "refresh_interval", "team")
 REFS = ("branch", "tag", "commit")
+# Options of the modules that look at servers, for an entry of airflow_bundle_secrets. Of a list that is a secret as a
+# whole, Ansible would hide names, too, wherever they stand in an answer.
+SECRET_OPTIONS: Mapping[str, Any] = {
+    "name": {"type": "str", "required": True},
+    "deploy_key": {"type": "str", "no_log": True},
+    "token": {"type": "str", "no_log": True},
+    "access_key": {"type": "str", "no_log": False},
+    "secret_key": {"type": "str", "no_log": True},
+    "workers": {"type": "list", "elements": "str"},
+}
 # A connection without a secret: with it Airflow does not look for one at each task, and ssh reads our file.
 _GIT_CONNECTION = "airstrip_git"
 _SCP = re.compile(r"(?P<user>[^@/:]+@)?(?P<host>[^/:@]+):(?!//)(?P<path>.*)\Z")
