@@ -73,10 +73,11 @@ class LookupModule(LookupBase):  # type: ignore[misc]
             raise AnsibleLookupError(str(error)) from error
         stage = self.get_option("stage")
         own = added(registry, *([stage] if stage else STAGES))
+        using = users(registry, given["groups"])
         found = {
             "hosts": _placed(own, given, hosts_of(own, registry, given["groups"])),
             "roles": list(dict.fromkeys(entry.role for entry in own)),
-            "users": hosts_of(users(registry, given["groups"]), registry, given["groups"]),
+            "users": _placed(using, given, hosts_of(using, registry, given["groups"])),
             "site": site_hosts(registry, given["groups"]),
             "servers": [entry.name for entry in registry.values() if is_server(entry)],
         }

@@ -22,6 +22,7 @@ all:
 """
 
 
+@pytest.mark.parametrize(("term", "options"), [("hosts", {"stage": "before_airflow"}), ("users", {})])
 @pytest.mark.parametrize(
     ("placed", "hosts"),
     [
@@ -31,7 +32,7 @@ all:
     ],
 )
 def test_who_has_nothing_to_do_is_left_out_once_it_is_known(
-    placed: dict[str, list[str]] | None, hosts: list[str], tmp_path: Path
+    placed: dict[str, list[str]] | None, hosts: list[str], term: str, options: dict[str, str], tmp_path: Path
 ) -> None:
     path = tmp_path / "hosts.yml"
     path.write_text(HOSTS, encoding="utf-8")
@@ -46,5 +47,5 @@ def test_who_has_nothing_to_do_is_left_out_once_it_is_known(
         "hostvars": HostVars(inventory=inventory, variable_manager=variables, loader=loader),
     }
     lookup_loader.add_directory(str(PROJECT / "lookup_plugins"))
-    (found,) = lookup_loader.get("registry", loader=loader).run(["hosts"], given, stage="before_airflow")
+    (found,) = lookup_loader.get("registry", loader=loader).run([term], given, **options)
     assert found == hosts
