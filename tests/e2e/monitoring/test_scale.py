@@ -133,6 +133,14 @@ def test_instances_come_and_go_with_the_load(airflow: Airflow, watch: Watch) -> 
     assert watch.turns <= 1, watch.seen
 
 
+def test_hosts_are_asked_for(site: Site, watch: Watch) -> None:
+    """Two hosts of one instance each, as the set has no `per_host`: the load before wanted as many as there may be."""
+    watch.look()
+    monitor = testinfra.get_host(site.connection(site.group("monitoring")[0]))
+    said = monitor.check_output("journalctl --unit=airstrip-scale-hook --output=cat --since=-30min")
+    assert f"set elastic wants {MOST} hosts and has {LEAST}" in said, said[-2000:]
+
+
 def test_prometheus_may_be_killed_in_the_middle(site: Site, airflow: Airflow, watch: Watch) -> None:
     """While it is away, nothing changes; then all goes on from where it was."""
     monitor = testinfra.get_host(site.connection(site.group("monitoring")[0]))
