@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from importlib.machinery import SourceFileLoader
@@ -50,7 +51,10 @@ def hosts_of_plays(tmp_path: Path, *options: str) -> dict[str, list[str]]:
     """Return by the message of each play the hosts that gave it, or what Ansible said."""
     path = tmp_path / "plays.yml"
     path.write_text(PLAYS)
-    argv = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(PROJECT / "inventory" / "distributed")]
+    # A copy: secrets are made beside it.
+    inventory = tmp_path / "inventory"
+    shutil.copytree(PROJECT / "inventory" / "distributed", inventory, dirs_exist_ok=True)
+    argv = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(inventory)]
     environment = os.environ | {"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
     result = subprocess.run(
         [*argv, *options, str(path)], cwd=PROJECT, env=environment, capture_output=True, text=True, check=False
