@@ -73,7 +73,8 @@ class Record:
         # They are relative to the scenario, and the additional ones to the directory of its tests.
         first = (directory / tests[0]).resolve() if tests[0] else self.root / _TESTS
         found = [first, *((first / test).resolve() for test in tests[1:])]
-        more = MORE.get(scenario, ())
+        # A scenario example_NAME installs the system of that directory; some use what others have.
+        more = MORE.get(scenario, ("examples",) if scenario.startswith("example_") else ())
         return sorted(
             {*COMMON, *more, f"molecule/{scenario}", *(path.relative_to(self.root).as_posix() for path in found)}
         )

@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import yaml
 from airstrip_site import Site, read_secrets
 
 SECRETS = ("airstrip-first-4711", "airstrip-second-4712")
+# `[fab] cache_ttl`, 30 s, and the time of a request.
+CACHED = 45
 # What molecule.yml declares is declared here anew, so that a test's variables are all that there is.
 DECLARED: dict[str, list[dict[str, Any]]] = {
     "airflow_pools": [{"name": "warehouse", "slots": 4}],
@@ -60,21 +63,20 @@ class Declared:
         """Return the names of what there is of a kind."""
         return {entry[key] for entry in self.airflow(kind, "list")}
 
-    def status(self, user: str, password: str, method: str, path: str, body: str = "{}") -> int:
-        """Return the HTTP status of a request as a user; 401 where he cannot log in."""
-        curl = "curl --silent --cacert /etc/ssl/certs/ca-certificates.crt -H 'Content-Type: application/json'"
-        url = (
-            f"https://127.0.0.1:{self.site.variable(self.site.group('airflow_api_server')[0], 'site_api_server_port')}"
-        )
-        login = json.dumps({"username": user, "password": password})
-        answer = json.loads(self.node.check_output(f"{curl} -d '{login}' {url}/auth/token"))
-        if "access_token" not in answer:
-            return 401
-        data = f"-d '{body}'" if method != "GET" else ""
-        bearer = f"-H 'Authorization: Bearer {answer['access_token']}'"
-        return int(
-            self.node.check_output(f"{curl} -o /dev/null -w '%{{http_code}}' -X {method} {bearer} {data} {url}{path}")
-        )
+    def status(self, user: str, password: str, method: str, path: str, body: Any = None) -> int:
+        """Return the HTTP status of a request as a user, or of the login that it needs; 200 for all that is well."""
+        try:
+            self.site.airflow(user, password).request(method, path, body)
+        except requests.HTTPError as error:
+            return error.response.status_code
+        return int(requests.codes.ok)
+
+    def becomes(self, wanted: int, *request: Any) -> None:
+        """Return once a request has this status; fail if it has not when what API servers know of a user is anew."""
+        end = time.monotonic() + CACHED
+        while (found := self.status(*request)) != wanted:
+            assert time.monotonic() < end, f"{found}, not {wanted}: {request[2:]}"
+            time.sleep(2)
 
 
 def _unsafe(value: Any) -> str:
@@ -102,15 +104,14 @@ def test_what_is_declared_is_there(declared: Declared) -> None:
 
 def test_a_user_may_what_his_role_says(declared: Declared) -> None:
     password = read_secrets(declared.site.directory / "secrets.yml")["airflow_user_ada"]
-    pool = json.dumps({"name": "no", "slots": 1})
-    assert declared.status("ada", password, "GET", "/api/v2/pools") == 200
-    assert declared.status("ada", password, "POST", "/api/v2/pools", pool) == 403
+    declared.becomes(200, "ada", password, "GET", "/api/v2/pools")
+    assert declared.status("ada", password, "POST", "/api/v2/pools", {"name": "no", "slots": 1}) == 403
     assert declared.status("ada", password, "GET", "/api/v2/variables") == 403
     more = DECLARED | {"airflow_roles": [{"name": "Reader", "permissions": ["can read on Variables"]}]}
     assert declared.run(more)
     assert "-'can_read on Pools'" in declared.output
-    assert declared.status("ada", password, "GET", "/api/v2/variables") == 200
-    assert declared.status("ada", password, "GET", "/api/v2/pools") == 403
+    declared.becomes(200, "ada", password, "GET", "/api/v2/variables")
+    declared.becomes(403, "ada", password, "GET", "/api/v2/pools")
     assert declared.run(DECLARED)
 
 
