@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,9 +21,8 @@ from selenium.webdriver.common.by import By
 PICTURES = PROJECT / ".cache" / "test" / "screenshots-identity"
 HOME = "/home/staff"
 NAME = "company.airstrip.test"
-GRACE = "grace-in-the-directory-4711"
-ALAN = "alan-at-the-provider-4711"
-CLIENT_SECRET = "airflow-at-the-provider-4711"  # noqa: S105
+# Of the people whom the tests add to the provider, and of Airflow there.
+ALAN, CLIENT_SECRET = secrets.token_hex(16), secrets.token_hex(16)
 OPERATORS, STAFF = "cn=Operators,ou=groups,dc=airstrip,dc=test", "cn=Staff,ou=groups,dc=airstrip,dc=test"
 DIRECTORY = {
     "servers": [f"ldaps://{NAME}"],
@@ -69,6 +69,11 @@ def desk(site: Site, services: Any) -> Iterator[Outsider]:
         yield found
 
 
+def password(site: Site, name: str) -> str:
+    """Return what the scenario has made for somebody in the directory."""
+    return (site.directory / f"company-password-{name}").read_text(encoding="utf-8").strip()
+
+
 def roles(site: Site, username: str) -> set[str]:
     """Return the roles of somebody, as the administrator sees them."""
     user = site.airflow().request("GET", f"/auth/fab/v1/users/{username}")
@@ -84,8 +89,8 @@ def log_in(browser: Browser, username: str, password: str) -> None:
 def change_group(services: Any, group: str, verb: str, member: str) -> None:
     text = f"dn: {group}\nchangetype: modify\n{verb}: member\nmember: {member}\n"
     services.check_output(
-        "printf %%b %s | LDAPTLS_CACERT=/etc/company/ca.crt ldapmodify -x -H ldaps://127.0.0.1 -D %s -w %s",
-        text.replace("\n", "\\n"), "cn=root,dc=airstrip,dc=test", "the-directorys-root-4711",
+        "printf %%b %s | LDAPTLS_CACERT=/etc/company/ca.crt ldapmodify -x -H ldaps://127.0.0.1 -D %s -y %s",
+        text.replace("\n", "\\n"), "cn=root,dc=airstrip,dc=test", "/etc/company/directory-password",
     )  # fmt: skip
 
 
@@ -104,7 +109,7 @@ def test_a_person_of_the_directory_has_the_roles_of_his_groups_as_long_as_he_is_
         browser.open(f"{site.edge_url}/auth/login/")
         log_in(browser, "grace", "not-hers")
         browser.see(ALERT)
-        log_in(browser, "grace", GRACE)
+        log_in(browser, "grace", password(site, "grace"))
         browser.see(DAGS)
         browser.picture("ldap")
     # Staff by Operators, which is a member of it.
@@ -115,11 +120,11 @@ def test_a_person_of_the_directory_has_the_roles_of_his_groups_as_long_as_he_is_
     try:
         with browsing(desk, HOME, PICTURES) as browser:
             browser.open(f"{site.edge_url}/auth/login/")
-            log_in(browser, "grace", GRACE)
+            log_in(browser, "grace", password(site, "grace"))
             browser.until(lambda _: "/auth/login" not in browser.url, "she does not log in")
         assert roles(site, "grace") == {"Public"}
         # Each API process keeps for 30 s what it knows of a user.
-        airflow, end = site.airflow("grace", GRACE), time.monotonic() + 60
+        airflow, end = site.airflow("grace", password(site, "grace")), time.monotonic() + 60
         while sees_dags(airflow):
             assert time.monotonic() < end, "she still sees DAGs"
             time.sleep(1)
@@ -130,7 +135,7 @@ def test_a_person_of_the_directory_has_the_roles_of_his_groups_as_long_as_he_is_
 
 def test_the_directory_does_not_have_the_name_of_the_sites_own_administrator(site: Site) -> None:
     with pytest.raises(requests.HTTPError, match="401"):
-        site.airflow("admin", "admin-in-the-directory-4711")
+        site.airflow("admin", password(site, "admin"))
     assert roles(site, "admin") == {"Admin"}
 
 
@@ -139,7 +144,7 @@ def test_the_administrator_logs_in_without_the_directory(site: Site, desk: Outsi
     try:
         with browsing(desk, HOME, PICTURES) as browser:
             browser.open(f"{site.edge_url}/auth/login/")
-            log_in(browser, "grace", GRACE)
+            log_in(browser, "grace", password(site, "grace"))
             browser.see(ALERT)
             log_in(browser, "admin", site.secrets["airflow_admin_password"])
             browser.see(DAGS)

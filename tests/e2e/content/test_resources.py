@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ import requests
 import yaml
 from airstrip_site import Site, read_secrets
 
-SECRETS = ("airstrip-first-4711", "airstrip-second-4712")
+SECRETS = (secrets.token_hex(16), secrets.token_hex(16))
 # `[fab] cache_ttl`, 30 s, and the time of a request.
 CACHED = 45
 # What molecule.yml declares is declared here anew, so that a test's variables are all that there is.
