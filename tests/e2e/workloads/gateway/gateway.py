@@ -21,6 +21,8 @@ from typing import Any
 import grpc
 from pyzeebe.proto import gateway_pb2, gateway_pb2_grpc
 
+# zeebe.gateway.longPolling.timeout, in milliseconds.
+LONG_POLLING = 10_000
 JOBS: dict[int, dict[str, Any]] = {}
 KEYS = itertools.count(1)
 
@@ -34,7 +36,8 @@ class Gateway(gateway_pb2_grpc.GatewayServicer):
 
     async def ActivateJobs(self, request: Any, context: Any) -> AsyncIterator[Any]:
         """Give the jobs of a type that are free; wait for some as long as the worker wants."""
-        limit = time.monotonic() + max(request.requestTimeout, 0) / 1000
+        # As Zeebe's does: without a time it takes its own, and waits for nothing if that is below 0.
+        limit = time.monotonic() + (request.requestTimeout or LONG_POLLING) / 1000
         while True:
             rows = [(key, row) for key, row in JOBS.items() if row["type"] == request.type and row["state"] == "free"]
             if rows or time.monotonic() > limit:
