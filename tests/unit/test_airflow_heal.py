@@ -1,5 +1,7 @@
 """What roles/airflow_heal/files/airflow_heal.py takes for a hang, and what it does about it."""
 
+import base64
+import json
 import os
 import signal
 import socket
@@ -7,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.parse
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -19,6 +22,7 @@ from airstrip_tree import PROJECT
 
 heal = load(PROJECT / "roles" / "airflow_heal" / "files" / "airflow_heal.py")
 
+KEY = "k" * 64
 LIMITS = heal.Limits()
 SCHEDULER = heal.Seen("airflow-scheduler.service", "scheduler", "active", 10, 1000.0, beat=3.0)
 PROCESSOR = heal.Seen("airflow-dag-processor.service", "dag_processor", "active", 11, 1000.0, beat=3.0)
@@ -42,6 +46,10 @@ HANGS = {
     "a worker gets nothing": (replace(WORKER, received=90.0), FINE, "broker-silent", "warm"),
     "a worker has no connection": (replace(WORKER, received=float("inf")), FINE, "broker-silent", "warm"),
     "a worker takes no task": (replace(WORKER, waits=90.0), FINE, "takes-no-task", "warm"),
+    "a worker's logs cannot be read": (replace(WORKER, reads=False), FINE, "serves-no-log", "warm"),
+    "logs of a worker that runs tasks cannot be read": (
+        replace(WORKER, reads=False, tasks=1), FINE, "serves-no-log", "",
+    ),
 }  # fmt: skip
 
 
@@ -278,6 +286,63 @@ def test_an_api_server_answers_in_time_or_not() -> None:
     server.shutdown()
     server.server_close()
     assert not heal.answers(f"{url}/good", "", 2)
+
+
+class _Logs(BaseHTTPRequestHandler):
+    """One log for who has its token; another one is empty."""
+
+    def do_GET(self) -> None:
+        path = urllib.parse.unquote(self.path).removeprefix("/log/")
+        token = self.headers["Authorization"].split(".")
+        claims = json.loads(base64.urlsafe_b64decode(token[1] + "=="))
+        self.send_response(200 if claims["filename"] == path else 403)
+        self.end_headers()
+        self.wfile.write(b"" if path.endswith("empty.log") else b"a line")
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name
+        pass
+
+
+def test_a_token_is_as_airflow_makes_it() -> None:
+    # By PyJWT 2.14.0, which Airflow uses, of the same claims and key.
+    assert heal.log_token(KEY, "a=b/c.log", 1000.9) == (
+        "eyJhbGciOiJIUzUxMiIsInR5cCI6IkpXVCJ9.eyJhdWQiOiJ0YXNrLWluc3RhbmNlLWxvZ3MiLCJmaWxlbmFtZSI6ImE9Yi9jLmxvZyIsImlhd"
+        "CI6MTAwMCwibmJmIjoxMDAwLCJleHAiOjEwNjB9.2xeyktOtxazdvUBgWXRKEEKr5sqhiNqO44qe91-hXQWvOTGBWr4wYFGictdszqXtX0ZfTx"
+        "wF0s8XBeLuP4enVQ"
+    )
+
+
+def test_a_log_is_read_with_a_token_for_it_alone() -> None:
+    server = HTTPServer(("127.0.0.1", 0), _Logs)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    path = "dag_id=airstrip_canary/run_id=scheduled__2026-11-30T22:02:22.38+00:00/task_id=queue_a b/attempt=1.log"
+    assert heal.reads_log(server.server_port, path, KEY, 2)
+    assert not heal.reads_log(server.server_port, "empty.log", KEY, 2)
+    server.shutdown()
+    server.server_close()
+    assert not heal.reads_log(server.server_port, path, KEY, 2)
+
+
+def test_who_serves_logs_is_known_by_the_port_and_the_group_of_its_processes() -> None:
+    table = 'LISTEN 0 2048 *:8793 *:* users:(("airflow serve-l",pid=3112,fd=17))\n'
+    assert heal.listener(table) == 3112
+    assert heal.listener("") == 0
+    assert (
+        heal.unit_of("0::/system.slice/system-airflow.slice/airflow-worker@a.service\n") == "airflow-worker@a.service"
+    )
+    assert heal.unit_of("0::/user.slice/session-1.scope\n") == ""
+
+
+def test_logs_are_asked_for_where_they_are_new_and_on_this_host(tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_text("a line", encoding="utf-8")
+    (tmp_path / "b.log").write_text("a line", encoding="utf-8")
+    healer = heal.Healer(heal.Settings("h", "d", "u", state=str(tmp_path / "state")))
+    healer._record = {"host": "here"}
+    assert healer._last_log([("here", "a.log", 30.0), ("here", "b.log", 20.0)], tmp_path) == "b.log"
+    assert healer._last_log([("here", "a.log", 300.0)], tmp_path) == ""
+    assert healer._last_log([("here", "gone.log", 30.0)], tmp_path) == ""
+    assert healer._last_log([("another", "a.log", 30.0)], tmp_path) == ""
+    assert healer._last_log([], tmp_path) == ""
 
 
 def test_queues_are_those_that_the_unit_serves() -> None:

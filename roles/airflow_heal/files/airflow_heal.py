@@ -13,9 +13,11 @@ and cut, and never become part of a command. It needs Python 3.11 and psycopg2. 
 
 from __future__ import annotations
 
+import base64
 import configparser
 import contextlib
 import fnmatch
+import hmac
 import json
 import math
 import os
@@ -26,6 +28,7 @@ import ssl
 import subprocess
 import sys
 import time
+import urllib.parse
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -50,6 +53,7 @@ _SHOWN, _CLEAN = 75.0, 600.0
 _STATEMENTS = {
     "jobs": "SELECT * FROM airstrip.jobs()",
     "canary": "SELECT * FROM airstrip.canary()",
+    "canary_logs": "SELECT * FROM airstrip.canary_logs()",
     "life": "SELECT * FROM airstrip.life()",
     "task_states": "SELECT * FROM airstrip.task_states()",
 }
@@ -72,6 +76,7 @@ class Seen:
     beat       seconds since its last heartbeat; null if it is not known to the database
     received   seconds since its main process last got something from the broker; null if that is not seen
     waits      seconds for which a task waits in a queue of it
+    reads      whether it gives the canary's last log; null if it is not asked
     """
 
     unit: str
@@ -85,6 +90,7 @@ class Seen:
     beat: float | None = None
     received: float | None = None
     waits: float = 0.0
+    reads: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +126,7 @@ class Limits:
     parse: float = 120
     received: float = 45
     waits: float = 60
+    reads: float = 45
     lock: float = 20
     grace: float = 120
     patience: float = 45
@@ -165,6 +172,8 @@ def reasons(seen: Seen, around: Around, limits: Limits, beaten: bool) -> dict[st
         found["stopped"] = limits.stopped
     if seen.answers is False:
         found["no-answer"] = limits.answer
+    if seen.reads is False:
+        found["serves-no-log"] = limits.reads
     if seen.component in JOBS:
         found |= _reasons_of_job(seen, around, limits, beaten)
     if seen.component == "worker" and around.broker:
@@ -221,6 +230,9 @@ def action(seen: Seen, reason: str, memory: Memory, clock: tuple[float, Limits])
         if seen.tasks:
             return "", "it ends when its tasks have ended"
         return ("kill", "") if now - memory.ended > limits.patience else ("", "it was told to end")
+    # For the sake of logs no slots are closed.
+    if reason == "serves-no-log" and seen.tasks:
+        return "", "it runs tasks"
     # Its tasks go on, and nothing has to start anew.
     if reason == "stopped" and (seen.component == "worker" or seen.tasks):
         return "continue", ""
@@ -362,6 +374,18 @@ def received(table: str, main: int, port: int) -> float | None:
     return min(found, default=None)
 
 
+def unit_of(cgroup: str) -> str:
+    """Return the service to which a process belongs, from its /proc/PID/cgroup."""
+    match = re.search(r"/([^/\s]+\.service)\s*$", cgroup)
+    return match[1] if match else ""
+
+
+def listener(table: str) -> int:
+    """Return the process that listens, from `ss -tlnpH` of one port; 0 if there is none."""
+    match = re.search(r",pid=(\d+),fd=", table)
+    return int(match[1]) if match else 0
+
+
 def queues(start: str) -> tuple[str, ...]:
     """Return the queues of a worker, from what its unit starts."""
     match = re.search(r" --queues (\S+)", start)
@@ -403,6 +427,26 @@ def answers(url: str, authority: str, patience: float) -> bool:
         return False
 
 
+def log_token(key: str, path: str, now: float) -> str:
+    """Return what opens one log at the server of a host's logs: a JWT as API servers make it (HS512)."""
+    claims = {"aud": "task-instance-logs", "filename": path, "iat": int(now), "nbf": int(now), "exp": int(now) + 60}
+    parts = [json.dumps(part, separators=(",", ":")).encode() for part in ({"alg": "HS512", "typ": "JWT"}, claims)]
+    signed = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts)
+    signature = hmac.digest(key.encode(), signed, "sha512")
+    return b".".join([signed, base64.urlsafe_b64encode(signature).rstrip(b"=")]).decode()
+
+
+def reads_log(port: int, path: str, key: str, patience: float) -> bool:
+    """Return whether this host's server of logs gives one."""
+    url = f"http://127.0.0.1:{port}/log/{urllib.parse.quote(path, safe='/=:')}"
+    request = urllib.request.Request(url, headers={"Authorization": log_token(key, path, time.time())})
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=patience) as answer:
+            return bool(answer.read(1))
+    except (OSError, ValueError):
+        return False
+
+
 def accepts(address: str, port: int, patience: float) -> bool:
     """Return whether somebody accepts connections at a port."""
     try:
@@ -426,6 +470,7 @@ class Settings:
     broker_port: int = 0
     record: str = "/etc/airstrip/status.json"
     configuration: str = "/etc/airflow/airflow.cfg"
+    log_key: str = "/etc/airflow/credentials/api_secret_key"
     metrics: str = "/var/lib/airstrip/textfile/heal.prom"
     state: str = "/run/airstrip-airflow-heal/state.json"
     interval: float = 15
@@ -582,7 +627,7 @@ class Healer:
         return name in {self._record.get("host"), socket.gethostname(), socket.getfqdn()}
 
     def _units(self, tree: Mapping[int, int], rows: Mapping[str, list[tuple[Any, ...]] | None]) -> Iterator[Seen]:
-        sockets = ""
+        sockets, reads = "", self._reads(rows["canary_logs"])
         patterns = {
             pattern: part
             for part in self._record["parts"]
@@ -609,7 +654,26 @@ class Healer:
                 beat=self._beat(rows["jobs"], component),
                 received=self._received(sockets, main) if component == "worker" and active else None,
                 waits=self._waits(rows["task_states"], queues(unit["ExecStart"])) if component == "worker" else 0.0,
+                reads=reads.get(unit["Id"]),
             )
+
+    def _reads(self, rows: list[tuple[Any, ...]] | None) -> dict[str, bool]:
+        """Return, for the unit that serves this host's logs of tasks, whether it gives the canary's last one.
+
+        Nothing, if there is no such log or nobody serves one: then no unit is to blame.
+        """
+        directory, port = self._logs()
+        path = self._last_log(rows or [], Path(directory))
+        serving = listener(command("ss", "-tlnpH", f"sport = :{port}")) if path else 0
+        unit = unit_of(said(f"/proc/{serving}/cgroup")) if serving else ""
+        return {unit: reads_log(port, path, said(self._settings.log_key).strip(), 5)} if unit else {}
+
+    def _last_log(self, rows: Iterable[tuple[Any, ...]], directory: Path) -> str:
+        """Return the canary's last log of this host, below a directory; nothing if it is old, or kept elsewhere."""
+        limit = 3 * self._settings.canary_seconds + 60
+        logs = {str(row[1]): float(row[2]) for row in rows if self._is_here(row[0]) and float(row[2]) < limit}
+        path = min(logs, key=lambda name: logs[name], default="")
+        return path if path and (directory / path).is_file() else ""
 
     def _received(self, sockets: str, main: int) -> float | None:
         """Return the seconds since a worker got something of the broker: without a connection, for ever."""
@@ -657,15 +721,27 @@ class Healer:
         # Between two of its commands it is not seen.
         return "a playbook works on the host" if now - self._worked < 60 else ""
 
+    def _configuration(self) -> configparser.ConfigParser:
+        """Return Airflow's configuration. Raises configparser.Error and OSError."""
+        parser = configparser.ConfigParser(interpolation=None, strict=False)
+        parser.read(self._settings.configuration, encoding="utf-8")
+        return parser
+
     def _parse_limit(self) -> float:
         """Return the seconds after which some DAG file must have been parsed again."""
-        parser = configparser.ConfigParser(interpolation=None, strict=False)
         try:
-            parser.read(self._settings.configuration, encoding="utf-8")
-            every = parser.getint("dag_processor", "min_file_process_interval", fallback=30)
+            every = self._configuration().getint("dag_processor", "min_file_process_interval", fallback=30)
         except (configparser.Error, ValueError, OSError):
             return _NEVER
         return max(120.0, 3.0 * every)
+
+    def _logs(self) -> tuple[str, int]:
+        """Return the directory of logs and the port at which those of tasks are served; "/" and 0 if nobody knows."""
+        try:
+            logging = self._configuration()["logging"]
+            return logging["base_log_folder"], int(logging["worker_log_server_port"])
+        except (configparser.Error, ValueError, OSError, KeyError):
+            return "/", 0
 
     def _act(self, verdict: Verdict) -> None:
         memory = self._memories[verdict.unit]

@@ -140,6 +140,23 @@ BEGIN
 END
 $$;
 
+-- Where the canary's last log of each host is, below the directory of logs, and since when.
+CREATE FUNCTION airstrip.canary_logs() RETURNS TABLE (hostname text, log text, age float8)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT DISTINCT ON (t.hostname) left(t.hostname, 256),
+        left(format('dag_id=%s/run_id=%s/task_id=%s/attempt=%s.log', t.dag_id, t.run_id, t.task_id, t.try_number), 1024),
+        extract(epoch FROM now() - t.end_date)::float8
+    FROM public.task_instance AS t
+    JOIN public.dag_run AS r ON r.dag_id = t.dag_id AND r.run_id = t.run_id
+    WHERE t.dag_id = 'airstrip_canary' AND r.run_after > now() - interval '1 hour'
+    AND t.state = 'success' AND t.hostname <> ''
+    ORDER BY t.hostname, t.end_date DESC LIMIT 1000;
+END
+$$;
+
 -- The one thing that the login may change: runs of the canary are gone after six hours, and their tasks with them.
 CREATE FUNCTION airstrip.clean_canary() RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -240,6 +257,7 @@ ALTER FUNCTION airstrip.import_errors() OWNER TO :"owner";
 ALTER FUNCTION airstrip.dags() OWNER TO :"owner";
 ALTER FUNCTION airstrip.life() OWNER TO :"owner";
 ALTER FUNCTION airstrip.canary() OWNER TO :"owner";
+ALTER FUNCTION airstrip.canary_logs() OWNER TO :"owner";
 ALTER FUNCTION airstrip.clean_canary() OWNER TO :"owner";
 ALTER FUNCTION airstrip.runs(bigint[], timestamptz) OWNER TO :"owner";
 ALTER FUNCTION airstrip.tries(bigint[], timestamptz, uuid) OWNER TO :"owner";

@@ -70,6 +70,9 @@ HANGS = {
     "worker without broker": Hang(
         "airflow_worker", "airflow-worker@default", CUT, "broker-silent", undo="nft delete table inet hang"
     ),
+    "worker's logs": Hang(
+        "airflow_worker", "airflow-worker@default", "pkill -STOP -P MAIN -f 'airflow serve-logs'", "serves-no-log"
+    ),
     "lock": Hang(
         "airflow_scheduler",
         "airflow-scheduler",
