@@ -1,7 +1,7 @@
 """What a host does for worker sets that scale: its share, what it believes, and what it starts and stops.
 
 Prometheus is an HTTP server of the test here, for what it may answer; the real one, and systemd, are in
-tests/e2e/monitoring/test_scale.py.
+tests/e2e/scaling/test_scale.py.
 """
 
 import json

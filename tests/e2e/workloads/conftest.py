@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import testinfra
 from airstrip_airflow import Airflow
-from airstrip_prometheus import Prometheus
 from airstrip_site import Site
 
 # Asks a URL of a host's own, and prints status and text: the test hosts have no curl.
@@ -43,14 +42,6 @@ def airflow(site: Site) -> Airflow:
     """Airflow's API, as the first administrator."""
     authority = site.directory / ".certificates" / "ca.crt"
     return Airflow(f"https://{site.address('node-1')}", "admin", site.secrets["airflow_admin_password"], authority)
-
-
-@pytest.fixture(scope="session")
-def prometheus(site: Site) -> Iterator[Prometheus]:
-    """Prometheus, as its own user."""
-    with site.tunnel("node-1", 9090) as port:
-        authority = site.directory / ".certificates" / "ca.crt"
-        yield Prometheus(f"https://127.0.0.1:{port}", "airstrip", site.secrets["monitoring_password"], authority)
 
 
 def _ask(host: Any, method: str, url: str, body: str = "") -> tuple[int, str]:

@@ -1,6 +1,6 @@
 """A set of workers follows the load, and no task dies of it.
 
-The set `elastic` of molecule/monitoring/molecule.yml: 2 to 10 instances of two slots, on two hosts.
+The set `elastic` of molecule/scaling/molecule.yml: 2 to 10 instances of two slots, on two hosts.
 """
 
 from __future__ import annotations

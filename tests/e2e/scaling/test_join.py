@@ -127,7 +127,7 @@ def test_it_can_be_checked_before(course: Course) -> None:
     assert course.checked is not None
     assert course.checked.returncode == 0, course.checked.stdout[-8000:] + course.checked.stderr
     # Of the others, those alone whom it concerns are asked.
-    assert not {"worker-1", "worker-2"} & set(changes(course.checked.stdout))
+    assert not set(course.new.site.group("airflow_worker")) & set(changes(course.checked.stdout))
 
 
 def test_a_killed_run_is_finished_by_the_next(course: Course, record_property: Any) -> None:
@@ -171,7 +171,7 @@ def test_it_leaves_and_others_know_it_no_more(course: Course, record_property: A
     host = connected(site, NAME)
     assert not host.check_output("systemctl list-units --plain --no-legend 'airflow-worker@*'")
     assert not host.file("/etc/airflow/credentials").exists
-    for name in ("data-1", "monitor-1"):
+    for name in {course.new.site.group(group)[0] for group in ("postgresql", "monitoring")}:
         rules = connected(course.new.site, name).check_output("nft list ruleset 2>/dev/null || true")
         assert course.new.address not in rules, name
     after = looks(course.new.site, course.new.site.hosts)
