@@ -67,7 +67,8 @@ def app_ports(site: Site, host: str) -> list[dict[str, Any]]:
 def clients_of(site: Site, row: Entry) -> list[str]:
     """Return the addresses and networks of those who come to an app from elsewhere."""
     found: set[str] = set()
-    for client in row.get("clients") or []:
+    given = row.get("clients")
+    for client in given if isinstance(given, (list, tuple)) else ():
         names = site.groups.get(str(client), [client])
         found |= {site.hosts[name].address if name in site.hosts else str(client) for name in names}
     return sorted(found)
@@ -131,7 +132,7 @@ def app_scaled(site: Site) -> list[dict[str, Any]]:
         {
             **_scale(row, hosts),
             "name": f"app-{name}",
-            "series": str(row["scale"]["series"]),
+            "series": str(row["scale"].get("series", "")),
             "queues": "",
             "hosts": "|".join(map(re.escape, hosts)),
             "units": rf"app-worker-{re.escape(name)}@[0-9]+\.service",

@@ -102,10 +102,13 @@ def _worker(
     It serves the logs of all, which lie in one directory.
     """
     name, node = str(worker["name"]), f"{worker['name']}@{host['host']}"
-    arguments = f" --queues {','.join(map(str, worker['queues']))} --celery-hostname {node}"
+    queues, own = worker["queues"], worker.get("unit_options")
+    # What is none of these has its own check, which needs a model.
+    served = ",".join(map(str, queues if isinstance(queues, (list, tuple)) else [queues]))
+    arguments = f" --queues {served} --celery-hostname {node}"
     arguments += _slots(worker, host["slots"]) + ("" if first else " --skip-serve-logs")
     # Whoever starts an elastic one waits longer after each failure.
-    options = dict(worker.get("unit_options") or {}) | ({"Restart": "no"} if elastic else {})
+    options = dict(own if isinstance(own, Mapping) else {}) | ({"Restart": "no"} if elastic else {})
     together = str(worker.get("set") or name)
     part_of = f"{unit}@{together}-1.service" if elastic else ""
     return _instance(
