@@ -212,7 +212,7 @@ class Site:
     def virtual_address(self) -> str:
         """The load balancers' own address, as the scenario chooses it from Docker's network; empty without one."""
         known = self.inventory["_meta"]["hostvars"]
-        if not any("site_virtual_address" in known[name] for name in self.group("load_balancer")):
+        if not any(known[name].get("site_virtual_address") for name in self.group("load_balancer")):
             return ""
         template = "{{(index .IPAM.Config 0).Subnet}}"
         argv = ["docker", "network", "inspect", "--format", template, f"airstrip-{self.scenario}"]
