@@ -19,18 +19,17 @@ from airstrip_site import Site
 COMPANY = "https://company.airstrip.test:8443"
 REPO = f"{COMPANY}/jaffle-shop-classic.git"
 TASKS = ["ingestion_trigger", "miner_run", "analyzer_run", "writer_apply", "report_generate"]
-# Names by their kind and layer; and who reads whom.
+# Names by their layer and kind; and who reads whom.
 NODES = {
-    "seed|0": ["raw_customers", "raw_orders", "raw_payments"],
-    "model|1": ["stg_customers", "stg_orders", "stg_payments"],
-    "model|2": ["customers", "orders"],
+    "0|seed": ["raw_customers", "raw_orders", "raw_payments"],
+    "1|model": ["stg_customers", "stg_orders", "stg_payments"],
+    "2|model": ["customers", "orders"],
 }
 EDGES = {
     "customers": ["stg_customers", "stg_orders", "stg_payments"],
     "orders": ["stg_orders", "stg_payments"],
     **{f"stg_{name}": [f"raw_{name}"] for name in ("customers", "orders", "payments")},
 }
-OF_SHOP = "repository LIKE '%/jaffle-shop-classic.git'"
 TRIES, FIRST_WAIT = 30, 10
 
 
@@ -76,15 +75,15 @@ def test_each_task_begins_when_the_one_before_has_ended(airflow: Airflow, deploy
 
 @pytest.mark.usefixtures("green")
 def test_the_graph_is_that_of_the_repository(node: Any, services: Any) -> None:
-    nodes = sql(node, f"SELECT kind, layer, name FROM node WHERE {OF_SHOP} ORDER BY layer, name", "graph")
-    assert nodes.split() == [f"{kind}|{name}" for kind, names in NODES.items() for name in names]
-    edges = sql(node, f"SELECT child, parent FROM edge WHERE {OF_SHOP} ORDER BY child, parent", "graph")
-    assert edges.split() == [f"{child}|{parent}" for child, parents in EDGES.items() for parent in parents]
+    statement = "SELECT {} WHERE {} LIKE '%/jaffle-shop-classic.git' ORDER BY 2, 1"
+    nodes = sql(node, statement.format("name, layer, kind FROM node", "repository"), "graph")
+    assert nodes.split() == [f"{name}|{kind}" for kind, names in NODES.items() for name in names]
+    edges = sql(node, statement.format("parent, child FROM edge", "repository"), "graph")
+    assert edges.split() == [f"{parent}|{child}" for child, parents in EDGES.items() for parent in parents]
     commit = services.check_output("git -C /srv/git/jaffle-shop-classic.git rev-parse main")
-    assert sql(node, "SELECT url, commit FROM repository", "graph") == f"{REPO}|{commit}"
+    assert sql(node, statement.format("url, commit FROM repository", "url"), "graph") == f"{REPO}|{commit}"
 
 
-@pytest.mark.usefixtures("green")
 def test_all_events_came_through_the_bus(bus: Any) -> None:
     lengths = {stream: bus.xlen(stream) for stream in ("files", "models", "graphs")}
     assert lengths["files"] == lengths["models"] == sum(map(len, NODES.values())) * lengths["graphs"]
