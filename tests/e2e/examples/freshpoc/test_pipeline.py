@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -84,9 +85,16 @@ def test_the_graph_is_that_of_the_repository(node: Any, services: Any) -> None:
     assert sql(node, statement.format("url, commit FROM repository", "url"), "graph") == f"{REPO}|{commit}"
 
 
+@pytest.mark.usefixtures("green")
 def test_all_events_came_through_the_bus(bus: Any) -> None:
-    lengths = {stream: bus.xlen(stream) for stream in ("files", "models", "graphs")}
-    assert lengths["files"] == lengths["models"] == sum(map(len, NODES.values())) * lengths["graphs"]
+    def last(stream: str, number: int) -> list[dict[str, Any]]:
+        return [json.loads(fields["event"]) for _, fields in bus.xrevrange(stream, count=number)]
+
+    names = {name for found in NODES.values() for name in found}
+    assert {Path(event["path"]).stem for event in last("files", len(names))} == names
+    assert {event["name"] for event in last("models", len(names))} == names
+    (graph,) = last("graphs", 1)
+    assert (graph["repo"], {node["name"] for node in graph["nodes"]}) == (REPO, names)
     for stream, service in {"files": "miner", "models": "analyzer", "graphs": "writer"}.items():
         (group,) = bus.xinfo_groups(stream)
         assert (group["name"], group["pending"], group["lag"]) == (service, 0, 0)
@@ -177,7 +185,19 @@ def test_a_task_is_tried_again_after_waits_that_grow_and_no_other_run_begins(
 def test_what_cannot_be_is_refused_at_once_and_the_next_commit_mends_it(
     airflow: Airflow, deployed: str, node: Any, services: Any
 ) -> None:
+    def commit(text: str) -> str:
+        services.check_output(
+            "cd /srv/work/circle && echo %s >models/b.sql && git commit --quiet --all --allow-empty --message=More "
+            "&& git push --quiet origin HEAD:main",
+            text,
+        )
+        return str(services.check_output("git -C /srv/git/circle.git rev-parse main"))
+
+    def written() -> str:
+        return sql(node, "SELECT commit FROM repository WHERE url LIKE '%/circle.git'", "graph")
+
     repo = f"{COMPANY}/circle.git"
+    bad = commit("select * from {{ ref('a') }}")
     run = airflow.start(deployed, repo=repo)
     assert airflow.wait(deployed, run, 300) == "failed"
     found = tasks(airflow, deployed, run)
@@ -186,14 +206,10 @@ def test_what_cannot_be_is_refused_at_once_and_the_next_commit_mends_it(
     ]  # fmt: skip
     assert found["analyzer_run"]["try_number"] == 1
     assert "a circle: " in airflow.log(deployed, run, found["analyzer_run"])
-    count = "SELECT count(*) FROM node WHERE repository LIKE '%/circle.git'"
-    assert sql(node, count, "graph") == "0"
-    services.check_output(
-        "cd /srv/work/circle && echo 'select 1' >models/b.sql && git add . && git commit --quiet --message=Two "
-        "&& git push --quiet origin HEAD:main"
-    )
+    assert written() != bad
+    good = commit("select 1")
     assert airflow.wait(deployed, airflow.start(deployed, repo=repo), 300) == "success"
-    assert sql(node, count, "graph") == "2"
+    assert written() == good
 
 
 @pytest.mark.parametrize("repo", ["http://example.com/a.git", "file:///etc", "https://u:p@example.com/a.git"])
