@@ -31,6 +31,8 @@ def found(
         (PLACED, {}),
         (BALANCED, {"virtual_address": "10.0.0.100"}),
         (ALONE, {"executor": "LocalExecutor"}),
+        # Without a broker, its exporter has no work there, and all else has.
+        (ALONE | {"monitoring": ["vm"]}, {"executor": "LocalExecutor"}),
         (PLACED | {"postgresql": [], "redis": ["store"]}, {"database_host": "db.example.com"}),
         (PLACED | {"redis": []}, {"broker_host": "broker.example.com"}),
         (PLACED | {"redis": []}, {"broker_host": "2001:db8::1", "broker_user": ""}),

@@ -91,8 +91,10 @@ def _nameless(site: Site) -> Iterator[str]:
 
 
 def _idle(site: Site) -> Iterator[str]:
+    # Of a group that has other work for its hosts, such as monitoring, one component may have none.
+    busy = {site.registry[name].group for name in site.components}
     for name, entry in site.registry.items():
-        if entry.when.executor and site.members[name] and name not in site.components:
+        if entry.when.executor and site.members[name] and name not in site.components and entry.group not in busy:
             yield (
                 f"site_executor is {site.variables['site_executor']}, which gives a {name} no work, but the group "
                 f"{entry.group} has {', '.join(site.members[name])}. Empty it, or set site_executor to "
