@@ -47,7 +47,7 @@ def write(level: str, event: str, found: dict[str, Any]) -> None:
         handler = logging.handlers.SysLogHandler("/dev/log")
     except OSError:
         return
-    handler.ident = "airflow-task: "
+    handler.ident, handler.append_nul = "airflow-task: ", False
     handler.emit(record)
     handler.close()
 

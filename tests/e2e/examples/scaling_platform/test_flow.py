@@ -38,13 +38,14 @@ class Run:
 
 
 def lines_of(hosts: dict[str, Any], run_id: str) -> list[tuple[str, dict[str, Any]]]:
-    """Return unit and content of each line about a run, as Loki would have them."""
+    """Return unit and content of each line about a run, as Loki would have them, in their order."""
     found = []
     for name in ("worker-1", "worker-2"):
         text = hosts[name].check_output("journalctl --quiet --identifier=airflow-task --output=json --since=-1h")
         entries = [json.loads(line) for line in text.splitlines()]
         found += [(entry["_SYSTEMD_UNIT"], json.loads(entry["MESSAGE"])) for entry in entries]
-    return [(unit, line) for unit, line in found if line["run_id"] == run_id]
+    about = [(unit, line) for unit, line in found if line["run_id"] == run_id]
+    return sorted(about, key=lambda each: each[1]["timestamp"])
 
 
 @pytest.fixture(scope="module")
