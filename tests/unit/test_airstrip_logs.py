@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,14 @@ def test_a_line_of_systemds_is_that_of_its_unit_and_nobody_else_can_say_so() -> 
 def test_a_queue_stands_for_the_workers_that_serve_it() -> None:
     sets = {"default": ["default"], "mixed": ["reports", "default"]}
     asked = NOTHING | {"queue": "default"}
-    assert logs.units(asked, sets) == ["airflow-worker@default.service", "airflow-worker@mixed.service"]
+    found = logs.units(asked, sets)
+    assert [name for name in found if "*" not in name] == [
+        "airflow-worker@default.service",
+        "airflow-worker@mixed.service",
+    ]
+    # The instances of a set that follows the load, and of no other one.
+    for unit, wanted in {"default-2": True, "mixed-12": True, "reports-1": False, "default-slow": False}.items():
+        assert any(fnmatch(f"airflow-worker@{unit}.service", name) for name in found) == wanted, unit
     for refused in ({"queue": "none"}, {"queue": "default", "component": "scheduler"}, {"component": "--file=/x"}):
         with pytest.raises(logs.RefusedError):
             logs.units(NOTHING | refused, sets)

@@ -63,7 +63,8 @@ def units(asked: Mapping[str, Any], sets: Mapping[str, Sequence[str]]) -> list[s
             raise RefusedError(f"queue is {queue!r}, which no worker serves. There are: {known}.")
         if asked["component"] not in ("", "worker"):
             raise RefusedError("queue and component exclude each other: only lines of workers have a queue.")
-        found = [f"airflow-worker@{name}.service" for name in serving]
+        # Those of a set that follows the load have a number each.
+        found = [f"airflow-worker@{name}{number}.service" for name in serving for number in ("", "-[0-9]*")]
     return found
 
 
