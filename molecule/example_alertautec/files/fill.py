@@ -23,9 +23,6 @@ def main() -> None:
     if parameters.get_parameters_by_path(Path="/alerta-utec-airflow", Recursive=True)["Parameters"]:
         sys.stdout.write("present\n")
         return
-    for name, given in json.load(sys.stdin).items():
-        kind = "SecureString" if given.get("secret") else "String"
-        parameters.put_parameter(Name=f"/alerta-utec-airflow/{name}", Value=given["value"], Type=kind)
     boto3.client("dynamodb", **PLACE).create_table(
         TableName="Incidents",
         KeySchema=[{"AttributeName": "incidentId", "KeyType": "HASH"}],
@@ -34,6 +31,9 @@ def main() -> None:
     )
     boto3.client("ses", **PLACE).verify_email_identity(EmailAddress="admin@utec.edu.pe")
     boto3.client("s3", **PLACE).create_bucket(Bucket="alerta-utec-airflow-logs")
+    for name, given in json.load(sys.stdin).items():
+        kind = "SecureString" if given.get("secret") else "String"
+        parameters.put_parameter(Name=f"/alerta-utec-airflow/{name}", Value=given["value"], Type=kind)
     sys.stdout.write("made\n")
 
 
