@@ -430,6 +430,12 @@ def test_one_mistake_has_one_message(change: dict[str, Any], message: str) -> No
         pytest.param({"os": {"distribution": "Ubuntu", "version": "24.04", "broker": "redis-server"}}, id="Ubuntu"),
         pytest.param({"clock_offsets": {"a": 0, "b": 5}}, id="exactly the limit"),
         pytest.param({"clock_offsets": {}}, id="no clocks"),
+        pytest.param(
+            _login(
+                "metadata", msg='connection to server at "db", port 5432 failed: SSL error: certificate verify failed'
+            ),
+            id="a database of an authority that the hosts know and the controller does not",
+        ),
         pytest.param(_change(tags=["airflow_worker", "airflow"]), id="a component's tag, and that of all"),
         pytest.param(_change(tags=["redis"]), id="a tag of no component"),
         pytest.param(_change(needed=False, tags=["airflow_worker"], hosts=[]), id="no new version"),

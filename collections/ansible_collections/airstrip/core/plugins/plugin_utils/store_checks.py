@@ -15,10 +15,12 @@ _REMOTE_KEYS = frozenset({"database", "broker"})
 _VERIFIED = ("verify-ca", "verify-full")
 _CERTIFICATE_NEEDED = ("required", "CERT_REQUIRED")
 
-# What libpq itself says, in the controller's language, where it has not come to a server. All else a server has said,
-# in its own language.
+# What libpq itself says, in the controller's language, where it has not come to a server, or not to one that it knows:
+# authorities in base_ca_certificates are the hosts', and not the controller's. All else a server has said, in its own
+# language.
 _NO_SERVER = re.compile(
     "Connection refused|timeout expired|could not translate host name|No route to host|Network is unreachable|timed out"
+    "|certificate verify failed|root certificate file .* does not exist"
 )
 
 Facts = Mapping[str, Any]
@@ -182,7 +184,8 @@ def login_problems(logins: object, host: str) -> list[str]:
 
     `logins` have by name (metadata, results, results_view) `database`, `user`, the `variable` of its password, and in
     `answer` what the module community.postgresql.postgresql_query returned, on the controller, for a row with `ready`.
-    A server that the controller cannot reach is not judged. Raises AnsibleFilterError on wrong facts.
+    A server that the controller cannot reach, or whose authority it does not know, is not judged. Raises
+    AnsibleFilterError on wrong facts.
     """
     problems = []
     for name, given in _facts(logins, frozenset({"metadata", "results", "results_view"}), "login_problems").items():

@@ -1,0 +1,1 @@
+"""What the DAGs of AlertaUTEC have in common."""
