@@ -21,7 +21,7 @@ CREATE TABLE IF NOT EXISTS orders (
 """
 ORDERS = """
 INSERT INTO orders (customer, country, cents)
-SELECT 'customer-' || number % 40, (ARRAY['DE', 'ES', 'FR', 'GB'])[1 + number % 4], 100 + number * 37 % 9900
+SELECT 'customer-' || mod(number, 40), (ARRAY['DE', 'ES', 'FR', 'GB'])[1 + mod(number, 4)], 100 + mod(number * 37, 9900)
 FROM generate_series(1, %s) AS number
 RETURNING cents
 """

@@ -18,7 +18,8 @@ def placed(airflow: Airflow) -> dict[str, int]:
     assert airflow.request("GET", "/api/v2/dags/app_orders")["is_paused"] is True
     airflow.request("PATCH", "/api/v2/dags/app_orders", {"is_paused": False})
     run = airflow.start_new("app_orders", orders=ORDERS)
-    assert airflow.wait("app_orders", run, 300) == "success"
+    state = airflow.wait("app_orders", run, 300)
+    assert state == "success", [airflow.log("app_orders", run, task) for task in airflow.tasks("app_orders", run)]
     found: dict[str, int] = airflow.result("app_orders", run, "place")
     return found
 
