@@ -403,7 +403,8 @@ def status_broker_question(seen: Mapping[str, Any], timeout: int) -> dict[str, A
     try:
         site = Site(seen)
         nodes = [
-            (str(worker["name"]), f"{worker['name']}@{host.node}")
+            # Instances of a set have the channel of the set.
+            (str(worker.get("set") or worker["name"]), f"{worker['name']}@{host.node}")
             for host in site.hosts.values()
             for part, unit in host.pairs
             for worker in [host.worker(part)]

@@ -400,6 +400,11 @@ def test_the_broker_is_asked_for_queues_and_for_the_workers_that_run() -> None:
         ],
         "timeout": 5,
     }
+    # An instance of a set that scales is asked by the channel of its set.
+    host = site["site"]["hosts"]["worker"]
+    host["workers"] = [{"name": "default-1", "queues": ["default"], "set": "default"}]
+    host["status"]["parts"][0] |= {"name": "worker@default-1"}
+    assert status_broker_question(site, 5)["workers"][0]["nodes"] == ["default-1@worker"]
     site["config"] = {"celery": {"worker_enable_remote_control": "False"}}
     assert status_broker_question(site, 5)["workers"] == []
     with pytest.raises(AnsibleFilterError, match="give what the role status has seen"):
