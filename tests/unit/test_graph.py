@@ -19,7 +19,7 @@ FOUND = {
     "lines of the wiring": 120,
     # Some 460 of them are of the eleven roles of monitoring, logs, proof of life and scaling, and 80 of those of
     # programs beside Airflow.
-    "lines of roles' vars": 1723,
+    "lines of roles' vars": 1722,
 }
 
 TREE = {
