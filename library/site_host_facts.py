@@ -438,7 +438,9 @@ def present_units(patterns: list[str], units: str) -> list[str]:
         check=False, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     loaded = [line.split()[0] for line in listing.stdout.splitlines() if " not-found " not in line]
-    return sorted({*loaded, *matching([path.name for path in Path(units).glob("*.service")], patterns)})
+    # A template is no unit that could be stopped; those made from it are loaded.
+    files = [path.name for path in Path(units).glob("*.service") if not path.stem.endswith("@")]
+    return sorted({*loaded, *matching(files, patterns)})
 
 
 def expanded(pattern: str) -> list[str]:

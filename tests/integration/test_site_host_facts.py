@@ -261,6 +261,13 @@ def test_what_the_record_knows_leaves_in_the_order_of_stopping(tmp_path: Path) -
     ]
 
 
+def test_a_template_is_no_unit_that_stops(tmp_path: Path) -> None:
+    made = [unit(tmp_path, name, "[Service]\n") for name in ("web@.service", "web@a.service")]
+    record = {"components": {"web": {"units": ["web@*.service"], "owns": made}}, "fixed": {}, "secrets": {}}
+    (tmp_path / "placed.json").write_text(json.dumps(record), encoding="utf-8")
+    assert said(tmp_path)["leaving"] == [{"component": "web", "units": ["web@a.service"], "paths": made}]
+
+
 def test_a_timer_stops_with_the_last_component_that_has_it(tmp_path: Path) -> None:
     timer = unit(tmp_path, "web.timer", "[Timer]\n")
     components = known(str(tmp_path), "scheduler", "worker")
