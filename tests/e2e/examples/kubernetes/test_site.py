@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import hashlib
 import re
 from collections.abc import Callable
@@ -58,13 +59,22 @@ def test_the_user_interface_asks_who_it_is(site: Site, airflow: Airflow) -> None
     assert airflow.request("GET", "/ui/config")["instance_name"] == "Flujo de Airflow"
 
 
+def options(host: Any) -> dict[tuple[str, str], str]:
+    """Return what is in a host's airflow.cfg, by section and option."""
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read_string(host.file("/etc/airflow/airflow.cfg").content_string)
+    return {(section, name): value for section in parser.sections() for name, value in parser[section].items()}
+
+
 def test_all_components_have_one_configuration(control: Any, worker: Any) -> None:
-    read = [host.file("/etc/airflow/airflow.cfg").content_string.splitlines() for host in (control, worker)]
-    # The way to the API server is each host's own.
-    shared = [[line for line in lines if not line.startswith("execution_api_server_url = ")] for lines in read]
-    assert shared[0] == shared[1]
-    for option in ("instance_name = Flujo de Airflow", "executor = CeleryExecutor", f"base_log_folder = {LOGS}"):
-        assert option in shared[0], option
+    values = [options(host) for host in (control, worker)]
+    # Each host has those that its components read. The way to the API server is its own.
+    shared = (values[0].keys() & values[1].keys()) - {("core", "execution_api_server_url")}
+    assert {key: values[0][key] for key in shared} == {key: values[1][key] for key in shared}
+    assert {("core", "executor"), ("logging", "base_log_folder")} <= shared
+    assert values[0]["core", "executor"] == "CeleryExecutor"
+    assert values[0]["logging", "base_log_folder"] == LOGS
+    assert values[0]["api", "instance_name"] == "Flujo de Airflow"
 
 
 @pytest.mark.parametrize("name", CREDENTIALS)

@@ -32,10 +32,10 @@ RULES = "/etc/airstrip/prometheus/rules"
 
 
 def celery(control: Any, question: str) -> dict[str, Any]:
-    """Ask all workers; return their answers by name."""
+    """Ask all workers; return their answers by name. Each set of them is asked by itself, and has a line of its own."""
     text = control.check_output(f"airflow-celery inspect {question} --json --timeout=20")
-    found: dict[str, Any] = json.loads(text[text.index("{") :])
-    return found
+    answers = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    return {name: answer for found in answers for name, answer in found.items()}
 
 
 def test_parallelism_is_64(control: Any) -> None:
